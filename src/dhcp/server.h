@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "pi/identity.h"
+
+/*
+ * DHCP server (RFC 2131, 2132, 4578) for one interface: bytes and time in, at most one
+ * reply out. No sockets, no clock, no storage: those come in through the operations.
+ */
+struct br_dhcp_server;
+
+enum br_dhcp_client_kind { /* told apart by shape, never by MAC: wire notes, table at the top */
+	BR_DHCP_OTHER,	      /* any client that is none of these */
+	BR_DHCP_ROM,	      /* S0: BCM2837 mask ROM; never sends REQUEST */
+	BR_DHCP_BOOTCODE,     /* S1: bootcode.bin; never sends REQUEST */
+	BR_DHCP_EEPROM,	      /* S1': Pi 4 and 5 bootloader */
+	BR_DHCP_UBOOT,	      /* S2' */
+	BR_DHCP_IPXE,	      /* S2' */
+	BR_DHCP_UEFI,	      /* S2' */
+	BR_DHCP_KERNEL,	      /* S3 */
+	BR_DHCP_INITRAMFS,    /* S4: klibc ipconfig */
+	BR_DHCP_OS,	      /* S5: has options 61 and 57, or dhcpcd's class */
+	BR_DHCP_N_KINDS,
+};
+const char *br_dhcp_client_name(enum br_dhcp_client_kind kind); /* "rom", "bootcode", "eeprom" ... */
+
+struct br_dhcp_client {
+	enum br_dhcp_client_kind kind;
+	struct br_mac mac;
+	struct br_pi_guid guid;
+	uint32_t xid;
+	uint32_t wanted_ip; /* option 50 or ciaddr, 0: none */
+	uint32_t relay_ip;  /* giaddr, 0: none */
+	char host_name[64]; /* option 12, cleaned; "" when absent */
+	char vendor_class[64]; /* option 60, cleaned */
+};
+
+/* What the client gets, filled by ops->address. */
+struct br_dhcp_grant {
+	uint32_t ip;
+	uint32_t lease_s;
+	char host_name[64]; /* option 12; "" : none */
+	char root_path[256]; /* option 17 for kernel and initramfs; "" : none */
+	bool boot; /* it is a board of ours: tell firmware where the boot files are */
+};
+
+enum br_dhcp_report_kind { BR_DHCP_REPORT_OFFER, BR_DHCP_REPORT_ACK, BR_DHCP_REPORT_NAK, BR_DHCP_REPORT_RELEASE, BR_DHCP_REPORT_DECLINE };
+struct br_dhcp_report {
+	enum br_dhcp_report_kind kind;
+	const struct br_dhcp_client *client;
+	uint32_t ip;
+	const char *reason; /* NAK, DECLINE */
+};
+
+struct br_dhcp_ops {
+	/* Finds or makes the client's address; stable when it returns 0. offer: false for a REQUEST, in which case
+	 * no new address may be made. -ENOENT: not ours, stay silent. -ENOSPC: none left. */
+	int (*address)(void *ctx, const struct br_dhcp_client *client, bool offer, struct br_dhcp_grant *ret);
+	void (*report)(void *ctx, const struct br_dhcp_report *report);
+};
+
+struct br_dhcp_options {
+	uint32_t server_ip; /* also the TFTP server */
+	unsigned prefix;
+	uint32_t router_ip; /* 0: none given */
+	uint32_t dns_ip;    /* 0: none given */
+	const struct br_dhcp_ops *ops;
+	void *ctx;
+};
+
+int br_dhcp_server_new(const struct br_dhcp_options *opt, struct br_dhcp_server **ret);
+void br_dhcp_server_free(struct br_dhcp_server *server);
+
+#define BR_DHCP_PACKET_MAX 1472 /* UDP payload in an Ethernet frame */
+
+struct br_dhcp_reply {
+	uint8_t packet[BR_DHCP_PACKET_MAX]; /* BOOTP message */
+	size_t len;
+	uint32_t to_ip;	      /* broadcast (255.255.255.255), yiaddr, ciaddr or the relay */
+	uint16_t to_port;     /* 68, or 67 to a relay */
+	struct br_mac to_mac; /* for frames sent without ARP; all ff with a broadcast */
+};
+
+/* A UDP payload that arrived on port 67. Returns 1 with a reply, 0 when none is due, -EBADMSG for a packet that is
+ * no DHCP (counted by the caller). */
+int br_dhcp_handle(struct br_dhcp_server *server, const uint8_t *packet, size_t len, uint64_t now_ns,
+	struct br_dhcp_reply *reply);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Types of events and their JSON fields. Times are in the event itself. Adding a field is
+ * compatible; changing one is not.
+ */
+#define BR_EV_DAEMON_START "daemon.start"   /* version, interface, address, dhcp */
+#define BR_EV_DAEMON_STOP "daemon.stop"
+#define BR_EV_IMAGE_ADDED "image.added"	    /* image, sha256 */
+#define BR_EV_IMAGE_REMOVED "image.removed" /* image */
+#define BR_EV_BOARD_ADOPTED "board.adopted" /* name, mac, serial, model */
+#define BR_EV_BOARD_EDITED "board.edited"   /* before, after: changed fields only */
+#define BR_EV_BOARD_REMOVED "board.removed" /* name */
+#define BR_EV_BOOT_START "boot.start"	    /* image, disk, client: which stage began it */
+#define BR_EV_DHCP_OFFER "dhcp.offer"	    /* client, ip, mac */
+#define BR_EV_DHCP_ACK "dhcp.ack"	    /* client, ip, mac */
+#define BR_EV_DHCP_NAK "dhcp.nak"	    /* client, ip, mac, reason */
+#define BR_EV_DHCP_FULL "dhcp.full"	    /* mac, reason */
+#define BR_EV_FILE_SENT "file.sent"	    /* path, bytes, ms, retransmits, origin: "image" | "projected" */
+#define BR_EV_FILE_PROBED "file.probed"	    /* path, size */
+#define BR_EV_FILE_MISSING "file.missing"   /* path */
+#define BR_EV_FILE_FAILED "file.failed"	    /* path, bytes, reason */
+#define BR_EV_MOUNTED "nfs.mounted"	    /* path, image, disk */
+#define BR_EV_MOUNT_REFUSED "nfs.refused"   /* ip, path, reason */
+#define BR_EV_DISK_FULL "disk.full"	    /* reason */
+#define BR_EV_BOARD_UP "board.up"	    /* by: what showed it ("dhcp", "nfs") */
+#define BR_EV_LOST "events.lost"	    /* count */

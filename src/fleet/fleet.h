@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/error.h"
+
+/*
+ * Boards, leases and events on SQLite (WAL) in DIR/bramble.db, schema versioned by
+ * migrations. Every call may come from any thread; each is one short transaction,
+ * stable on return unless it says otherwise. A second daemon on the same DIR is
+ * refused (br_fleet_open with exclusive).
+ */
+struct br_fleet;
+
+#define BR_BOARD_NAME_MAX 63 /* a host name label (RFC 1123): [a-z0-9][a-z0-9-]* */
+
+struct br_board {
+	int64_t id;
+	char name[BR_BOARD_NAME_MAX + 1];
+	bool serial_known;
+	uint64_t serial;   /* the network carries the low 32 bits */
+	uint32_t revision; /* 0: not known */
+	char model[16];	   /* id of br_pi_model, "" when not known */
+	struct br_mac mac; /* of its Ethernet */
+	char image[65];	   /* "" : the daemon's default */
+	char disk[16];	   /* "volatile", "persistent", "" : the default */
+	char road[16];	   /* "net", "local", "" : the default */
+	char notes[256];
+	int64_t adopted_at, seen_at; /* s since 1970 */
+};
+
+int br_fleet_open(const char *dir, bool exclusive, struct br_fleet **ret, struct br_error *err);
+void br_fleet_close(struct br_fleet *fleet);
+
+/* Boards. Lookups: -ENOENT when there is none. */
+int br_board_by_id(struct br_fleet *fleet, int64_t id, struct br_board *ret);
+int br_board_by_name(struct br_fleet *fleet, const char *name, struct br_board *ret);
+int br_board_by_mac(struct br_fleet *fleet, struct br_mac mac, struct br_board *ret);
+int br_board_by_serial(struct br_fleet *fleet, uint32_t serial_low32, struct br_board *ret);
+/* By lease. */
+int br_board_by_ip(struct br_fleet *fleet, uint32_t ip, struct br_board *ret);
+int br_board_list(struct br_fleet *fleet, int (*fn)(void *ctx, const struct br_board *board), void *ctx);
+
+/* Who a packet says it is; unknown parts zero. */
+struct br_sighting {
+	struct br_mac mac;
+	bool serial_known;
+	uint64_t serial;
+	uint32_t revision;
+	char model[16];
+};
+/* Finds the board by MAC, then by serial (then it got another MAC: recorded), filling in what was not known.
+ * None: makes one named "pi-<serial>" or "pi-<mac tail>" when adopt is set, else -ENOENT. *ret_new: it was made. */
+int br_board_see(struct br_fleet *fleet, const struct br_sighting *s, bool adopt, struct br_board *ret,
+	bool *ret_new, struct br_error *err);
+/* Makes a board by hand (id 0) or changes one (id set): name, image, disk, road, notes, mac, serial, model.
+ * Checks every field: -EINVAL, -EEXIST with words. */
+int br_board_save(struct br_fleet *fleet, struct br_board *board, struct br_error *err);
+int br_board_remove(struct br_fleet *fleet, int64_t id, struct br_error *err);
+
+/* Secrets made once per board and kept: machine-id (32 hex digits), an ed25519 seed (32 bytes) ... Returns the
+ * stored value, making n random bytes when there is none. */
+int br_board_secret(struct br_fleet *fleet, int64_t board_id, const char *kind, void *ret, size_t n);
+
+/* Leases: an address once given belongs to its MAC. */
+struct br_lease {
+	struct br_mac mac;
+	uint32_t ip;
+	int64_t board_id; /* 0: a client that is no board */
+	int64_t given_at, expires_at; /* s since 1970 */
+};
+struct br_lease_request {
+	struct br_mac mac;
+	int64_t board_id;	 /* 0 when no board */
+	uint32_t first, last;	 /* range, inclusive */
+	uint32_t wanted;	 /* 0: none; honoured when free and in the range */
+	uint32_t lease_s;
+	const uint32_t *taken;	 /* addresses never to give (server, router) */
+	size_t n_taken;
+};
+/* The MAC's address, pinning a free one when it has none: stable on return. Boards keep theirs for ever; other
+ * clients' addresses are reused, oldest first, after they expired. -ENOSPC: the range is full (words in err). */
+int br_lease_take(struct br_fleet *fleet, const struct br_lease_request *req, struct br_lease *ret,
+	struct br_error *err);
+int br_lease_by_mac(struct br_fleet *fleet, struct br_mac mac, struct br_lease *ret);
+int br_lease_by_ip(struct br_fleet *fleet, uint32_t ip, struct br_lease *ret);
+int br_lease_list(struct br_fleet *fleet, int (*fn)(void *ctx, const struct br_lease *lease), void *ctx);
+
+/*
+ * Events: typed facts, numbered from 1 without gaps in the order they happened. The types and their
+ * fields are listed in fleet/event.h.
+ */
+struct br_event {
+	uint64_t seq;
+	uint64_t wall_ns;
+	int64_t board_id; /* 0: the daemon itself */
+	uint64_t boot;	  /* number of the board's boot, 0: none */
+	const char *type; /* "dhcp.offer" */
+	json_t *fields;	  /* object, may be NULL; borrowed */
+	char board_name[BR_BOARD_NAME_MAX + 1]; /* filled when read back */
+};
+/* Queues an event: numbered at once, stored with the next group (100 ms or 256 events), listeners called
+ * at once in this thread. wall_ns and seq are set here. Never fails: when the queue is full the oldest
+ * unstored fact of the same type is dropped and the loss itself becomes an event. */
+void br_event_emit(struct br_fleet *fleet, int64_t board_id, uint64_t boot, const char *type,
+	json_t *fields /* stolen, may be NULL */);
+/* Stores what is queued. */
+int br_event_flush(struct br_fleet *fleet);
+/* fn is called for each new event, in the emitting thread, under a lock: it must not block or emit. Returns a handle. */
+void *br_event_listen(struct br_fleet *fleet, void (*fn)(void *ctx, const struct br_event *ev), void *ctx);
+void br_event_unlisten(struct br_fleet *fleet, void *handle);
+struct br_event_filter {
+	int64_t board_id; /* 0: all */
+	uint64_t boot;	  /* 0: all */
+	const char *type; /* NULL: all; "dhcp" also matches "dhcp.offer" */
+	uint64_t after;	  /* seq: only later ones */
+	uint64_t since_wall_ns;
+	size_t limit;	  /* 0: all; otherwise the newest so many */
+};
+/* In order of seq, those still queued among them. */
+int br_event_query(struct br_fleet *fleet, const struct br_event_filter *filter,
+	int (*fn)(void *ctx, const struct br_event *ev), void *ctx, struct br_error *err);
+/* Next boot number of a board. */
+int br_boot_next(struct br_fleet *fleet, int64_t board_id, uint64_t *ret);
+/* Last boot number given, 0 when none. */
+int br_boot_last(struct br_fleet *fleet, int64_t board_id, uint64_t *ret);

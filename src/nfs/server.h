@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "store/fs.h"
+
+/*
+ * NFSv3, MOUNT v3 (v1 for UMNT and old clients' NULL) and portmap v2 over TCP, portmap and MOUNT over UDP
+ * too (RFC 1813, 1833, 5531). The daemon says through the operations who may see what.
+ *
+ * Threads: the server runs its own; operations are called from them.
+ */
+struct br_nfs_server;
+
+/* A file system shown to one client, held while a request uses it. */
+struct br_nfs_export {
+	uint8_t id[16];	       /* goes into file handles */
+	struct br_fs *fs;
+	pthread_mutex_t *lock; /* held by the server around calls to fs */
+	bool read_only;
+	void *ref; /* the owner's */
+};
+
+struct br_nfs_ops {
+	/* MNT of a path by a client address: -EACCES, -ENOENT ... with words for the log. */
+	int (*mount)(void *ctx, uint32_t ip, const char *path, struct br_nfs_export *ret, struct br_error *err);
+	/* The export with this id for this client: -ESTALE when it is not its own or gone. Called for each request. */
+	int (*find)(void *ctx, uint32_t ip, const uint8_t id[static 16], struct br_nfs_export *ret);
+	void (*release)(void *ctx, struct br_nfs_export *export);
+	/* A client made its first NFS request of this kind, for timelines: bytes read and written so far. May be NULL. */
+	void (*activity)(void *ctx, uint32_t ip, uint64_t reads, uint64_t read_bytes, uint64_t writes,
+		uint64_t written_bytes);
+};
+
+struct br_nfs_options {
+	uint32_t ip;		  /* 0: any */
+	uint16_t nfs_port;	  /* 2049; 0 picks */
+	uint16_t mount_port;	  /* 20048; 0 picks */
+	uint16_t portmap_port;	  /* 111; 0: no portmapper of ours */
+	bool allow_high_ports;	  /* accept source ports >= 1024 (else MNT and NFS are refused: any user of a board could claim uid 0) */
+	uint8_t handle_key[16];	  /* file handles carry a keyed check (SipHash); stable over restarts */
+	const struct br_nfs_ops *ops;
+	void *ctx;
+};
+
+int br_nfs_server_start(const struct br_nfs_options *opt, struct br_nfs_server **ret, struct br_error *err);
+void br_nfs_server_stop(struct br_nfs_server *server);
+uint16_t br_nfs_server_port(const struct br_nfs_server *server);
+uint16_t br_nfs_server_mount_port(const struct br_nfs_server *server);

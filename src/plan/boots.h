@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "plan/plan.h"
+
+/*
+ * The running boots: which frozen plan a board is in, and how far it is. The protocols report what they saw
+ * (br_boots_reach) and ask for the plan; here it is decided when a new boot begins. Thread-safe.
+ */
+struct br_boots;
+
+enum br_stage { /* how far a boot is; only ever grows within one boot */
+	BR_STAGE_NONE,
+	BR_STAGE_FIRMWARE_DHCP, /* ROM, bootcode.bin or EEPROM asked */
+	BR_STAGE_FIRMWARE_FILES,
+	BR_STAGE_KERNEL_SENT,
+	BR_STAGE_KERNEL_DHCP, /* kernel, initramfs */
+	BR_STAGE_MOUNTED,     /* NFS root */
+	BR_STAGE_UP,	      /* user space: the OS's own DHCP, or a getty's worth of reads */
+};
+const char *br_stage_name(enum br_stage stage); /* "firmware-dhcp" ... */
+
+struct br_boots_options {
+	struct br_fleet *fleet;
+	struct br_store *store;
+	struct br_plan_server server;
+	const char *default_image; /* may be NULL: boards without an own image get nothing */
+	const char *default_disk;  /* "volatile" or "persistent" */
+};
+
+int br_boots_new(const struct br_boots_options *opt, struct br_boots **ret, struct br_error *err);
+void br_boots_free(struct br_boots *boots);
+/* For 'serve IMAGE' of a running daemon. */
+int br_boots_set_default_image(struct br_boots *boots, const char *image, struct br_error *err);
+const char *br_boots_default_disk(const struct br_boots *boots);
+
+/*
+ * A board was seen at a stage. Begins a new boot (new number, new plan, volatile disk dropped at the next mount)
+ * when the stage is one that starts a boot and the boot before was past it: firmware DHCP after anything beyond
+ * firmware DHCP; firmware files after the kernel was sent; kernel DHCP after the mount. *ret_new says so.
+ * ret_plan: a new reference to the plan now in force. -ENOENT: no image for this board (words in err).
+ */
+int br_boots_reach(struct br_boots *boots, const struct br_board *board, enum br_stage stage,
+	struct br_plan **ret_plan, bool *ret_new, struct br_error *err);
+/* The plan in force (new reference), without a stage; begins a boot when there is none. */
+int br_boots_plan(struct br_boots *boots, const struct br_board *board, struct br_plan **ret_plan,
+	struct br_error *err);
+/* The plan of clients that are no board: the default image's boot files. */
+int br_boots_anonymous(struct br_boots *boots, struct br_plan **ret_plan, struct br_error *err);
+
+struct br_boot_status {
+	uint64_t boot;
+	enum br_stage stage;
+	uint64_t started_wall_ns, stage_wall_ns;
+	char image[BR_IMAGE_NAME_MAX + 1];
+};
+/* -ENOENT: the board has not booted since the daemon started. */
+int br_boots_status(struct br_boots *boots, int64_t board_id, struct br_boot_status *ret);
+/* Whether a running boot uses this image. */
+bool br_boots_image_in_use(struct br_boots *boots, const char *image);

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include "plan/plan.h"
+#include "store/disk.h"
+
+/*
+ * The open disks of boards: one per board while somebody uses it, in STATE/disks/<board id>/<policy>/. The view
+ * is the projection of the board's plan over its disk. Thread-safe; each view is used under its lock.
+ */
+struct br_disks;
+
+struct br_board_disk {
+	uint8_t id[16];		/* of this disk: new after a volatile reset */
+	int64_t board_id;
+	uint64_t boot;		/* boot whose plan is projected */
+	pthread_mutex_t lock;	/* around every call to fs or disk */
+	struct br_fs *fs;	/* what the board sees */
+	struct br_disk *disk;	/* what is stored */
+	struct br_plan *plan;
+};
+
+int br_disks_new(const char *state_dir, struct br_disks **ret, struct br_error *err);
+void br_disks_free(struct br_disks *disks);
+
+/* The disk of the plan's board for the plan's boot, opening or making it. A volatile disk of an earlier boot is
+ * dropped first (handles of it become stale). A new reference. */
+int br_disks_open(struct br_disks *disks, struct br_plan *plan, struct br_board_disk **ret,
+	struct br_error *err);
+/* The open disk of a board by its id, NULL when the id is not that of its present disk. A new reference. */
+struct br_board_disk *br_disks_by_id(struct br_disks *disks, int64_t board_id, const uint8_t id[static 16]);
+void br_board_disk_unref(struct br_disks *disks, struct br_board_disk *disk);
+/* Forgets a board's stored disks (it was removed). -EBUSY while one is in use. */
+int br_disks_remove(struct br_disks *disks, int64_t board_id, struct br_error *err);

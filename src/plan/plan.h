@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "fleet/fleet.h"
+#include "store/image.h"
+#include "store/projfs.h"
+
+/*
+ * The plan: everything one board gets in one boot. A pure function of board, image, road and
+ * server, made when the boot starts and frozen until the next one. Counted; immutable; every
+ * thread may ask it.
+ */
+struct br_plan;
+
+/* How the board reaches us, the same for all boards of a daemon. */
+struct br_plan_server {
+	uint32_t ip; /* of the serving interface */
+	uint16_t nfs_port, mount_port;
+};
+
+/* Everything a plan is a function of. */
+struct br_plan_input {
+	struct br_board board;	    /* id 0: the anonymous plan of clients that are no board */
+	uint64_t boot;		    /* number of this boot */
+	struct br_image *image;	    /* a new reference is taken */
+	const char *disk;	    /* "volatile" or "persistent", resolved */
+	struct br_plan_server server;
+	uint8_t ssh_seed[32];	    /* ed25519 host key */
+	uint8_t machine_id[16];
+};
+
+int br_plan_new(const struct br_plan_input *in, struct br_plan **ret, struct br_error *err);
+struct br_plan *br_plan_ref(struct br_plan *plan);
+void br_plan_unref(struct br_plan *plan);
+const struct br_plan_input *br_plan_input(const struct br_plan *plan);
+
+/* A boot file: spans over mapped or projected bytes, valid while the plan is referenced. */
+struct br_bootfile {
+	const struct br_span *spans;
+	size_t n_spans;
+	uint64_t size;
+	bool projected;
+};
+
+#define BR_BOOT_PATH_MAX 512
+
+/*
+ * Finds a requested boot-file name. The name is hostile text as it came: '\' is '/', "//" and "./" collapse,
+ * '..' and control characters are refused (-EACCES), letters compare as FAT does. A first part that is this
+ * board's own directory (serial, or MAC with dashes) is dropped; another board's gives -EACCES for a board and
+ * -ENOENT for the anonymous plan. -ENOENT: no such file. ret_path (BR_BOOT_PATH_MAX) gets the cleaned path
+ * for logs, also on failure.
+ */
+int br_plan_bootfile(const struct br_plan *plan, const char *name, struct br_bootfile *ret,
+	char *ret_path);
+
+/* Directory listing of the board's boot-file name space for people and boot.img: path and size of each. */
+int br_plan_bootfiles(const struct br_plan *plan,
+	int (*fn)(void *ctx, const char *path, const struct br_bootfile *file), void *ctx);
+
+/* What is projected into the root file system. */
+const struct br_projection *br_plan_root(const struct br_plan *plan, size_t *ret_n);
+/* What the NFS MOUNT path of this board's root is: "/<board name>". */
+const char *br_plan_root_path(const struct br_plan *plan);
+/* The kernel command line the board gets. */
+const char *br_plan_cmdline(const struct br_plan *plan);

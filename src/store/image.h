@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "store/fat.h"
+
+/*
+ * The store keeps images under DIR/images/<name>/: 'disk.img' (raw, sparse, read-only)
+ * and 'image.json' (what the import found out). An image appears by one rename and is
+ * never changed. Several processes may use a store at once.
+ */
+struct br_store;
+struct br_image;
+
+#define BR_IMAGE_NAME_MAX 64 /* [a-z0-9][a-z0-9._-]*, so that it is also a file name and a URL part */
+#define BR_PARTITIONS_MAX 128 /* GPT's usual table */
+
+struct br_partition {
+	unsigned number; /* 1.. */
+	uint64_t start, size; /* bytes */
+	uint8_t mbr_type;     /* 0 on GPT */
+	char fs[16];	      /* "vfat", "ext4", "" */
+	char label[64];
+	char partuuid[40]; /* "5452574f-01" or a GPT unique id, lower case */
+};
+
+struct br_image_info {
+	char name[BR_IMAGE_NAME_MAX + 1];
+	char sha256[BR_SHA256_HEX]; /* of the raw disk */
+	uint64_t size, allocated;   /* bytes; allocated: what holds data */
+	int64_t imported_at;	    /* s since 1970 */
+	char source[256];	    /* file name it came from */
+	char table[8];		    /* "mbr" or "gpt" */
+	char os_id[32];		    /* ID of os-release: "raspbian", "debian", "ubuntu" */
+	char os_name[128];	    /* PRETTY_NAME */
+	char os_version[32];	    /* VERSION_ID */
+	char arch[16];		    /* "arm64", "armhf", "" when not found out */
+	char kernels[512];	    /* versions under lib/modules, separated by a blank */
+	char models[256];	    /* ids of br_pi_model that have their files, separated by a blank */
+	unsigned boot, root;	    /* numbers of the FAT boot and the root partition; 0: none */
+	unsigned n_partitions;
+	struct br_partition partitions[BR_PARTITIONS_MAX];
+};
+
+/* Opens, making DIR/images when missing, and sweeps what interrupted imports left. */
+int br_store_open(const char *dir, struct br_store **ret, struct br_error *err);
+void br_store_close(struct br_store *store);
+
+/* Calls fn for each image, by name. A broken entry is reported through err_text, not fatal. */
+int br_store_list(struct br_store *store,
+	int (*fn)(void *ctx, const struct br_image_info *info, const char *err_text), void *ctx,
+	struct br_error *err);
+/* -ENOENT when there is none of that name. */
+int br_store_info(struct br_store *store, const char *name, struct br_image_info *ret,
+	struct br_error *err);
+int br_store_remove(struct br_store *store, const char *name, struct br_error *err);
+
+struct br_import_options {
+	const char *name; /* NULL: from the file's name */
+	bool quiet;	  /* no progress lines */
+	bool replace;
+	const bool *cancelled; /* may be NULL; checked between pieces (SIGINT) */
+};
+
+/* Streams FILE (.img, .xz, .gz, .zst, .bz2, .zip) in. ret may be NULL. -EEXIST when the name is taken by
+ * another content; the same content again is success. */
+int br_store_import(struct br_store *store, const char *file, const struct br_import_options *opt,
+	struct br_image_info *ret, struct br_error *err);
+
+/* Opens an image for serving: counted, mapped, safe for every thread. One br_image per name while it is open. */
+int br_image_open(struct br_store *store, const char *name, struct br_image **ret,
+	struct br_error *err);
+struct br_image *br_image_ref(struct br_image *image);
+void br_image_unref(struct br_image *image);
+const struct br_image_info *br_image_info(const struct br_image *image);
+/* NULL when the image has no boot partition. */
+const struct br_fat *br_image_boot(const struct br_image *image);
+int br_image_fd(const struct br_image *image); /* read-only, of the whole disk; not given away */
+/* Byte range of the root partition; false when there is none. */
+bool br_image_root(const struct br_image *image, uint64_t *ret_start, uint64_t *ret_size);

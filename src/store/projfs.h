@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/error.h"
+#include "store/fs.h"
+
+/*
+ * Projection: a filter that shows other files at some paths without changing what is
+ * below. Per entry:
+ *   - the file is there and is still the image's (same inode, mtime and ctime as in
+ *     'base'): reads and attributes show the projected content;
+ *   - the file is missing and its directory exists: it appears;
+ *   - hidden entries (data NULL) that are still the image's disappear;
+ *   - a file the board wrote, replaced or removed is the board's own: no projection.
+ * A first write to a projected file writes the projected content below and then is an
+ * ordinary write. A removal is remembered until the filter is closed.
+ */
+struct br_projection {
+	const char *path; /* absolute, below existing directories */
+	const void *data; /* NULL: hide the image's file */
+	size_t len;
+	uint32_t mode; /* permission bits; type from target */
+	uint32_t uid, gid;
+	bool symlink; /* data is the target */
+};
+
+/* below and base must outlive the filter and are not closed by it. base: the image's own file system.
+ * The entries are copied. */
+int br_projfs_open(struct br_fs *below, struct br_fs *base, const struct br_projection *entries,
+	size_t n_entries, struct br_fs **ret, struct br_error *err);

@@ -23,10 +23,27 @@ struct br_command {
 	const char *args; /* "FILE [--name NAME]" */
 	const char *help; /* one line */
 	int (*run)(int argc, char **argv); /* argv[0] is the verb; returns enum br_exit */
+	const char *details; /* for 'help NOUN VERB': the options, one per line with its newline; may be NULL */
 };
 
-/* Each file of src/cli has one table, ended by verb == NULL; main.c has the list of tables. */
+/*
+ * Each file of src/cli has one table, ended by verb == NULL; main.c has the list of tables. '--help' of every
+ * command and '--state DIR' before the noun are handled in main.c (the latter as $BRAMBLE_STATE, which
+ * br_state_dir(NULL) reads); '--state DIR' behind the verb is the command's own option.
+ */
 extern const struct br_command br_cli_image[], br_cli_board[], br_cli_event[], br_cli_disk[], br_cli_serve[],
 	br_cli_sim[], br_cli_misc[];
 
 int br_cli_main(int argc, char **argv);
+
+/* The command that main.c runs, for its messages. */
+extern const struct br_command *br_cli_current;
+
+/* "bramble board edit: WORDS; usage: bramble board edit ..." on stderr. Returns BR_EXIT_USAGE. */
+__attribute__((format(printf, 1, 2))) int br_cli_usage(const char *fmt, ...);
+/* "bramble: WORDS" on stderr. Returns code. */
+__attribute__((format(printf, 2, 3))) int br_cli_fail(enum br_exit code, const char *fmt, ...);
+/* What getopt_long() found wrong (it returned '?' or ':' with opterr = 0) as br_cli_usage(). */
+int br_cli_bad_option(int argc, char **argv, int c);
+/* The name of n closest to what was typed, NULL when none is close. Names of NULL are passed over. */
+const char *br_cli_nearest(const char *typed, const char *const *names, size_t n);

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/*
+ * The control API: HTTP/1.1 and JSON over a Unix socket (mode 0660: who may open the socket may
+ * command the daemon). docs/api.md lists the paths. It runs in threads of its own, one per connection
+ * (at most 64), so that a slow disk or a follower of events holds up nobody else.
+ */
+struct br_api;
+
+/* What GET /v1/status says of the network side; the strings are copied. */
+struct br_api_status {
+	const char *interface; /* "eth0" */
+	uint32_t ip;	       /* ours on it */
+	unsigned prefix;
+	const char *dhcp;      /* "full" or "off" */
+	uint32_t first, last;  /* range of addresses given out, 0: none */
+};
+
+/* All of these outlive the API and are not closed by it. */
+struct br_api_options {
+	struct br_fleet *fleet;
+	struct br_boots *boots;
+	struct br_disks *disks;
+	struct br_store *store;
+	const char *socket_path; /* br_api_socket_path() */
+	struct br_api_status status;
+};
+
+/*
+ * Binds the socket, replacing one that a killed daemon left (the caller holds the state's lock, so
+ * nobody answers there), and serves. Start it while still root, or after dropping to the user that owns the
+ * directory: the socket belongs to who calls this.
+ */
+int br_api_start(const struct br_api_options *opt, struct br_api **ret, struct br_error *err);
+/* Ends the streams, waits for the requests under way, removes the socket. NULL is accepted. */
+void br_api_stop(struct br_api *api);
+
+/*
+ * Where the socket of a state directory is: STATE/api.sock; for /var/lib/bramble it is
+ * /run/bramble/api.sock when that directory exists (the unit's RuntimeDirectory=). Fresh memory (free()), NULL when
+ * memory is out.
+ */
+char *br_api_socket_path(const char *state_dir);

@@ -14,7 +14,8 @@ struct br_boots;
 
 enum br_stage { /* how far a boot is; only ever grows within one boot */
 	BR_STAGE_NONE,
-	BR_STAGE_FIRMWARE_DHCP, /* ROM, bootcode.bin or EEPROM asked */
+	BR_STAGE_FIRMWARE_DHCP, /* mask ROM or EEPROM asked */
+	BR_STAGE_BOOTCODE_DHCP, /* bootcode.bin asked: the second client of a Pi 3, the first with it on a card */
 	BR_STAGE_FIRMWARE_FILES,
 	BR_STAGE_KERNEL_SENT,
 	BR_STAGE_KERNEL_DHCP, /* kernel, initramfs */
@@ -38,14 +39,18 @@ int br_boots_set_default_image(struct br_boots *boots, const char *image, struct
 const char *br_boots_default_disk(const struct br_boots *boots);
 
 /*
- * A board was seen at a stage. Begins a new boot (new number, new plan, volatile disk dropped at the next mount)
- * when the stage is one that starts a boot and the boot before was past it: firmware DHCP after anything beyond
- * firmware DHCP; firmware files after the kernel was sent; kernel DHCP after the mount. *ret_new says so.
- * ret_plan: a new reference to the plan now in force. -ENOENT: no image for this board (words in err).
+ * A board was seen at a stage. Begins a new boot (new number, new plan, boot.start event; a volatile disk is dropped
+ * at the next mount) when the stage is one that starts a boot and the boot in force was past it:
+ *   firmware DHCP after anything beyond firmware DHCP; bootcode.bin's DHCP after the firmware's files; kernel DHCP
+ *   after the mount; firmware files after kernel DHCP, for boards whose firmware DHCP another server answers.
+ * A mount or user space never begins one: without a boot in force the last one is taken up again.
+ * ret_plan: a new reference to the plan now in force; ret_new and ret_plan may be NULL. -ENOENT: no image for this
+ * board (words in err).
  */
 int br_boots_reach(struct br_boots *boots, const struct br_board *board, enum br_stage stage,
 	struct br_plan **ret_plan, bool *ret_new, struct br_error *err);
-/* The plan in force (new reference), without a stage; begins a boot when there is none. */
+/* The plan in force (new reference), without a stage. When there is none (the daemon was restarted), the board's
+ * last boot is taken up again: same number, image and disk as its boot.start event says. */
 int br_boots_plan(struct br_boots *boots, const struct br_board *board, struct br_plan **ret_plan,
 	struct br_error *err);
 /* The plan of clients that are no board: the default image's boot files. */
@@ -61,3 +66,5 @@ struct br_boot_status {
 int br_boots_status(struct br_boots *boots, int64_t board_id, struct br_boot_status *ret);
 /* Whether a running boot uses this image. */
 bool br_boots_image_in_use(struct br_boots *boots, const char *image);
+/* A board was removed. */
+void br_boots_forget(struct br_boots *boots, int64_t board_id);

@@ -35,3 +35,5 @@ struct br_board_disk *br_disks_by_id(struct br_disks *disks, int64_t board_id, c
 void br_board_disk_unref(struct br_disks *disks, struct br_board_disk *disk);
 /* Forgets a board's stored disks (it was removed). -EBUSY while one is in use. */
 int br_disks_remove(struct br_disks *disks, int64_t board_id, struct br_error *err);
+/* Closes a board's disk without forgetting it. -EBUSY while a request uses it. */
+int br_disks_close(struct br_disks *disks, int64_t board_id);

@@ -16,6 +16,17 @@
  */
 struct br_plan;
 
+/*
+ * What an image means for every plan on it, found out once and shared: its command line, the
+ * config.txt and fstab it needs on a network root, which of its units must not run there.
+ */
+struct br_plan_base;
+int br_plan_base_new(struct br_image *image /* a new reference is taken */, struct br_plan_base **ret,
+	struct br_error *err);
+struct br_plan_base *br_plan_base_ref(struct br_plan_base *base);
+void br_plan_base_unref(struct br_plan_base *base);
+struct br_image *br_plan_base_image(const struct br_plan_base *base); /* not a new reference */
+
 /* How the board reaches us, the same for all boards of a daemon. */
 struct br_plan_server {
 	uint32_t ip; /* of the serving interface */
@@ -26,7 +37,7 @@ struct br_plan_server {
 struct br_plan_input {
 	struct br_board board;	    /* id 0: the anonymous plan of clients that are no board */
 	uint64_t boot;		    /* number of this boot */
-	struct br_image *image;	    /* a new reference is taken */
+	struct br_plan_base *base;  /* a new reference is taken */
 	const char *disk;	    /* "volatile" or "persistent", resolved */
 	struct br_plan_server server;
 	uint8_t ssh_seed[32];	    /* ed25519 host key */

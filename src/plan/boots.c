@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The running boots. One entry per board that was seen since the daemon started; its plan is frozen until
+ * a stage comes that only a new boot can show. Plans of one image share what the image says (plan/base.h).
+ */
+#include "plan/boots.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "fleet/event.h"
+
+struct boot {
+	int64_t board_id; /* key */
+	struct br_plan *plan;
+	struct br_boot_status status;
+	bool by_files; /* no firmware DHCP was seen: the files began it */
+	UT_hash_handle hh;
+};
+
+struct image_base {
+	char name[BR_IMAGE_NAME_MAX + 1]; /* key */
+	struct br_plan_base *base;
+	UT_hash_handle hh;
+};
+
+struct br_boots {
+	pthread_mutex_t lock; /* all below */
+	struct br_fleet *fleet;
+	struct br_store *store;
+	struct br_plan_server server;
+	char default_image[BR_IMAGE_NAME_MAX + 1];
+	char default_disk[16];
+	struct boot *boots;
+	struct image_base *bases;
+	struct br_plan *anonymous; /* made at first use for the default image */
+};
+
+BR_DEFINE_CLEANUP(struct br_plan *, br_plan_unref);
+
+const char *br_stage_name(enum br_stage stage)
+{
+	static const char *const names[] = {
+		[BR_STAGE_NONE] = "none",
+		[BR_STAGE_FIRMWARE_DHCP] = "firmware-dhcp",
+		[BR_STAGE_BOOTCODE_DHCP] = "bootcode-dhcp",
+		[BR_STAGE_FIRMWARE_FILES] = "firmware-files",
+		[BR_STAGE_KERNEL_SENT] = "kernel-sent",
+		[BR_STAGE_KERNEL_DHCP] = "kernel-dhcp",
+		[BR_STAGE_MOUNTED] = "mounted",
+		[BR_STAGE_UP] = "up",
+	};
+
+	return names[stage];
+}
+
+int br_boots_new(const struct br_boots_options *opt, struct br_boots **ret, struct br_error *err)
+{
+	struct br_boots *boots = calloc(1, sizeof(*boots));
+
+	if (!boots)
+		return br_error_set(err, ENOMEM, "out of memory");
+	pthread_mutex_init(&boots->lock, NULL);
+	boots->fleet = opt->fleet;
+	boots->store = opt->store;
+	boots->server = opt->server;
+	snprintf(boots->default_image, sizeof(boots->default_image), "%s", opt->default_image ?: "");
+	snprintf(boots->default_disk, sizeof(boots->default_disk), "%s", opt->default_disk);
+	*ret = boots;
+	return 0;
+}
+
+static void drop_unused_bases(struct br_boots *boots, bool all)
+{
+	struct image_base *ib, *tmp;
+
+	HASH_ITER(hh, boots->bases, ib, tmp)
+	{
+		bool used = boots->anonymous &&
+			    br_plan_input(boots->anonymous)->base == ib->base;
+
+		for (struct boot *b = boots->boots; b && !used; b = b->hh.next)
+			used = br_plan_input(b->plan)->base == ib->base;
+		if (used && !all)
+			continue;
+		HASH_DEL(boots->bases, ib);
+		br_plan_base_unref(ib->base);
+		free(ib);
+	}
+}
+
+void br_boots_free(struct br_boots *boots)
+{
+	struct boot *b, *tmp;
+
+	if (!boots)
+		return;
+	HASH_ITER(hh, boots->boots, b, tmp)
+	{
+		HASH_DEL(boots->boots, b);
+		br_plan_unref(b->plan);
+		free(b);
+	}
+	br_plan_unref(boots->anonymous);
+	boots->anonymous = NULL;
+	drop_unused_bases(boots, true);
+	pthread_mutex_destroy(&boots->lock);
+	free(boots);
+}
+
+/* The shared part of an image, opening it at first use; not a new reference. Locked. */
+static int find_base(struct br_boots *boots, const char *name, struct br_plan_base **ret, struct br_error *err)
+{
+	struct image_base *ib;
+	struct br_image *image;
+	int r;
+
+	HASH_FIND_STR(boots->bases, name, ib);
+	if (ib) {
+		*ret = ib->base;
+		return 0;
+	}
+	r = br_image_open(boots->store, name, &image, err);
+	if (r < 0)
+		return r;
+	ib = calloc(1, sizeof(*ib));
+	r = ib ? br_plan_base_new(image, &ib->base, err) : br_error_set(err, ENOMEM, "out of memory");
+	br_image_unref(image);
+	if (r < 0) {
+		free(ib);
+		return r;
+	}
+	snprintf(ib->name, sizeof(ib->name), "%s", name);
+	HASH_ADD_STR(boots->bases, name, ib);
+	*ret = ib->base;
+	return 0;
+}
+
+int br_boots_set_default_image(struct br_boots *boots, const char *image, struct br_error *err)
+{
+	struct br_plan_base *base;
+	int r;
+
+	pthread_mutex_lock(&boots->lock);
+	r = find_base(boots, image, &base, err);
+	if (!r) {
+		snprintf(boots->default_image, sizeof(boots->default_image), "%s", image);
+		br_plan_unref(boots->anonymous);
+		boots->anonymous = NULL;
+		drop_unused_bases(boots, false);
+	}
+	pthread_mutex_unlock(&boots->lock);
+	return r;
+}
+
+const char *br_boots_default_disk(const struct br_boots *boots)
+{
+	return boots->default_disk;
+}
+
+/* The shared part of the image a board is to boot. Locked. */
+static int find_board_base(struct br_boots *boots, const struct br_board *board, const char *image,
+	struct br_plan_base **ret, struct br_error *err)
+{
+	int r;
+
+	if (!image[0])
+		return br_error_set(err, ENOENT,
+			"board %s: has no image and there is no default one; give it one with 'bramble board edit %s "
+			"--image NAME' or start 'bramble serve IMAGE'", board->name, board->name);
+	r = find_base(boots, image, ret, err);
+	if (r < 0)
+		br_error_prefix(err, "board %s", board->name);
+	return r;
+}
+
+/* Makes the plan of a board for a boot number. Locked. */
+static int make_plan(struct br_boots *boots, const struct br_board *board, uint64_t boot, const char *image,
+	const char *disk, struct br_plan **ret, struct br_error *err)
+{
+	struct br_plan_input in = {
+		.board = *board,
+		.boot = boot,
+		.disk = !strcmp(disk, "persistent") ? "persistent" : "volatile",
+		.server = boots->server,
+	};
+	int r = find_board_base(boots, board, image, &in.base, err);
+
+	if (r < 0)
+		return r;
+	r = br_board_secret(boots->fleet, board->id, "ssh-ed25519-seed", in.ssh_seed, sizeof(in.ssh_seed));
+	if (!r)
+		r = br_board_secret(boots->fleet, board->id, "machine-id", in.machine_id, sizeof(in.machine_id));
+	if (r < 0)
+		return br_error_set(err, -r, "board %s: cannot read its secrets from the database: %s", board->name,
+			strerror(-r));
+	/* machine-id(5): a version 4 UUID without dashes */
+	in.machine_id[6] = (in.machine_id[6] & 0x0f) | 0x40;
+	in.machine_id[8] = (in.machine_id[8] & 0x3f) | 0x80;
+	return br_plan_new(&in, ret, err);
+}
+
+/* Puts a plan in force. Takes it. Locked. */
+static int put_boot(struct br_boots *boots, int64_t board_id, struct br_plan *plan, struct boot **ret)
+{
+	const struct br_plan_input *in = br_plan_input(plan);
+	struct boot *b;
+
+	HASH_FIND(hh, boots->boots, &board_id, sizeof(board_id), b);
+	if (!b) {
+		b = calloc(1, sizeof(*b));
+		if (!b) {
+			br_plan_unref(plan);
+			return -ENOMEM;
+		}
+		b->board_id = board_id;
+		HASH_ADD(hh, boots->boots, board_id, sizeof(b->board_id), b);
+	}
+	br_plan_unref(b->plan);
+	b->plan = plan;
+	b->by_files = false;
+	b->status = (struct br_boot_status){
+		.boot = in->boot,
+		.started_wall_ns = br_wall_ns(),
+		.stage_wall_ns = br_wall_ns(),
+	};
+	snprintf(b->status.image, sizeof(b->status.image), "%s",
+		br_image_info(br_plan_base_image(in->base))->name);
+	drop_unused_bases(boots, false);
+	*ret = b;
+	return 0;
+}
+
+static int begin_boot(struct br_boots *boots, const struct br_board *board, enum br_stage stage, struct boot **ret,
+	struct br_error *err)
+{
+	const char *image = board->image[0] ? board->image : boots->default_image;
+	const char *disk = board->disk[0] ? board->disk : boots->default_disk;
+	struct br_plan_base *base;
+	struct br_plan *plan;
+	uint64_t boot;
+	int r = find_board_base(boots, board, image, &base, err);
+
+	if (r < 0)
+		return r; /* no number is spent on a board without an image */
+	r = br_boot_next(boots->fleet, board->id, &boot);
+	if (r < 0)
+		return br_error_set(err, -r, "board %s: cannot store the number of its boot: %s", board->name,
+			strerror(-r));
+	r = make_plan(boots, board, boot, image, disk, &plan, err);
+	if (r < 0)
+		return r;
+	br_event_emit(boots->fleet, board->id, boot, BR_EV_BOOT_START,
+		json_pack("{s:s, s:s, s:s}", "image", image, "disk", disk, "client", br_stage_name(stage)));
+	return put_boot(boots, board->id, plan, ret);
+}
+
+struct last_boot {
+	uint64_t boot;
+	char image[BR_IMAGE_NAME_MAX + 1], disk[16];
+};
+
+static int take_last_boot(void *ctx, const struct br_event *ev)
+{
+	struct last_boot *last = ctx;
+	const char *image = json_string_value(json_object_get(ev->fields, "image"));
+	const char *disk = json_string_value(json_object_get(ev->fields, "disk"));
+
+	last->boot = ev->boot;
+	snprintf(last->image, sizeof(last->image), "%s", image ?: "");
+	snprintf(last->disk, sizeof(last->disk), "%s", disk ?: "");
+	return 0;
+}
+
+/* Takes up the boot that was running when the daemon before us stopped, or begins the first one. */
+static int resume_boot(struct br_boots *boots, const struct br_board *board, struct boot **ret, struct br_error *err)
+{
+	struct br_event_filter filter = { .board_id = board->id, .type = BR_EV_BOOT_START, .limit = 1 };
+	struct last_boot last = { 0 };
+	struct br_plan *plan;
+	int r = br_event_query(boots->fleet, &filter, take_last_boot, &last, err);
+
+	if (r < 0)
+		return r;
+	if (!last.boot)
+		return begin_boot(boots, board, BR_STAGE_NONE, ret, err);
+	r = make_plan(boots, board, last.boot, last.image, last.disk, &plan, err);
+	if (r < 0)
+		return r;
+	return put_boot(boots, board->id, plan, ret);
+}
+
+static bool begins(const struct boot *b, enum br_stage stage)
+{
+	enum br_stage now = b->status.stage;
+
+	switch (stage) {
+	case BR_STAGE_FIRMWARE_DHCP:
+		return now > BR_STAGE_FIRMWARE_DHCP;
+	case BR_STAGE_BOOTCODE_DHCP:
+		return now > BR_STAGE_FIRMWARE_FILES;
+	case BR_STAGE_FIRMWARE_FILES:
+		return b->by_files && now >= BR_STAGE_KERNEL_DHCP;
+	case BR_STAGE_KERNEL_DHCP:
+		return now >= BR_STAGE_MOUNTED;
+	default:
+		return false;
+	}
+}
+
+/* Locked. */
+static int reach(struct br_boots *boots, const struct br_board *board, enum br_stage stage, struct boot **ret,
+	bool *ret_new, struct br_error *err)
+{
+	struct boot *b;
+	int r = 0;
+
+	*ret_new = false;
+	HASH_FIND(hh, boots->boots, &board->id, sizeof(board->id), b);
+	if (b ? begins(b, stage) : stage != BR_STAGE_NONE && stage < BR_STAGE_MOUNTED) {
+		r = begin_boot(boots, board, stage, &b, err);
+		*ret_new = true;
+		if (!r)
+			b->by_files = stage == BR_STAGE_FIRMWARE_FILES;
+	} else if (!b) {
+		r = resume_boot(boots, board, &b, err);
+	}
+	if (r < 0)
+		return r;
+	if (stage > b->status.stage) {
+		b->status.stage = stage;
+		b->status.stage_wall_ns = br_wall_ns();
+	}
+	*ret = b;
+	return 0;
+}
+
+int br_boots_reach(struct br_boots *boots, const struct br_board *board, enum br_stage stage,
+	struct br_plan **ret_plan, bool *ret_new, struct br_error *err)
+{
+	bool is_new = false;
+	struct boot *b;
+	int r;
+
+	pthread_mutex_lock(&boots->lock);
+	r = reach(boots, board, stage, &b, &is_new, err);
+	if (!r && ret_plan)
+		*ret_plan = br_plan_ref(b->plan);
+	pthread_mutex_unlock(&boots->lock);
+	if (!r && ret_new)
+		*ret_new = is_new;
+	return r;
+}
+
+int br_boots_plan(struct br_boots *boots, const struct br_board *board, struct br_plan **ret_plan,
+	struct br_error *err)
+{
+	return br_boots_reach(boots, board, BR_STAGE_NONE, ret_plan, NULL, err);
+}
+
+/* Locked. */
+static int make_anonymous(struct br_boots *boots, struct br_error *err)
+{
+	struct br_plan_input in = { .disk = "volatile", .server = boots->server };
+	int r;
+
+	if (!boots->default_image[0])
+		return br_error_set(err, ENOENT, "there is no default image; start 'bramble serve IMAGE'");
+	r = find_base(boots, boots->default_image, &in.base, err);
+	return r < 0 ? r : br_plan_new(&in, &boots->anonymous, err);
+}
+
+int br_boots_anonymous(struct br_boots *boots, struct br_plan **ret_plan, struct br_error *err)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&boots->lock);
+	if (!boots->anonymous)
+		r = make_anonymous(boots, err);
+	if (!r)
+		*ret_plan = br_plan_ref(boots->anonymous);
+	pthread_mutex_unlock(&boots->lock);
+	return r;
+}
+
+int br_boots_status(struct br_boots *boots, int64_t board_id, struct br_boot_status *ret)
+{
+	struct boot *b;
+
+	pthread_mutex_lock(&boots->lock);
+	HASH_FIND(hh, boots->boots, &board_id, sizeof(board_id), b);
+	if (b)
+		*ret = b->status;
+	pthread_mutex_unlock(&boots->lock);
+	return b ? 0 : -ENOENT;
+}
+
+bool br_boots_image_in_use(struct br_boots *boots, const char *image)
+{
+	bool used;
+
+	pthread_mutex_lock(&boots->lock);
+	used = !strcmp(boots->default_image, image);
+	for (struct boot *b = boots->boots; b && !used; b = b->hh.next)
+		used = !strcmp(b->status.image, image);
+	pthread_mutex_unlock(&boots->lock);
+	return used;
+}
+
+void br_boots_forget(struct br_boots *boots, int64_t board_id)
+{
+	struct boot *b;
+
+	pthread_mutex_lock(&boots->lock);
+	HASH_FIND(hh, boots->boots, &board_id, sizeof(board_id), b);
+	if (b) {
+		HASH_DEL(boots->boots, b);
+		br_plan_unref(b->plan);
+		free(b);
+		drop_unused_bases(boots, false);
+	}
+	pthread_mutex_unlock(&boots->lock);
+}

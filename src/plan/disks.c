@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The open disks of boards. An entry stays open from its first use until another boot's plan asks for the
+ * board's disk, or the daemon stops. A volatile disk's directory carries the number of the boot it belongs to, so
+ * that a restarted daemon knows whether it is still that boot's.
+ *
+ * Locks: the registry's before an entry's, never the other way round.
+ */
+#include "plan/disks.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <uthash.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/text.h"
+#include "store/projfs.h"
+
+struct entry {
+	struct br_board_disk d; /* first: the public part */
+	atomic_uint refs;	/* the registry's own one among them */
+	struct br_fs *base_fs;	/* the image's own, for the projection */
+	struct br_fs *proj;
+	UT_hash_handle hh; /* by d.board_id */
+};
+
+struct br_disks {
+	pthread_mutex_t lock;
+	char *dir; /* STATE/disks */
+	struct entry *entries;
+};
+
+int br_disks_new(const char *state_dir, struct br_disks **ret, struct br_error *err)
+{
+	struct br_disks *disks = calloc(1, sizeof(*disks));
+	int r;
+
+	if (!disks || !(disks->dir = br_path_join(state_dir, "disks"))) {
+		free(disks);
+		return br_error_set(err, ENOMEM, "out of memory");
+	}
+	r = br_mkdir_all(disks->dir, 0700, err);
+	if (r < 0) {
+		free(disks->dir);
+		free(disks);
+		return r;
+	}
+	pthread_mutex_init(&disks->lock, NULL);
+	*ret = disks;
+	return 0;
+}
+
+static void entry_free(struct entry *e)
+{
+	if (e->proj)
+		e->proj->ops->close(e->proj);
+	if (e->base_fs)
+		e->base_fs->ops->close(e->base_fs);
+	br_disk_close(e->d.disk);
+	br_plan_unref(e->d.plan);
+	pthread_mutex_destroy(&e->d.lock);
+	free(e);
+}
+
+static void entry_unref(struct entry *e)
+{
+	if (!--e->refs)
+		entry_free(e);
+}
+
+void br_disks_free(struct br_disks *disks)
+{
+	struct entry *e, *tmp;
+
+	if (!disks)
+		return;
+	HASH_ITER(hh, disks->entries, e, tmp)
+	{
+		HASH_DEL(disks->entries, e);
+		entry_unref(e);
+	}
+	pthread_mutex_destroy(&disks->lock);
+	free(disks->dir);
+	free(disks);
+}
+
+/* The number in DIR/boot, 0 when there is none. */
+static uint64_t stored_boot(const char *dir)
+{
+	br_cleanup(br_freep) char *path = br_path_join(dir, "boot");
+	br_cleanup(br_freep) char *text = NULL;
+	uint64_t boot;
+
+	if (!path || br_file_read(path, 32, &text, NULL, NULL) < 0 ||
+		br_parse_u64(text, 1, UINT64_MAX, &boot) < 0)
+		return 0;
+	return boot;
+}
+
+static int store_boot(const char *dir, uint64_t boot, struct br_error *err)
+{
+	br_cleanup(br_freep) char *path = br_path_join(dir, "boot");
+	char text[24];
+
+	if (!path)
+		return br_error_set(err, ENOMEM, "out of memory");
+	snprintf(text, sizeof(text), "%" PRIu64, boot);
+	return br_file_write(path, text, strlen(text), 0600, err);
+}
+
+/* Opens the stored disk of a plan, dropping a volatile one of another boot. */
+static int open_stored(struct br_disks *disks, const struct br_plan_input *in, struct br_disk **ret,
+	struct br_error *err)
+{
+	bool is_volatile = !strcmp(in->disk, "volatile");
+	br_cleanup(br_freep) char *dir =
+		br_asprintf("%s/%" PRId64 "/%s", disks->dir, in->board.id, in->disk);
+	struct stat st;
+	int r = 0;
+
+	if (!dir)
+		return br_error_set(err, ENOMEM, "out of memory");
+	if (is_volatile && !stat(dir, &st) && stored_boot(dir) != in->boot)
+		r = br_remove_tree(dir, err);
+	if (!r)
+		r = br_mkdir_all(dir, 0700, err);
+	if (!r)
+		r = br_disk_open(br_plan_base_image(in->base), dir, ret, err);
+	if (!r && is_volatile && stored_boot(dir) != in->boot) {
+		r = store_boot(dir, in->boot, err);
+		if (r < 0)
+			br_disk_close(*ret);
+	}
+	return r;
+}
+
+static int entry_new(struct br_disks *disks, struct br_plan *plan, struct entry **ret, struct br_error *err)
+{
+	const struct br_plan_input *in = br_plan_input(plan);
+	struct entry *e = calloc(1, sizeof(*e));
+	const struct br_projection *proj;
+	size_t n_proj;
+	int r;
+
+	if (!e)
+		return br_error_set(err, ENOMEM, "out of memory");
+	pthread_mutex_init(&e->d.lock, NULL);
+	e->refs = 1;
+	e->d.board_id = in->board.id;
+	e->d.boot = in->boot;
+	e->d.plan = br_plan_ref(plan);
+	r = open_stored(disks, in, &e->d.disk, err);
+	if (!r) {
+		memcpy(e->d.id, br_disk_uuid(e->d.disk), sizeof(e->d.id));
+		r = br_image_fs(br_plan_base_image(in->base), &e->base_fs, err);
+	}
+	if (!r) {
+		proj = br_plan_root(plan, &n_proj);
+		r = br_projfs_open(br_disk_fs(e->d.disk), e->base_fs, proj, n_proj, &e->proj, err);
+		e->d.fs = e->proj;
+	}
+	if (r < 0) {
+		entry_free(e);
+		br_error_prefix(err, "board %s: its disk", in->board.name);
+		return r;
+	}
+	*ret = e;
+	return 0;
+}
+
+/* Same boot, or the same in all that matters to the disk. */
+static bool still_serves(const struct entry *e, const struct br_plan *plan)
+{
+	return e->d.boot == br_plan_input(plan)->boot;
+}
+
+int br_disks_open(struct br_disks *disks, struct br_plan *plan, struct br_board_disk **ret, struct br_error *err)
+{
+	int64_t id = br_plan_input(plan)->board.id;
+	struct entry *e;
+	int r = 0;
+
+	pthread_mutex_lock(&disks->lock);
+	HASH_FIND(hh, disks->entries, &id, sizeof(id), e);
+	if (e && !still_serves(e, plan)) {
+		if (e->refs > 1) {
+			/* a request of the boot before is still at work; the board asks again */
+			r = br_error_set(err, EBUSY, "board %s: the disk of its last boot is still in use",
+				br_plan_input(plan)->board.name);
+		} else {
+			HASH_DEL(disks->entries, e);
+			entry_unref(e);
+			e = NULL;
+		}
+	}
+	if (!r && !e) {
+		r = entry_new(disks, plan, &e, err);
+		if (!r)
+			HASH_ADD(hh, disks->entries, d.board_id, sizeof(e->d.board_id), e);
+	}
+	if (!r) {
+		e->refs++;
+		*ret = &e->d;
+	}
+	pthread_mutex_unlock(&disks->lock);
+	return r;
+}
+
+struct br_board_disk *br_disks_by_id(struct br_disks *disks, int64_t board_id, const uint8_t id[static 16])
+{
+	struct entry *e;
+
+	pthread_mutex_lock(&disks->lock);
+	HASH_FIND(hh, disks->entries, &board_id, sizeof(board_id), e);
+	if (e && memcmp(e->d.id, id, sizeof(e->d.id)))
+		e = NULL;
+	if (e)
+		e->refs++;
+	pthread_mutex_unlock(&disks->lock);
+	return e ? &e->d : NULL;
+}
+
+void br_board_disk_unref(struct br_disks *disks, struct br_board_disk *disk)
+{
+	if (disk)
+		entry_unref(br_container_of(disk, struct entry, d));
+}
+
+int br_disks_close(struct br_disks *disks, int64_t board_id)
+{
+	struct entry *e;
+	int r = 0;
+
+	pthread_mutex_lock(&disks->lock);
+	HASH_FIND(hh, disks->entries, &board_id, sizeof(board_id), e);
+	if (e && e->refs > 1) {
+		r = -EBUSY;
+	} else if (e) {
+		HASH_DEL(disks->entries, e);
+		entry_unref(e);
+	}
+	pthread_mutex_unlock(&disks->lock);
+	return r;
+}
+
+int br_disks_remove(struct br_disks *disks, int64_t board_id, struct br_error *err)
+{
+	br_cleanup(br_freep) char *dir = br_asprintf("%s/%" PRId64, disks->dir, board_id);
+	int r;
+
+	if (!dir)
+		return br_error_set(err, ENOMEM, "out of memory");
+	r = br_disks_close(disks, board_id);
+	if (r < 0)
+		return br_error_set(err, -r, "the board's disk is in use; stop the board first");
+	return br_remove_tree(dir, err);
+}

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Talks to a console: a program on a pseudo-terminal. expect() waits for a pattern, send() types."""
+import os
+import pty
+import re
+import select
+import subprocess
+import time
+
+ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[()][A-Z0-9]|\x1b[=>]")
+
+
+class Console:
+    """Runs argv on a terminal of its own; everything it prints also goes to the file log."""
+
+    def __init__(self, argv, log, env=None, cwd=None):
+        self.master, slave = pty.openpty()
+        self.process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env=env, cwd=cwd,
+                                        start_new_session=True)
+        os.close(slave)
+        self.buffer = ""
+        self.log = open(log, "w", buffering=1, errors="replace")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _read(self, seconds):
+        """False when the program is gone and everything was read."""
+        ready, _, _ = select.select([self.master], [], [], max(seconds, 0.01))
+        if not ready:
+            return True
+        try:
+            data = os.read(self.master, 65536)
+        except OSError:
+            return False
+        if not data:
+            return False
+        text = ANSI.sub("", data.decode("utf-8", "replace").replace("\r", ""))
+        self.log.write(text)
+        self.buffer += text
+        return True
+
+    def expect(self, pattern, seconds=60):
+        """Waits for the pattern, forgets everything up to its end; returns (text before, match)."""
+        end = time.monotonic() + seconds
+        regex = re.compile(pattern, re.M)
+        while True:
+            m = regex.search(self.buffer)
+            if m:
+                before = self.buffer[:m.start()]
+                self.buffer = self.buffer[m.end():]
+                return before, m
+            left = end - time.monotonic()
+            if left <= 0:
+                raise AssertionError(f"{seconds} s without {pattern!r}; the last of it: {self.buffer[-800:]}")
+            if not self._read(min(left, 1)):
+                raise AssertionError(f"ended without {pattern!r}; the last of it: {self.buffer[-800:]}")
+
+    def send(self, text):
+        os.write(self.master, text.encode())
+
+    def login(self, user="root", password="raspberry", seconds=300):
+        self.expect(r"login: ", seconds)
+        self.send(user + "\n")
+        self.expect(r"[Pp]assword: ", seconds)
+        self.send(password + "\n")
+        self.expect(r"[#$] $", seconds)
+        self.command("PS1='==> '; stty -echo cols 200; dmesg -n 1", seconds)
+
+    def command(self, line, seconds=120):
+        """Types a shell command; its output."""
+        mark = f"done{time.monotonic_ns()}"
+        # the mark is split so that the echo of the command line does not match it
+        self.send(f"{line}; echo {mark[:4]}''{mark[4:]}:$?\n")
+        before, m = self.expect(rf"{mark}:(\d+)\n", seconds)
+        self.status = int(m[1])
+        return before.split("\n", 1)[1] if before.count("\n") and mark[4:] in before.split("\n", 1)[0] else before
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        if self.master >= 0:
+            while self._read(0.05) and select.select([self.master], [], [], 0)[0]:
+                pass
+            os.close(self.master)
+            self.master = -1
+        self.log.close()
+        return self.process.returncode

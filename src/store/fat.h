@@ -12,6 +12,11 @@
  * partition). All of it is hostile: cluster chains may loop, sizes may lie. Opening
  * reads the whole directory tree once (bounded) into an index; afterwards lookups and
  * reads allocate nothing and may come from any thread.
+ *
+ * A damaged entry (a cluster chain that loops, ends early or is shared with another file, a
+ * name with '/' or control characters) is left out rather than served wrong: br_fat_damaged().
+ * What makes the whole unreadable (a boot sector that contradicts itself, a table outside of
+ * the partition, too many entries) fails br_fat_open() with -EBADMSG, -EFBIG or -ENOTSUP.
  */
 struct br_fat;
 
@@ -21,7 +26,7 @@ struct br_span { /* a piece of a file inside the mapping */
 };
 
 struct br_fat_entry {
-	const char *path; /* as stored, '/' between parts, no leading '/'; lives as long as the br_fat */
+	const char *path; /* as stored, UTF-8, '/' between parts, no leading '/'; lives as long as the br_fat */
 	bool is_dir;
 	uint32_t size;
 	int64_t mtime; /* s since 1970, local time taken as UTC */
@@ -29,14 +34,21 @@ struct br_fat_entry {
 	size_t n_spans;
 };
 
+#define BR_FAT_ENTRIES_MAX 100000
+#define BR_FAT_DEPTH_MAX 32
+#define BR_FAT_PATH_MAX 1024 /* with the NUL */
+
 /* data must stay mapped and unchanged while the br_fat lives. */
 int br_fat_open(const void *data, size_t len, struct br_fat **ret, struct br_error *err);
 void br_fat_close(struct br_fat *fat);
 
-const char *br_fat_label(const struct br_fat *fat);
+const char *br_fat_label(const struct br_fat *fat); /* "" when it has none */
+unsigned br_fat_bits(const struct br_fat *fat);	    /* 12, 16 or 32 */
+/* How many entries were left out; *ret_text (may be NULL) then says which and why, the first few. */
+size_t br_fat_damaged(const struct br_fat *fat, const char **ret_text);
 /* Case-insensitive (ASCII), '/' between parts, no leading '/'. "" is the root. NULL when missing. */
 const struct br_fat_entry *br_fat_lookup(const struct br_fat *fat, const char *path);
 /* Entries in a directory, sorted by path, in order i = 0, 1, ... NULL at the end. */
 const struct br_fat_entry *br_fat_list(const struct br_fat *fat, const char *dir, size_t i);
-/* Every entry of the tree, sorted by path, in order i = 0, 1, ... NULL at the end. */
+/* Every entry of the tree but the root, sorted by path, in order i = 0, 1, ... NULL at the end. */
 const struct br_fat_entry *br_fat_walk(const struct br_fat *fat, size_t i);

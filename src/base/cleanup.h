@@ -27,7 +27,7 @@
 
 /* Defines foo_freep() for use with br_cleanup() from a 'foo_free(type *)'. */
 #define BR_DEFINE_CLEANUP(type, func)            \
-	static inline void func##p(type *p)      \
+	__attribute__((unused)) static inline void func##p(type *p)      \
 	{                                        \
 		if (*p)                          \
 			func(*p);                \

@@ -51,5 +51,5 @@ static inline void br_fclosep(FILE **f)
 		fclose(*f);
 }
 
-#define br_container_of(p, type, member) ((type *)((char *)(p) - offsetof(type, member)))
+#define br_container_of(p, type, member) ((type *)(void *)((char *)(p) - offsetof(type, member)))
 #define BR_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))

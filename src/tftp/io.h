@@ -4,15 +4,33 @@
 #include "base/error.h"
 #include "tftp/server.h"
 
-/* The sockets and the thread of the TFTP server: batches with recvmmsg and sendmmsg. */
+/*
+ * The socket and the thread of the TFTP server: batches with recvmmsg and sendmmsg, payload straight from
+ * the file's spans.
+ *
+ * One socket serves all transfers and every reply leaves from the port the request came to (69), not from
+ * a new one per transfer as RFC 1350 suggests. A client takes the source port of the first reply as the
+ * server's TID, and 69 is as good as any: all Raspberry Pi stages, U-Boot, iPXE, EDK2, curl, BusyBox and
+ * tftp-hpa do. Firewalls that let port 69 in need no more.
+ */
 struct br_tftp_io;
 
 struct br_tftp_io_options {
-	uint32_t ip;	      /* address to bind, 0: any */
+	uint32_t ip;	      /* address to bind, 0: any; replies leave from the address that was asked */
 	uint16_t port;	      /* 69; 0 picks a free one */
 	const char *interface; /* SO_BINDTODEVICE, NULL: none */
-	const struct br_tftp_ops *ops; /* 'send' is filled in by io */
-	void *ctx;	      /* called from the worker's thread */
+	unsigned max_transfers; /* as in br_tftp_options; 0: 4096 */
+	unsigned max_blksize;	/* 0: the interface's MTU - 32, or 1468 when no interface is given */
+	const struct br_tftp_ops *ops; /* 'send' is filled in by io; copied */
+	void *ctx;	      /* ops are called with it, from the worker's thread only */
+};
+
+/* Counters since the start, for metrics. */
+struct br_tftp_io_stats {
+	uint64_t received, sent; /* datagrams */
+	uint64_t dropped_in;	 /* the kernel's receive buffer was full */
+	uint64_t dropped_out;	 /* could not be sent: the retransmission timer's business */
+	unsigned running;	 /* transfers, now */
 };
 
 /* Binds (words for a busy port name who might hold it) and starts the thread. */
@@ -20,3 +38,5 @@ int br_tftp_io_start(const struct br_tftp_io_options *opt, struct br_tftp_io **r
 /* Ends running transfers with ERROR 0 and joins the thread. */
 void br_tftp_io_stop(struct br_tftp_io *io);
 uint16_t br_tftp_io_port(const struct br_tftp_io *io);
+/* From any thread. */
+struct br_tftp_io_stats br_tftp_io_stats(const struct br_tftp_io *io);

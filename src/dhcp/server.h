@@ -7,6 +7,7 @@
 
 #include "base/addr.h"
 #include "pi/identity.h"
+#include "wire/dhcp.h"
 
 /*
  * DHCP server (RFC 2131, 2132, 4578) for one interface: bytes and time in, at most one
@@ -76,7 +77,6 @@ struct br_dhcp_options {
 int br_dhcp_server_new(const struct br_dhcp_options *opt, struct br_dhcp_server **ret);
 void br_dhcp_server_free(struct br_dhcp_server *server);
 
-#define BR_DHCP_PACKET_MAX 1472 /* UDP payload in an Ethernet frame */
 
 struct br_dhcp_reply {
 	uint8_t packet[BR_DHCP_PACKET_MAX]; /* BOOTP message */

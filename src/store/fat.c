@@ -393,7 +393,7 @@ static int add_entry(struct br_fat *fat, size_t parent, const uint8_t *e, const 
 		.depth = fat->nodes[parent].depth + 1,
 		.span_at = fat->n_spans,
 	};
-	const char *why;
+	const char *why = NULL;
 	int r;
 
 	if (fat->bits == 32)
@@ -493,7 +493,7 @@ static int read_dir(struct br_fat *fat, size_t dir, struct br_error *err)
 	struct node *node = &fat->nodes[dir];
 	size_t first = fat->n_spans, n;
 	br_cleanup(br_freep) struct br_span *spans = NULL;
-	const char *why;
+	const char *why = NULL;
 	int r = 0;
 
 	if (!dir && fat->bits != 32)

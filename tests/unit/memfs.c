@@ -79,10 +79,8 @@ static int change(struct br_fs *fs, struct timespec *now)
 {
 	struct memfs *m = of(fs);
 
-	if (m->fail_in && !--m->fail_in)
-		return m->fail_r;
 	*now = (struct timespec){ .tv_sec = m->now++ };
-	return 0;
+	return m->fail_in && !--m->fail_in ? m->fail_r : 0;
 }
 
 static void touch(struct node *n, struct timespec now)
@@ -186,7 +184,7 @@ static void clear_setid(struct node *n)
 static int memfs_setattr(struct br_fs *fs, uint64_t ino, const struct br_fs_setattr *a)
 {
 	struct node *n = get(fs, ino);
-	struct timespec now;
+	struct timespec now = { 0 };
 	int r;
 
 	if (!n)
@@ -289,7 +287,7 @@ static int memfs_read(struct br_fs *fs, uint64_t ino, uint64_t offset, void *buf
 static int memfs_write(struct br_fs *fs, uint64_t ino, uint64_t offset, const void *buf, size_t len)
 {
 	struct node *n = get(fs, ino);
-	struct timespec now;
+	struct timespec now = { 0 };
 	int r = check_file(n);
 
 	if (r < 0)
@@ -342,7 +340,7 @@ static int memfs_create(struct br_fs *fs, uint64_t dir, const char *name, const 
 	uint64_t *ret_ino)
 {
 	bool link = (node->mode & S_IFMT) == S_IFLNK;
-	struct timespec now;
+	struct timespec now = { 0 };
 	struct node *d, *n;
 	uint64_t ino = free_ino(of(fs));
 	int r = get_dir(fs, dir, &d);
@@ -379,7 +377,7 @@ static int memfs_create(struct br_fs *fs, uint64_t dir, const char *name, const 
 static int memfs_link(struct br_fs *fs, uint64_t ino, uint64_t dir, const char *name)
 {
 	struct node *n = get(fs, ino), *d;
-	struct timespec now;
+	struct timespec now = { 0 };
 	int r = get_dir(fs, dir, &d);
 
 	if (!n)
@@ -405,7 +403,7 @@ static int memfs_link(struct br_fs *fs, uint64_t ino, uint64_t dir, const char *
 
 static int memfs_unlink(struct br_fs *fs, uint64_t dir, const char *name)
 {
-	struct timespec now;
+	struct timespec now = { 0 };
 	struct node *d, *n;
 	struct child *c;
 	int r = get_dir(fs, dir, &d);
@@ -429,7 +427,7 @@ static int memfs_unlink(struct br_fs *fs, uint64_t dir, const char *name)
 
 static int memfs_rmdir(struct br_fs *fs, uint64_t dir, const char *name)
 {
-	struct timespec now;
+	struct timespec now = { 0 };
 	struct node *d, *n;
 	struct child *c;
 	int r = get_dir(fs, dir, &d);
@@ -474,7 +472,7 @@ static int may_replace(const struct node *n, const struct node *old)
 
 static int memfs_rename(struct br_fs *fs, uint64_t from_dir, const char *from, uint64_t to_dir, const char *to)
 {
-	struct timespec now;
+	struct timespec now = { 0 };
 	struct node *f, *t, *n;
 	struct child *c, *old;
 	uint64_t ino;

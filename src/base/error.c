@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-int br_error_set(struct br_error *err, int code, const char *fmt, ...)
+int br_error_write(struct br_error *err, int code, const char *fmt, ...)
 {
+	if (code <= 0)
+		code = EIO;
 	if (err) {
 		va_list ap;
 

@@ -20,9 +20,21 @@ struct br_error {
 
 #define BR_ERROR_NULL ((struct br_error){ 0 })
 
-/* Sets code and text; returns -code, so that 'return br_error_set(...)' is one line. */
-__attribute__((format(printf, 3, 4))) int br_error_set(
+/*
+ * br_error_set(err, code, fmt, ...): sets code and text; returns -code, so that 'return br_error_set(...)' is one
+ * line. A code that is not positive becomes EIO: the result is always negative, and the compiler and the
+ * analyzers are told so, or they take every caller's "r < 0" for a maybe.
+ */
+#define br_error_set(...) br_error_negative(br_error_write(__VA_ARGS__))
+__attribute__((format(printf, 3, 4))) int br_error_write(
 	struct br_error *err, int code, const char *fmt, ...);
+
+static inline int br_error_negative(int r)
+{
+	if (r >= 0)
+		__builtin_unreachable();
+	return r;
+}
 
 /* Puts "prefix: " before the text that is there. Returns -err->code. */
 __attribute__((format(printf, 2, 3))) int br_error_prefix(

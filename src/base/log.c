@@ -46,7 +46,8 @@ static void write_stderr(enum br_log_level level, const char *line)
 
 		clock_gettime(CLOCK_REALTIME, &t);
 		localtime_r(&t.tv_sec, &tm);
-		strftime(at, sizeof(at), "%H:%M:%S", &tm);
+		if (!strftime(at, sizeof(at), "%H:%M:%S", &tm))
+			at[0] = '\0';
 		fprintf(stderr, "%s.%03ld %s%s\n", at, t.tv_nsec / 1000000, word[level], line);
 	}
 }

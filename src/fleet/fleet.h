@@ -41,8 +41,9 @@ int br_board_by_id(struct br_fleet *fleet, int64_t id, struct br_board *ret);
 int br_board_by_name(struct br_fleet *fleet, const char *name, struct br_board *ret);
 int br_board_by_mac(struct br_fleet *fleet, struct br_mac mac, struct br_board *ret);
 int br_board_by_serial(struct br_fleet *fleet, uint32_t serial_low32, struct br_board *ret);
-/* By lease. */
+/* By lease: boards only. */
 int br_board_by_ip(struct br_fleet *fleet, uint32_t ip, struct br_board *ret);
+/* By name; fn may call us; it returns 0 to go on. */
 int br_board_list(struct br_fleet *fleet, int (*fn)(void *ctx, const struct br_board *board), void *ctx);
 
 /* Who a packet says it is; unknown parts zero. */
@@ -53,14 +54,25 @@ struct br_sighting {
 	uint32_t revision;
 	char model[16];
 };
-/* Finds the board by MAC, then by serial (then it got another MAC: recorded), filling in what was not known.
- * None: makes one named "pi-<serial>" or "pi-<mac tail>" when adopt is set, else -ENOENT. *ret_new: it was made. */
+/*
+ * Finds the board by MAC, then by serial (then it got another MAC: recorded), filling in what was not known.
+ * None: makes one named "pi-<serial>" (low 32 bits, 8 hex digits) or "pi-<mac tail>" when adopt is set, else
+ * -ENOENT. *ret_new: it was made; the caller emits board.adopted. A name stays when the serial comes to be known later.
+ *
+ * Returns 1, with words in err, when the serial is disputed: another board has it, and either was seen with
+ * another MAC within this minute (so it is not this one with a new MAC), or the MAC is already known as a board of its
+ * own. The MAC then decides: *ret is the board of the MAC (adopted, when new), without the serial; both are kept.
+ */
 int br_board_see(struct br_fleet *fleet, const struct br_sighting *s, bool adopt, struct br_board *ret,
 	bool *ret_new, struct br_error *err);
 /* Makes a board by hand (id 0) or changes one (id set): name, image, disk, road, notes, mac, serial, model.
  * Checks every field: -EINVAL, -EEXIST with words. */
 int br_board_save(struct br_fleet *fleet, struct br_board *board, struct br_error *err);
+/* Its lease and secrets go, its events stay. */
 int br_board_remove(struct br_fleet *fleet, int64_t id, struct br_error *err);
+int br_board_count(struct br_fleet *fleet, uint64_t *ret);
+/* Whether a name may be a board's: [a-z0-9-], not '-' at the ends, at most BR_BOARD_NAME_MAX. */
+bool br_board_name_ok(const char *name);
 
 /* Secrets made once per board and kept: machine-id (32 hex digits), an ed25519 seed (32 bytes) ... Returns the
  * stored value, making n random bytes when there is none. */
@@ -82,7 +94,7 @@ struct br_lease_request {
 	const uint32_t *taken;	 /* addresses never to give (server, router) */
 	size_t n_taken;
 };
-/* The MAC's address, pinning a free one when it has none: stable on return. Boards keep theirs for ever; other
+/* The MAC's address (or the one its board had under an earlier MAC), pinning a free one when it has none: stable on return. Boards keep theirs for ever; other
  * clients' addresses are reused, oldest first, after they expired. -ENOSPC: the range is full (words in err). */
 int br_lease_take(struct br_fleet *fleet, const struct br_lease_request *req, struct br_lease *ret,
 	struct br_error *err);
@@ -91,8 +103,8 @@ int br_lease_by_ip(struct br_fleet *fleet, uint32_t ip, struct br_lease *ret);
 int br_lease_list(struct br_fleet *fleet, int (*fn)(void *ctx, const struct br_lease *lease), void *ctx);
 
 /*
- * Events: typed facts, numbered from 1 without gaps in the order they happened. The types and their
- * fields are listed in fleet/event.h.
+ * Events: typed facts, numbered from 1 in the order they happened, without gaps but for those an events.lost
+ * counts. The types and their fields are listed in fleet/event.h.
  */
 struct br_event {
 	uint64_t seq;
@@ -101,7 +113,7 @@ struct br_event {
 	uint64_t boot;	  /* number of the board's boot, 0: none */
 	const char *type; /* "dhcp.offer" */
 	json_t *fields;	  /* object, may be NULL; borrowed */
-	char board_name[BR_BOARD_NAME_MAX + 1]; /* filled when read back */
+	char board_name[BR_BOARD_NAME_MAX + 1]; /* "" when there is none (any more) */
 };
 /* Queues an event: numbered at once, stored with the next group (100 ms or 256 events), listeners called
  * at once in this thread. wall_ns and seq are set here. Never fails: when the queue is full the oldest
@@ -110,6 +122,8 @@ void br_event_emit(struct br_fleet *fleet, int64_t board_id, uint64_t boot, cons
 	json_t *fields /* stolen, may be NULL */);
 /* Stores what is queued. */
 int br_event_flush(struct br_fleet *fleet);
+/* 0, or how storing the last group failed, with words (a full disk). What is queued stays so and is tried again. */
+int br_event_health(struct br_fleet *fleet, struct br_error *err);
 /* fn is called for each new event, in the emitting thread, under a lock: it must not block or emit. Returns a handle. */
 void *br_event_listen(struct br_fleet *fleet, void (*fn)(void *ctx, const struct br_event *ev), void *ctx);
 void br_event_unlisten(struct br_fleet *fleet, void *handle);
@@ -121,7 +135,9 @@ struct br_event_filter {
 	uint64_t since_wall_ns;
 	size_t limit;	  /* 0: all; otherwise the newest so many */
 };
-/* In order of seq, those still queued among them. */
+/* Whether an event passes a filter (its limit aside): for listeners. */
+bool br_event_matches(const struct br_event_filter *filter, const struct br_event *ev);
+/* In order of seq, those still queued among them. fn returns 0 to go on; its other answers end it and are returned. */
 int br_event_query(struct br_fleet *fleet, const struct br_event_filter *filter,
 	int (*fn)(void *ctx, const struct br_event *ev), void *ctx, struct br_error *err);
 /* Next boot number of a board. */

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The fleet's database: opening, the daemon's lock, migrations, statements, transactions.
+ * One connection under one mutex: SQLite serialises writers anyway, and every call is short.
+ */
+#include "fleet/db.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/text.h"
+
+#define BUSY_MS 5000
+
+/* Never edit a step that was released: add one. A MAC is its six bytes as a number, a serial the bits of
+ * its 64 as SQLite's signed number, NULL when not known. */
+const char *const br_db_steps[] = {
+	"CREATE TABLE board("
+	" id INTEGER PRIMARY KEY AUTOINCREMENT," /* an id is never used again: events keep theirs */
+	" name TEXT NOT NULL UNIQUE,"
+	" mac INTEGER UNIQUE,"
+	" serial INTEGER,"
+	" serial_low INTEGER UNIQUE," /* what the network carries */
+	" revision INTEGER NOT NULL DEFAULT 0,"
+	" model TEXT NOT NULL DEFAULT '',"
+	" image TEXT NOT NULL DEFAULT '',"
+	" disk TEXT NOT NULL DEFAULT '',"
+	" road TEXT NOT NULL DEFAULT '',"
+	" notes TEXT NOT NULL DEFAULT '',"
+	" adopted_at INTEGER NOT NULL,"
+	" seen_at INTEGER NOT NULL DEFAULT 0,"
+	" boots INTEGER NOT NULL DEFAULT 0"
+	") STRICT;"
+	"CREATE TABLE secret("
+	" board_id INTEGER NOT NULL,"
+	" kind TEXT NOT NULL,"
+	" value BLOB NOT NULL,"
+	" PRIMARY KEY(board_id, kind)"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE TABLE lease("
+	" mac INTEGER PRIMARY KEY,"
+	" ip INTEGER NOT NULL UNIQUE,"
+	" board_id INTEGER NOT NULL DEFAULT 0,"
+	" given_at INTEGER NOT NULL,"
+	" expires_at INTEGER NOT NULL"
+	") STRICT;"
+	"CREATE INDEX lease_board ON lease(board_id) WHERE board_id <> 0;"
+	"CREATE INDEX lease_expires ON lease(expires_at) WHERE board_id = 0;"
+	"CREATE TABLE event("
+	" seq INTEGER PRIMARY KEY,"
+	" wall_ns INTEGER NOT NULL,"
+	" board_id INTEGER NOT NULL,"
+	" boot INTEGER NOT NULL,"
+	" type TEXT NOT NULL,"
+	" fields TEXT NOT NULL"
+	") STRICT;"
+	"CREATE INDEX event_board ON event(board_id, seq);",
+};
+const int br_db_n_steps = BR_ARRAY_SIZE(br_db_steps);
+
+#define BOARD_COLS \
+	"board.id, board.name, board.mac, board.serial, board.revision, board.model, board.image, board.disk," \
+	" board.road, board.notes, board.adopted_at, board.seen_at"
+#define LEASE_COLS "mac, ip, board_id, given_at, expires_at"
+/* ?1 board, ?2 boot, ?3 type, ?4 after, ?5 since, ?6 before: "dhcp" matches "dhcp.offer" too ('/' follows '.') */
+#define EVENT_WHERE \
+	" seq > ?4 AND seq < ?6 AND (?1 = 0 OR board_id = ?1) AND (?2 = 0 OR boot = ?2) AND" \
+	" (?3 IS NULL OR type = ?3 OR (type > ?3 || '.' AND type < ?3 || '/')) AND wall_ns >= ?5"
+
+static const char *const sql[ST_N] = {
+	[ST_BEGIN] = "BEGIN IMMEDIATE",
+	[ST_COMMIT] = "COMMIT",
+	[ST_BOARD_BY_ID] = "SELECT " BOARD_COLS " FROM board WHERE id = ?1",
+	[ST_BOARD_BY_NAME] = "SELECT " BOARD_COLS " FROM board WHERE name = ?1",
+	[ST_BOARD_BY_MAC] = "SELECT " BOARD_COLS " FROM board WHERE mac = ?1",
+	[ST_BOARD_BY_SERIAL] = "SELECT " BOARD_COLS " FROM board WHERE serial_low = ?1",
+	[ST_BOARD_BY_IP] =
+		"SELECT " BOARD_COLS " FROM lease JOIN board ON board.id = lease.board_id WHERE lease.ip = ?1",
+	[ST_BOARD_PAGE] = "SELECT " BOARD_COLS " FROM board WHERE name > ?1 ORDER BY name LIMIT 128",
+	[ST_BOARD_INSERT] =
+		"INSERT INTO board(name, mac, serial, serial_low, revision, model, image, disk, road, notes,"
+		" adopted_at, seen_at) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+	[ST_BOARD_UPDATE] =
+		"UPDATE board SET name = ?1, mac = ?2, serial = ?3, serial_low = ?4, revision = ?5, model = ?6,"
+		" image = ?7, disk = ?8, road = ?9, notes = ?10 WHERE id = ?11",
+	[ST_BOARD_SEEN] = "UPDATE board SET seen_at = ?2 WHERE id = ?1",
+	[ST_BOARD_FILL] = "UPDATE board SET mac = ?2, serial = ?3, serial_low = ?4, revision = ?5, model = ?6,"
+			  " seen_at = ?7 WHERE id = ?1",
+	[ST_BOARD_DELETE] = "DELETE FROM board WHERE id = ?1",
+	[ST_BOARD_COUNT] = "SELECT count(*) FROM board",
+	[ST_BOOT_NEXT] = "UPDATE board SET boots = boots + 1 WHERE id = ?1 RETURNING boots",
+	[ST_BOOT_LAST] = "SELECT boots FROM board WHERE id = ?1",
+	[ST_SECRET_GET] = "SELECT value FROM secret WHERE board_id = ?1 AND kind = ?2",
+	[ST_SECRET_PUT] = "INSERT INTO secret(board_id, kind, value) VALUES(?1, ?2, ?3)",
+	[ST_SECRET_DELETE] = "DELETE FROM secret WHERE board_id = ?1",
+	[ST_LEASE_BY_MAC] = "SELECT " LEASE_COLS " FROM lease WHERE mac = ?1",
+	[ST_LEASE_BY_IP] = "SELECT " LEASE_COLS " FROM lease WHERE ip = ?1",
+	[ST_LEASE_BY_BOARD] =
+		"SELECT " LEASE_COLS " FROM lease WHERE board_id = ?1 AND board_id <> 0 ORDER BY given_at DESC",
+	/* the last address of the run of leased ones that begins at ?1, itself leased */
+	[ST_LEASE_GAP] = "SELECT ip FROM lease AS a WHERE ip >= ?1 AND ip <= ?2 AND NOT EXISTS"
+			 " (SELECT 1 FROM lease WHERE ip = a.ip + 1) ORDER BY ip LIMIT 1",
+	[ST_LEASE_EXPIRED] = "SELECT " LEASE_COLS " FROM lease WHERE board_id = 0 AND expires_at <= ?1"
+			     " AND +ip >= ?2 AND +ip <= ?3 ORDER BY expires_at",
+	[ST_LEASE_PUT] = "INSERT OR REPLACE INTO lease(" LEASE_COLS ") VALUES(?1, ?2, ?3, ?4, ?5)",
+	[ST_LEASE_DELETE_BOARD] = "DELETE FROM lease WHERE board_id = ?1 AND board_id <> 0 AND ip <> ?2",
+	[ST_LEASE_PAGE] = "SELECT " LEASE_COLS " FROM lease WHERE ip > ?1 ORDER BY ip LIMIT 128",
+	[ST_EVENT_INSERT] =
+		"INSERT INTO event(seq, wall_ns, board_id, boot, type, fields) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+	[ST_EVENT_LAST] = "SELECT coalesce(max(seq), 0) FROM event",
+	[ST_EVENT_FROM] =
+		"SELECT seq FROM event WHERE" EVENT_WHERE " ORDER BY seq DESC LIMIT 1 OFFSET ?7",
+	[ST_EVENT_PAGE] = "SELECT seq, wall_ns, board_id, boot, type, fields,"
+			  " (SELECT name FROM board WHERE id = event.board_id) FROM event WHERE" EVENT_WHERE
+			  " ORDER BY seq LIMIT 128",
+};
+
+const char *br_db_sql(enum br_stmt which)
+{
+	return sql[which];
+}
+
+int64_t br_db_now(void)
+{
+	return (int64_t)(br_wall_ns() / BR_S);
+}
+
+/* SQLite's answers as the errno a person would expect; those that are not here are -EIO. */
+static const struct {
+	int code, r;
+} codes[] = {
+	{ SQLITE_FULL, -ENOSPC }, { SQLITE_BUSY, -EBUSY }, { SQLITE_LOCKED, -EBUSY },
+	{ SQLITE_NOMEM, -ENOMEM }, { SQLITE_READONLY, -EROFS }, { SQLITE_CORRUPT, -EUCLEAN },
+	{ SQLITE_NOTADB, -EUCLEAN }, { SQLITE_CONSTRAINT, -EEXIST }, { SQLITE_TOOBIG, -EFBIG },
+};
+
+int br_db_errno(sqlite3 *db)
+{
+	int code = sqlite3_errcode(db) & 0xff;
+	int sys = sqlite3_system_errno(db);
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(codes); i++) {
+		if (codes[i].code == code)
+			return codes[i].r;
+	}
+	if ((code == SQLITE_IOERR || code == SQLITE_CANTOPEN) && sys > 0)
+		return sys == EDQUOT || sys == EFBIG ? -ENOSPC : -sys;
+	return -EIO;
+}
+
+static const char *cure_of(int r)
+{
+	switch (r) {
+	case -ENOSPC:
+		return "; free some space there";
+	case -EBUSY:
+		return "; another program holds the database";
+	case -EUCLEAN:
+		return "; the file is damaged: move bramble.db away to begin anew, or restore it";
+	case -EROFS:
+	case -EACCES:
+		return "; check owner and mode of the directory";
+	default:
+		return "";
+	}
+}
+
+int br_db_error(struct br_fleet *fleet, struct br_error *err, int r, const char *doing)
+{
+	int code = sqlite3_errcode(fleet->db) & 0xff;
+	bool theirs = code != SQLITE_OK && code != SQLITE_ROW && code != SQLITE_DONE;
+
+	return br_error_set(err, -r, "database %s/bramble.db: cannot %s: %s%s", fleet->dir, doing,
+		r == -ENOSPC ? "no space left"
+		: theirs     ? sqlite3_errmsg(fleet->db)
+			     : strerrordesc_np(-r),
+		cure_of(r));
+}
+
+void br_db_lock(struct br_fleet *fleet)
+{
+	pthread_mutex_lock(&fleet->lock);
+}
+
+void br_db_unlock(struct br_fleet *fleet)
+{
+	pthread_mutex_unlock(&fleet->lock);
+}
+
+sqlite3_stmt *br_db_stmt(struct br_fleet *fleet, enum br_stmt which)
+{
+	sqlite3_stmt *s = fleet->stmt[which];
+
+	sqlite3_reset(s);
+	sqlite3_clear_bindings(s);
+	return s;
+}
+
+int br_db_run(sqlite3_stmt *stmt)
+{
+	int code = sqlite3_step(stmt);
+	int r = code == SQLITE_DONE || code == SQLITE_ROW ? 0 : br_db_errno(sqlite3_db_handle(stmt));
+
+	sqlite3_reset(stmt);
+	return r;
+}
+
+int br_db_begin(struct br_fleet *fleet, bool relaxed, struct br_error *err, const char *doing)
+{
+	int r;
+
+	pthread_mutex_lock(&fleet->lock);
+	if (relaxed != fleet->relaxed) {
+		sqlite3_exec(fleet->db, relaxed ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=FULL",
+			NULL, NULL, NULL);
+		fleet->relaxed = relaxed;
+	}
+	r = br_db_run(br_db_stmt(fleet, ST_BEGIN));
+	if (r < 0) {
+		br_db_error(fleet, err, r, doing);
+		pthread_mutex_unlock(&fleet->lock);
+	}
+	return r;
+}
+
+int br_db_end(struct br_fleet *fleet, int r, struct br_error *err, const char *doing)
+{
+	if (r >= 0) {
+		int q = br_db_run(br_db_stmt(fleet, ST_COMMIT));
+
+		r = q < 0 ? q : r;
+	}
+	if (r < 0 && err && !err->code)
+		br_db_error(fleet, err, r, doing);
+	if (!sqlite3_get_autocommit(fleet->db)) {
+		/* what is half read must end before; a full disk may have rolled back already */
+		for (int i = 0; i < ST_N; i++)
+			sqlite3_reset(fleet->stmt[i]);
+		sqlite3_exec(fleet->db, "ROLLBACK", NULL, NULL, NULL);
+	}
+	pthread_mutex_unlock(&fleet->lock);
+	return r;
+}
+
+void br_db_text(sqlite3_stmt *stmt, int col, char *out, size_t size)
+{
+	const char *s = (const char *)sqlite3_column_text(stmt, col);
+
+	snprintf(out, size, "%s", s ? s : "");
+}
+
+static int get_version(sqlite3 *db, int *ret)
+{
+	sqlite3_stmt *s = NULL;
+	int r = -EIO;
+
+	if (sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &s, NULL) == SQLITE_OK &&
+		sqlite3_step(s) == SQLITE_ROW) {
+		*ret = sqlite3_column_int(s, 0);
+		r = 0;
+	} else {
+		r = br_db_errno(db);
+	}
+	sqlite3_finalize(s);
+	return r;
+}
+
+static int migrate_one(sqlite3 *db, const char *step, int to, struct br_error *err)
+{
+	char version[48];
+	int r;
+
+	snprintf(version, sizeof(version), "PRAGMA user_version=%d", to);
+	if (sqlite3_exec(db, step, NULL, NULL, NULL) == SQLITE_OK &&
+		sqlite3_exec(db, version, NULL, NULL, NULL) == SQLITE_OK &&
+		sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK)
+		return 0;
+	r = br_db_errno(db);
+	br_error_set(err, -r, "cannot bring the database to schema %d: %s%s", to, sqlite3_errmsg(db), cure_of(r));
+	if (!sqlite3_get_autocommit(db))
+		sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+	return r;
+}
+
+int br_db_migrate(sqlite3 *db, const char *const *steps, int n, struct br_error *err)
+{
+	for (;;) {
+		int version = 0, r;
+
+		/* the version is read inside: another process may be migrating, too */
+		if (sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK ||
+			get_version(db, &version) < 0) {
+			r = br_db_errno(db);
+			br_error_set(err, -r, "cannot read the database: %s%s", sqlite3_errmsg(db), cure_of(r));
+			if (!sqlite3_get_autocommit(db))
+				sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+			return r;
+		}
+		if (version >= n) {
+			sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+			if (version == n)
+				return 0;
+			return br_error_set(err, EPROTO,
+				"the database has schema %d, this bramble knows up to %d: a newer bramble "
+				"wrote it; use that one",
+				version, n);
+		}
+		r = migrate_one(db, steps[version], version + 1, err);
+		if (r < 0)
+			return r;
+	}
+}
+
+/* The lock is the kernel's, on the file: it ends with the process, however that ends. */
+static int take_lock(struct br_fleet *fleet, struct br_error *err)
+{
+	br_cleanup(br_freep) char *path = br_path_join(fleet->dir, "daemon.lock");
+	br_cleanup(br_closep) int fd = -1;
+	char text[32] = "";
+	int n;
+
+	if (!path)
+		return br_error_set(err, ENOMEM, "out of memory");
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return br_error_set(err, errno, "lock %s: %s%s", path, strerrordesc_np(errno), cure_of(-errno));
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		ssize_t len = pread(fd, text, sizeof(text) - 1, 0);
+
+		if (errno != EWOULDBLOCK)
+			return br_error_set(err, errno, "lock %s: %s", path, strerrordesc_np(errno));
+		text[len > 0 ? len : 0] = 0;
+		return br_error_set(err, EBUSY,
+			"state directory %s: a daemon (pid %d) already serves it; stop that one, or give "
+			"this one another --state",
+			fleet->dir, atoi(text));
+	}
+	n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	if (ftruncate(fd, 0) < 0 || br_pwrite_all(fd, text, (size_t)n, 0) < 0)
+		return br_error_set(err, errno, "lock %s: %s%s", path, strerrordesc_np(errno), cure_of(-errno));
+	fleet->lock_fd = br_take_fd(fd);
+	return 0;
+}
+
+static int open_db(struct br_fleet *fleet, struct br_error *err)
+{
+	br_cleanup(br_freep) char *path = br_path_join(fleet->dir, "bramble.db");
+	int r;
+
+	if (!path)
+		return br_error_set(err, ENOMEM, "out of memory");
+	/* our mutex guards the connection */
+	if (sqlite3_open_v2(path, &fleet->db,
+		    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+		return br_db_error(fleet, err, br_db_errno(fleet->db), "open it");
+	sqlite3_extended_result_codes(fleet->db, 1);
+	sqlite3_busy_timeout(fleet->db, BUSY_MS);
+	if (sqlite3_exec(fleet->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;", NULL, NULL, NULL) !=
+		SQLITE_OK)
+		return br_db_error(fleet, err, br_db_errno(fleet->db), "open it");
+	r = br_db_migrate(fleet->db, br_db_steps, br_db_n_steps, err);
+	if (r < 0) {
+		br_error_prefix(err, "database %s", path);
+		return r;
+	}
+	for (int i = 0; i < ST_N; i++) {
+		if (sqlite3_prepare_v3(fleet->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &fleet->stmt[i],
+			    NULL) != SQLITE_OK)
+			return br_db_error(fleet, err, br_db_errno(fleet->db), "read it");
+	}
+	return 0;
+}
+
+int br_fleet_open(const char *dir, bool exclusive, struct br_fleet **ret, struct br_error *err)
+{
+	struct br_fleet *fleet = calloc(1, sizeof(*fleet));
+	int r;
+
+	if (!fleet)
+		return br_error_set(err, ENOMEM, "out of memory");
+	fleet->lock_fd = -1;
+	pthread_mutex_init(&fleet->lock, NULL);
+	pthread_mutex_init(&fleet->ev_lock, NULL);
+	fleet->dir = strdup(dir);
+	r = fleet->dir ? br_mkdir_all(dir, 0755, err) : br_error_set(err, ENOMEM, "out of memory");
+	if (r >= 0 && exclusive)
+		r = take_lock(fleet, err);
+	if (r >= 0)
+		r = open_db(fleet, err);
+	if (r >= 0)
+		r = br_events_start(fleet, true, err);
+	if (r < 0) {
+		br_fleet_close(fleet);
+		return r;
+	}
+	*ret = fleet;
+	return 0;
+}
+
+void br_fleet_close(struct br_fleet *fleet)
+{
+	if (!fleet)
+		return;
+	br_events_stop(fleet);
+	for (int i = 0; i < ST_N; i++)
+		sqlite3_finalize(fleet->stmt[i]);
+	sqlite3_close(fleet->db);
+	/* the file stays: removing it would race with the next daemon's open */
+	if (fleet->lock_fd >= 0)
+		close(fleet->lock_fd);
+	pthread_mutex_destroy(&fleet->ev_lock);
+	pthread_mutex_destroy(&fleet->lock);
+	free(fleet->dir);
+	free(fleet);
+}

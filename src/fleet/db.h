@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The inside of struct br_fleet, for the files of src/fleet and their tests only. */
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fleet/fleet.h"
+
+/* Statements are prepared once; db.c has their texts in the same order. */
+enum br_stmt {
+	ST_BEGIN,
+	ST_COMMIT,
+	ST_BOARD_BY_ID,
+	ST_BOARD_BY_NAME,
+	ST_BOARD_BY_MAC,
+	ST_BOARD_BY_SERIAL,
+	ST_BOARD_BY_IP,
+	ST_BOARD_PAGE,
+	ST_BOARD_INSERT,
+	ST_BOARD_UPDATE,
+	ST_BOARD_SEEN,
+	ST_BOARD_FILL,
+	ST_BOARD_DELETE,
+	ST_BOARD_COUNT,
+	ST_BOOT_NEXT,
+	ST_BOOT_LAST,
+	ST_SECRET_GET,
+	ST_SECRET_PUT,
+	ST_SECRET_DELETE,
+	ST_LEASE_BY_MAC,
+	ST_LEASE_BY_IP,
+	ST_LEASE_BY_BOARD,
+	ST_LEASE_GAP,
+	ST_LEASE_EXPIRED,
+	ST_LEASE_PUT,
+	ST_LEASE_DELETE_BOARD,
+	ST_LEASE_PAGE,
+	ST_EVENT_INSERT,
+	ST_EVENT_LAST,
+	ST_EVENT_FROM,
+	ST_EVENT_PAGE,
+	ST_N,
+};
+
+#define BR_FLEET_NAMES 4096 /* slots of the name cache */
+
+struct br_fleet {
+	pthread_mutex_t lock; /* the connection and all that follows up to the events */
+	sqlite3 *db;
+	sqlite3_stmt *stmt[ST_N];
+	char *dir;
+	int lock_fd; /* -1: not exclusive */
+	bool relaxed; /* the open transaction need not be stable at once */
+
+	/* Every address from 'first' to before 'hint' is known to be leased. */
+	uint32_t gap_first, gap_last, gap_hint;
+
+	/* Events. Order of locks: flush_lock, lock, ev_lock. */
+	pthread_mutex_t flush_lock; /* one group is being stored */
+	pthread_mutex_t ev_lock;    /* queue, listeners, names, seq */
+	pthread_cond_t ev_wake;	    /* the writer */
+	pthread_t writer;
+	bool writer_runs, stopping;
+	struct br_queued *head, *tail;
+	size_t n_queued, n_in_flight; /* in flight: the first of the queue, being stored now */
+	uint64_t next_seq, lost;
+	struct br_listener *listeners;
+	struct br_error health; /* of the last group */
+	struct {
+		int64_t id;
+		char name[BR_BOARD_NAME_MAX + 1];
+	} names[BR_FLEET_NAMES];
+};
+
+/* The statement, reset and ready to bind; the lock is held. */
+sqlite3_stmt *br_db_stmt(struct br_fleet *fleet, enum br_stmt which);
+/* Steps a statement that returns no row and resets it: 0 or a negative errno. */
+int br_db_run(sqlite3_stmt *stmt);
+/* The negative errno of what just failed on a connection. */
+int br_db_errno(sqlite3 *db);
+/* Words for r, a failure of the database or of ours: "database DIR/bramble.db: cannot <doing>: ...; cure". Returns r. */
+int br_db_error(struct br_fleet *fleet, struct br_error *err, int r, const char *doing);
+
+/* One transaction under the lock. relaxed: a power cut may undo it. doing: for the words, "store a board". */
+int br_db_begin(struct br_fleet *fleet, bool relaxed, struct br_error *err, const char *doing);
+/* Commits when r >= 0, rolls back otherwise; unlocks. Returns r, or the failure of the commit; err gets words
+ * when it has none. */
+int br_db_end(struct br_fleet *fleet, int r, struct br_error *err, const char *doing);
+/* Reading: just the lock. */
+void br_db_lock(struct br_fleet *fleet);
+void br_db_unlock(struct br_fleet *fleet);
+
+/* Brings a database to version n, each step in its own transaction: steps[i] leads from i to i + 1. A database
+ * beyond n is refused (-EPROTO). */
+int br_db_migrate(sqlite3 *db, const char *const *steps, int n, struct br_error *err);
+extern const char *const br_db_steps[];
+extern const int br_db_n_steps;
+/* Text of a statement, for tests of its query plan. */
+const char *br_db_sql(enum br_stmt which);
+
+/* Copies a text column, "" for NULL. */
+void br_db_text(sqlite3_stmt *stmt, int col, char *out, size_t size);
+int64_t br_db_now(void); /* s since 1970 */
+
+/* event.c: the queue and its writer. */
+int br_events_start(struct br_fleet *fleet, bool writer, struct br_error *err);
+void br_events_stop(struct br_fleet *fleet);
+/* Remembers a board's name for events. */
+void br_events_name(struct br_fleet *fleet, int64_t id, const char *name);

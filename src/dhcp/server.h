@@ -12,13 +12,16 @@
 /*
  * DHCP server (RFC 2131, 2132, 4578) for one interface: bytes and time in, at most one
  * reply out. No sockets, no clock, no storage: those come in through the operations.
+ *
+ * classify.c says which client it is, server.c what RFC 2131 wants done, reply.c what
+ * each kind of client gets to read.
  */
 struct br_dhcp_server;
 
 enum br_dhcp_client_kind { /* told apart by shape, never by MAC: wire notes, table at the top */
 	BR_DHCP_OTHER,	      /* any client that is none of these */
 	BR_DHCP_ROM,	      /* S0: BCM2837 mask ROM; never sends REQUEST */
-	BR_DHCP_BOOTCODE,     /* S1: bootcode.bin; never sends REQUEST */
+	BR_DHCP_BOOTCODE,     /* S1: bootcode.bin, and those 3B+ ROMs that ask like it; never sends REQUEST */
 	BR_DHCP_EEPROM,	      /* S1': Pi 4 and 5 bootloader */
 	BR_DHCP_UBOOT,	      /* S2' */
 	BR_DHCP_IPXE,	      /* S2' */
@@ -41,10 +44,13 @@ struct br_dhcp_client {
 	char vendor_class[64]; /* option 60, cleaned */
 };
 
+/* ROM, bootcode.bin or EEPROM: the stages that fetch boot files and begin a boot. */
+bool br_dhcp_client_is_firmware(enum br_dhcp_client_kind kind);
+
 /* What the client gets, filled by ops->address. */
 struct br_dhcp_grant {
 	uint32_t ip;
-	uint32_t lease_s;
+	uint32_t lease_s; /* 0: one hour */
 	char host_name[64]; /* option 12; "" : none */
 	char root_path[256]; /* option 17 for kernel and initramfs; "" : none */
 	bool boot; /* it is a board of ours: tell firmware where the boot files are */
@@ -55,12 +61,12 @@ struct br_dhcp_report {
 	enum br_dhcp_report_kind kind;
 	const struct br_dhcp_client *client;
 	uint32_t ip;
-	const char *reason; /* NAK, DECLINE */
+	const char *reason; /* NAK, DECLINE: words, safe to print; otherwise NULL */
 };
 
 struct br_dhcp_ops {
-	/* Finds or makes the client's address; stable when it returns 0. offer: false for a REQUEST, in which case
-	 * no new address may be made. -ENOENT: not ours, stay silent. -ENOSPC: none left. */
+	/* Finds or makes the client's address; stable when it returns 0. offer: false for anything but a DISCOVER, in which
+	 * case no new address may be made. -ENOENT: not ours, stay silent. -ENOSPC: none left. Any other failure: silence. */
 	int (*address)(void *ctx, const struct br_dhcp_client *client, bool offer, struct br_dhcp_grant *ret);
 	void (*report)(void *ctx, const struct br_dhcp_report *report);
 };
@@ -76,6 +82,7 @@ struct br_dhcp_options {
 
 int br_dhcp_server_new(const struct br_dhcp_options *opt, struct br_dhcp_server **ret);
 void br_dhcp_server_free(struct br_dhcp_server *server);
+uint32_t br_dhcp_server_ip(const struct br_dhcp_server *server);
 
 
 struct br_dhcp_reply {
@@ -83,10 +90,16 @@ struct br_dhcp_reply {
 	size_t len;
 	uint32_t to_ip;	      /* broadcast (255.255.255.255), yiaddr, ciaddr or the relay */
 	uint16_t to_port;     /* 68, or 67 to a relay */
-	struct br_mac to_mac; /* for frames sent without ARP; all ff with a broadcast */
+	struct br_mac to_mac; /* for frames sent without ARP; all ff with a broadcast; zero: routed, as any UDP packet */
+	/* When to send the client an empty unicast frame (0: not): the 3B ROM looks at our OFFER only when another frame
+	 * comes after its one-second timer. */
+	uint64_t nudge_ns[2];
 };
 
+/* The ethertype of the nudge: Wake-on-LAN's, which nothing acts upon here. */
+#define BR_DHCP_NUDGE_ETHERTYPE 0x0842
+
 /* A UDP payload that arrived on port 67. Returns 1 with a reply, 0 when none is due, -EBADMSG for a packet that is
- * no DHCP (counted by the caller). */
+ * no DHCP request (counted by the caller). A relay is served when it sits in our subnet (there is one range). */
 int br_dhcp_handle(struct br_dhcp_server *server, const uint8_t *packet, size_t len, uint64_t now_ns,
 	struct br_dhcp_reply *reply);

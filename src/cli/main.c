@@ -15,6 +15,7 @@
 
 /* A file of src/cli with commands adds its table here; help shows them in this order. */
 static const struct br_command *const tables[] = {
+	br_cli_sim,
 	br_cli_misc,
 };
 

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tables of firmware behaviour. Orders are those of the logs in the wire facts:
+ * 3B+ bookworm 2025-05 (D-3BP), Pi 4 EEPROM 2021 (D-PIPXE, D-UBU), Pi 5 EEPROM 2026-05
+ * (D-PI5). 'think' is what the logs show between two requests.
+ */
+#include "sim/firmware.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "base/text.h"
+
+static const struct br_sim_netstyle net_rom_3b = { .ttl = 128, .blind = true };
+static const struct br_sim_netstyle net_bcm2837 = { .ttl = 128, .blind = true, .arp_when_busy = true };
+static const struct br_sim_netstyle net_eeprom = {
+	.ttl = 64, .udp_checksum = true, .id_counts = true, .arp_when_busy = true, .gateway = true,
+};
+
+#define GET(n)		   { .op = BR_SIM_OP_GET, .name = n }
+#define STEP(o, ...)	   { .op = BR_SIM_OP_##o, __VA_ARGS__ }
+#define PROBE		   BR_SIM_PROBE
+#define TWICE		   BR_SIM_TWICE
+#define MUST		   BR_SIM_MUST
+
+/* bootsig.bin: both ROMs ask for it and go on without. */
+static const struct br_sim_step rom_steps[] = {
+	STEP(GET, .name = "bootcode.bin", .flags = MUST | BR_SIM_ROOT, .think_ms = 50),
+	STEP(GET, .name = "bootsig.bin", .flags = BR_SIM_ROOT),
+	{ 0 },
+};
+
+static const struct br_sim_step bootcode_steps[] = {
+	STEP(PREFIX, .think_ms = 3),
+	STEP(GET, .name = "autoboot.txt", .think_ms = 8),
+	STEP(GET, .name = "start.elf", .flags = PROBE | BR_SIM_IF_PREFIX),
+	STEP(CONFIG, .think_ms = 2),
+	STEP(GET, .name = "recovery.elf", .think_ms = 4),
+	STEP(START, .flags = MUST),
+	STEP(FIXUP, .think_ms = 6),
+	{ 0 },
+};
+
+static const struct br_sim_step start_steps[] = {
+	STEP(GET, .name = "recovery.elf", .think_ms = 150),
+	STEP(CONFIG, .flags = TWICE),
+	GET("dt-blob.bin"),
+	STEP(GET, .name = "recovery.elf", .think_ms = 60),
+	STEP(CONFIG, .flags = TWICE),
+	STEP(GET, .name = "bootcfg.txt", .think_ms = 540),
+	STEP(RECOVERY, .think_ms = 40),
+	STEP(FIND_KERNEL),
+	STEP(INITRAMFS),
+	STEP(DTB, .flags = TWICE, .think_ms = 20),
+	STEP(OVERLAY_MAP, .flags = TWICE, .think_ms = 40),
+	STEP(CONFIG, .flags = TWICE, .think_ms = 40),
+	STEP(OVERLAYS, .flags = TWICE, .think_ms = 10),
+	STEP(CMDLINE, .flags = TWICE, .think_ms = 160),
+	STEP(ARMSTUB, .think_ms = 190),
+	STEP(KERNEL, .flags = TWICE | MUST),
+	{ 0 },
+};
+
+static const struct br_sim_step eeprom4_steps[] = {
+	STEP(PREFIX, .think_ms = 20),
+	STEP(CONFIG),
+	STEP(GET, .name = "pieeprom.sig", .flags = BR_SIM_IF_UPDATE),
+	GET("recover4.elf"),
+	GET("recovery.elf"),
+	STEP(START, .flags = MUST),
+	STEP(FIXUP),
+	{ 0 },
+};
+
+static const struct br_sim_step start4_steps[] = {
+	STEP(GET, .name = "recovery.elf", .think_ms = 150),
+	STEP(CONFIG, .flags = TWICE),
+	GET("dt-blob.bin"),
+	STEP(GET, .name = "recovery.elf", .think_ms = 60),
+	STEP(CONFIG, .flags = TWICE),
+	STEP(GET, .name = "bootcfg.txt", .think_ms = 300),
+	STEP(FIND_KERNEL, .flags = BR_SIM_IF_INITRAMFS),
+	STEP(INITRAMFS),
+	STEP(DTB, .flags = TWICE, .think_ms = 20),
+	STEP(OVERLAY_MAP, .flags = TWICE, .think_ms = 40),
+	STEP(CONFIG, .flags = TWICE, .think_ms = 40),
+	STEP(OVERLAYS, .flags = TWICE, .think_ms = 10),
+	STEP(CMDLINE, .flags = TWICE, .think_ms = 100),
+	STEP(RECOVERY, .think_ms = 40),
+	STEP(FIND_KERNEL),
+	STEP(ARMSTUB),
+	STEP(KERNEL, .flags = MUST),
+	{ 0 },
+};
+
+static const struct br_sim_step eeprom5_steps[] = {
+	STEP(PREFIX, .think_ms = 20),
+	STEP(GET, .name = "pieeprom.sig", .flags = BR_SIM_IF_UPDATE),
+	STEP(CONFIG, .flags = BR_SIM_SLASH | MUST),
+	STEP(CONFIG, .flags = BR_SIM_SLASH | MUST),
+	STEP(FIND_KERNEL, .think_ms = 100),
+	STEP(INITRAMFS),
+	STEP(DTB, .flags = TWICE),
+	STEP(OVERLAY_MAP, .flags = TWICE),
+	STEP(GET, .name = "overlays/hat_map.dtb", .flags = TWICE),
+	STEP(OVERLAYS, .flags = TWICE),
+	STEP(CMDLINE, .flags = BR_SIM_SLASH | TWICE),
+	STEP(ARMSTUB),
+	STEP(KERNEL, .flags = MUST),
+	{ 0 },
+};
+
+static const char *const no_names[] = { NULL };
+
+#define LIST(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+/* The 32-bit order is that of a 3B with Raspbian (wire facts 2.3): recovery names, then kernel8-32.img before kernel7. */
+#define BCM2837_COMMON                                                                               \
+	.platform = "bcm2835", .prefix_tests = LIST("start.elf"), .start = "start", .fixup = "fixup", \
+	.kernels = { LIST("kernel8-32.img", "kernel7.img", "kernel.img"), LIST("kernel8.img") },     \
+	.recovery = { LIST("recovery8.img", "recovery8-32.img", "recovery7.img", "recovery.img"),    \
+		LIST("recovery8.img") },                                                             \
+	.armstub = { "armstub8-32.bin", "armstub8.bin" }, .n_kernel_probes = 2, .mac_is_serial = true, \
+	.oui = { 0xb8, 0x27, 0xeb }
+
+#define BCM2837_STAGES(dhcp_rom, net_rom, tftp_rom)                                                            \
+	{ { .name = "rom", .net = &(net_rom), .dhcp = &(dhcp_rom), .tftp = &(tftp_rom),         \
+		  .steps = rom_steps },                                                              \
+		{ .name = "bootcode", .net = &net_bcm2837, .dhcp = &br_sim_dhcp_bootcode,            \
+			.tftp = &br_sim_tftp_bcm2837, .steps = bootcode_steps },                     \
+		{ .name = "start", .tftp = &br_sim_tftp_bcm2837, .includes = true, .steps = start_steps } }
+
+const struct br_sim_model br_sim_models[] = {
+	{
+		.id = "3b", .name = "Raspberry Pi 3 Model B", .revision = 0xa02082, .guid = 0,
+		.filters = LIST("pi3"), .dtbs = LIST("bcm2710-rpi-3-b.dtb"),
+		.upstream_dtbs = LIST("bcm2837-rpi-3-b.dtb"), BCM2837_COMMON,
+		.stages = BCM2837_STAGES(br_sim_dhcp_rom_3b, net_rom_3b, br_sim_tftp_rom_3b),
+	},
+	{
+		.id = "3b+", .name = "Raspberry Pi 3 Model B+", .revision = 0xa020d3, .guid = 3,
+		.filters = LIST("pi3", "pi3+"), .dtbs = LIST("bcm2710-rpi-3-b-plus.dtb", "bcm2710-rpi-3-b.dtb"),
+		.upstream_dtbs = LIST("bcm2837-rpi-3-b-plus.dtb", "bcm2837-rpi-3-b.dtb"), BCM2837_COMMON,
+		.stages = BCM2837_STAGES(br_sim_dhcp_rom_3bp, net_bcm2837, br_sim_tftp_rom),
+	},
+	{
+		.id = "4", .name = "Raspberry Pi 4 Model B", .revision = 0xd03114, .guid = 4, .is_64bit = true,
+		.oui = { 0xdc, 0xa6, 0x32 }, .platform = "bcm2711", .filters = LIST("pi4"),
+		.prefix_tests = LIST("start4.elf", "start.elf"), .start = "start4", .fixup = "fixup4",
+		.dtbs = LIST("bcm2711-rpi-4-b.dtb"), .upstream_dtbs = LIST("bcm2711-rpi-4-b.dtb"),
+		.kernels = { LIST("kernel7l.img", "kernel7.img", "kernel.img"), LIST("kernel8.img") },
+		.recovery = { LIST("recovery8.img", "recovery8-32.img", "recovery7l.img", "recovery7.img",
+				      "recovery.img"),
+			LIST("recovery8.img") },
+		.armstub = { "armstub8-32-gic.bin", "armstub8-gic.bin" }, .n_kernel_probes = 1,
+		.stages = { { .name = "eeprom", .net = &net_eeprom, .dhcp = &br_sim_dhcp_eeprom,
+				    .tftp = &br_sim_tftp_eeprom, .steps = eeprom4_steps },
+			{ .name = "start4", .tftp = &br_sim_tftp_eeprom, .includes = true, .steps = start4_steps } },
+	},
+	{
+		.id = "5", .name = "Raspberry Pi 5", .revision = 0xd04170, .guid = 5, .is_64bit = true,
+		.oui = { 0x2c, 0xcf, 0x67 }, .platform = "bcm2712", .filters = LIST("pi5"),
+		.prefix_tests = LIST("config.txt"), .prefix_full = true,
+		.dtbs = LIST("bcm2712-rpi-5-b.dtb"), .upstream_dtbs = LIST("bcm2712-rpi-5-b.dtb"),
+		.kernels = { LIST("kernel8-32.img", "kernel.img"),
+			LIST("kernel_2712.img", "kernel8.img", "kernel8_rt.img") },
+		.recovery = { no_names, no_names },
+		.armstub = { "armstub8-2712.bin", "armstub8-2712.bin" }, .n_kernel_probes = 1,
+		.stages = { { .name = "eeprom", .net = &net_eeprom, .dhcp = &br_sim_dhcp_eeprom,
+			.tftp = &br_sim_tftp_eeprom, .includes = true, .steps = eeprom5_steps } },
+	},
+	{ 0 },
+};
+
+const struct br_sim_model *br_sim_model_by_id(const char *id)
+{
+	static const char *const also[][2] = {
+		{ "3b-plus", "3b+" }, { "3bplus", "3b+" }, { "3b+", "3b+" }, { "4b", "4" }, { "5b", "5" },
+	};
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(also); i++)
+		if (!strcasecmp(id, also[i][0]))
+			id = also[i][1];
+	for (const struct br_sim_model *m = br_sim_models; m->id; m++)
+		if (!strcasecmp(id, m->id))
+			return m;
+	return NULL;
+}
+
+void br_sim_guid(const struct br_sim_model *m, struct br_mac mac, uint32_t serial, uint8_t out[static 17])
+{
+	/* current EEPROMs send the fourcc this way round (wire facts 1.3) */
+	uint8_t fourcc[4] = { '4', 'i', 'P', 'R' };
+
+	out[0] = 0;
+	memset(out + 1, 0x44, 16);
+	if (m->guid == 3)
+		for (int i = 0; i < 4; i++)
+			br_store_le32(out + 1 + 4 * i, serial);
+	if (m->guid < 4)
+		return;
+	fourcc[0] = (uint8_t)('0' + m->guid);
+	memcpy(out + 1, fourcc, 4);
+	br_store_le32(out + 5, m->revision);
+	memcpy(out + 9, mac.b + 2, 4);
+	br_store_le32(out + 13, serial);
+}
+
+void br_sim_start_name(const struct br_sim_model *m, const struct br_sim_config *c, bool fixup, char *out)
+{
+	const char *named = fixup ? c->fixup_file : c->start_file;
+	const char *variant = c->gpu_mem == 16 ? "cd" : c->start_debug ? "db" : c->start_x ? "x" : "";
+	bool four = br_str_ends(m->start, "4");
+
+	if (*named) {
+		br_strcpy(out, BR_SIM_CONFIG_NAME, named);
+		return;
+	}
+	/* start_cd.elf, but start4cd.elf */
+	snprintf(out, BR_SIM_CONFIG_NAME, "%s%s%s.%s", fixup ? m->fixup : m->start, *variant && !four ? "_" : "",
+		variant, fixup ? "dat" : "elf");
+}
+
+void br_sim_initramfs_name(const char *kernel, char *out)
+{
+	out[0] = 0;
+	if (br_str_starts(kernel, "kernel") && br_str_ends(kernel, ".img"))
+		snprintf(out, BR_SIM_CONFIG_NAME, "initramfs%.*s", (int)(strlen(kernel) - 6 - 4), kernel + 6);
+}

@@ -276,9 +276,11 @@ static void set_waking(struct br_tftp_io *io, bool waking)
 static void *worker(void *arg)
 {
 	struct br_tftp_io *io = arg;
+	unsigned last_rounds = 16; /* what had arrived before the stop still counts, a flood does not */
 
-	while (!atomic_load_explicit(&io->stop, memory_order_relaxed)) {
-		int n = receive(io); /* sets errno for below */
+	for (;;) {
+		bool stopping = atomic_load_explicit(&io->stop, memory_order_relaxed);
+		int n = receive(io);
 		uint64_t now_ns = br_now_ns(), next_ns;
 
 		for (int i = 0; i < n; i++)
@@ -291,6 +293,8 @@ static void *worker(void *arg)
 		flush(io);
 		atomic_store_explicit(&io->running, br_tftp_running(io->engine), memory_order_relaxed);
 		set_waking(io, next_ns != UINT64_MAX);
+		if (stopping && (n < IN_BATCH || !last_rounds--))
+			break;
 	}
 	br_tftp_free(io->engine);
 	flush(io);

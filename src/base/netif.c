@@ -42,6 +42,15 @@ static bool link_local(uint32_t ip)
 	return ip >> 16 == 0xa9fe; /* RFC 3927 */
 }
 
+/* An IPv4 address of the interface; one with a label ("eth0:1") too. */
+static bool is_address_of(const struct ifaddrs *a, const char *name)
+{
+	size_t n = strcspn(a->ifa_name, ":");
+
+	return a->ifa_addr && a->ifa_addr->sa_family == AF_INET && a->ifa_netmask && !strncmp(a->ifa_name, name, n) &&
+		!name[n];
+}
+
 /* First IPv4 address in the kernel's order (primary ones first). */
 static int read_address(struct br_netif *n)
 {
@@ -53,7 +62,7 @@ static int read_address(struct br_netif *n)
 		struct sockaddr_in sin, mask;
 		uint32_t ip;
 
-		if (!a->ifa_addr || a->ifa_addr->sa_family != AF_INET || !a->ifa_netmask || strcmp(a->ifa_name, n->name))
+		if (!is_address_of(a, n->name))
 			continue;
 		memcpy(&sin, a->ifa_addr, sizeof(sin));
 		memcpy(&mask, a->ifa_netmask, sizeof(mask));
@@ -201,18 +210,18 @@ static int take_up(const char *name)
 	return ioctl(fd, SIOCSIFFLAGS, &ifr) < 0 ? -errno : 0;
 }
 
-/* The prefix the interface has this very address with, -1 when it has not. */
+/* The prefix the interface has this very address with, -ENOENT when it has not. */
 static int prefix_of(const char *name, uint32_t ip)
 {
 	struct ifaddrs *all;
-	int prefix = -1;
+	int prefix = -ENOENT;
 
 	if (getifaddrs(&all) < 0)
-		return -1;
+		return -errno;
 	for (struct ifaddrs *a = all; a && prefix < 0; a = a->ifa_next) {
 		struct sockaddr_in sin, mask;
 
-		if (!a->ifa_addr || a->ifa_addr->sa_family != AF_INET || !a->ifa_netmask || strcmp(a->ifa_name, name))
+		if (!is_address_of(a, name))
 			continue;
 		memcpy(&sin, a->ifa_addr, sizeof(sin));
 		memcpy(&mask, a->ifa_netmask, sizeof(mask));
@@ -221,6 +230,13 @@ static int prefix_of(const char *name, uint32_t ip)
 	}
 	freeifaddrs(all);
 	return prefix;
+}
+
+int br_netif_has_address(const char *name, uint32_t ip)
+{
+	int prefix = prefix_of(name, ip);
+
+	return prefix >= 0 ? 1 : prefix == -ENOENT ? 0 : prefix;
 }
 
 static int not_permitted(const char *name, const char *what, int r, struct br_error *err)

@@ -24,6 +24,8 @@ struct br_netif {
 
 /* -ENODEV with words (the names that do exist among them) when there is no such interface. */
 int br_netif_info(const char *name, struct br_netif *ret, struct br_error *err);
+/* 1 when the interface has this address, 0 when not, or a negative errno. */
+int br_netif_has_address(const char *name, uint32_t ip);
 /* The interface of the IPv4 default route with the lowest metric. -ENOENT with words when there is no such route. */
 int br_netif_default(char name[static BR_NETIF_NAME], struct br_error *err);
 /* Gives the interface an address and takes it up. Returns 1 when it was added, 0 when it was there already (with

@@ -71,6 +71,12 @@ static void addresses_are_added_once(void **state)
 	assert_int_equal(netns_run("ip link set brn1 up"), 0);
 	assert_int_equal(br_netif_info("brn0", &n, NULL), 0);
 	assert_true(n.carrier);
+	assert_int_equal(br_netif_has_address("brn0", 0x0a4d0001), 1);
+	assert_int_equal(br_netif_has_address("brn0", 0x0a4d0002), 0);
+	assert_int_equal(br_netif_has_address("brn1", 0x0a4d0001), 0);
+	assert_int_equal(netns_run("ip address add 10.77.0.2/24 dev brn0 label brn0:x"), 0);
+	assert_int_equal(br_netif_has_address("brn0", 0x0a4d0002), 1);
+	assert_int_equal(netns_run("ip address del 10.77.0.2/24 dev brn0"), 0);
 	assert_int_equal(br_netif_remove_address("brn0", 0x0a4d0001, 24, &err), 0);
 	assert_int_equal(br_netif_remove_address("brn0", 0x0a4d0001, 24, &err), 0);
 	assert_int_equal(br_netif_info("brn0", &n, NULL), 0);

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "dhcp/server.h"
+
+/*
+ * The sockets of the DHCP server on one interface: requests come in on UDP port 67; replies to clients
+ * without an address leave as whole frames, since those answer no ARP. No thread: the caller's loop waits
+ * for br_dhcp_io_fd() to become readable and calls br_dhcp_io_dispatch(). Rights (root, or CAP_NET_RAW
+ * and CAP_NET_BIND_SERVICE) are needed to open only.
+ */
+struct br_dhcp_io;
+
+struct br_dhcp_io_stats {
+	uint64_t received; /* packets on port 67 */
+	uint64_t bad;	   /* of these: no DHCP request */
+	uint64_t replies;  /* sent */
+	uint64_t nudges;   /* sent */
+	uint64_t failed;   /* replies and nudges that the kernel refused */
+	int failed_errno;  /* of the last one, positive */
+	uint64_t dropped;  /* by the kernel: the receive buffer was full */
+};
+
+/* The interface must exist, be up, an Ethernet, and have the server's address. Words for each of these, for a port that
+ * is taken (naming who has it) and for missing rights. The server is borrowed. */
+int br_dhcp_io_open(const char *interface, struct br_dhcp_server *server, struct br_dhcp_io **ret, struct br_error *err);
+void br_dhcp_io_close(struct br_dhcp_io *io);
+/* Readable when there is something to dispatch: packets or a timer. Level-triggered. */
+int br_dhcp_io_fd(const struct br_dhcp_io *io);
+/* Serves a bounded number of packets (so that others in the loop get their turn) and what timers are due. Returns how
+ * many packets there were, or a negative errno when the socket failed (-ENETDOWN: the interface went down; dispatch may
+ * be called again). */
+int br_dhcp_io_dispatch(struct br_dhcp_io *io, uint64_t now_ns);
+const struct br_dhcp_io_stats *br_dhcp_io_stats(const struct br_dhcp_io *io);

@@ -120,15 +120,24 @@ class Context:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
+def _failing(words):
+    def test(_):
+        raise AssertionError(words)
+    return quick(test)
+
+
 def discover():
     found = []
     for path in sorted(glob.glob(os.path.join(TOP, "tests", "system", "test_*.py"))):
         module_name = os.path.basename(path)[:-3]
         spec = importlib.util.spec_from_file_location(module_name, path)
         module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        except Exception:
+            found.append((f"{module_name[5:]}: load", _failing(traceback.format_exc())))
         for name, function in vars(module).items():
-            if name.startswith("test_") and callable(function):
+            if name.startswith("test_") and callable(function) and function.__module__ == module_name:
                 found.append((f"{module_name[5:]}: {name[5:].replace('_', ' ')}", function))
     return found
 

@@ -384,6 +384,16 @@ bool br_event_matches(const struct br_event_filter *f, const struct br_event *ev
 		ev->seq > f->after && ev->wall_ns >= f->since_wall_ns;
 }
 
+uint64_t br_event_last(struct br_fleet *fleet)
+{
+	uint64_t last;
+
+	pthread_mutex_lock(&fleet->ev_lock);
+	last = fleet->next_seq - 1;
+	pthread_mutex_unlock(&fleet->ev_lock);
+	return last;
+}
+
 /* Events read, owned: type and fields belong to each. */
 struct batch {
 	struct br_event *v;
@@ -552,7 +562,7 @@ int br_event_query(struct br_fleet *fleet, const struct br_event_filter *f,
 	struct batch queued = { 0 };
 	uint64_t before = 0, after = f->after;
 	int r = copy_queued(fleet, f, &queued, &before);
-	bool stored_too = !f->limit || queued.n < f->limit;
+	bool stored_too = (!f->limit || queued.n < f->limit) && after + 1 < before;
 
 	if (r >= 0 && stored_too && f->limit)
 		r = skip_to_newest(fleet, f, f->limit - queued.n, before, &after);

@@ -140,6 +140,8 @@ bool br_event_matches(const struct br_event_filter *filter, const struct br_even
 /* In order of seq, those still queued among them. fn returns 0 to go on; its other answers end it and are returned. */
 int br_event_query(struct br_fleet *fleet, const struct br_event_filter *filter,
 	int (*fn)(void *ctx, const struct br_event *ev), void *ctx, struct br_error *err);
+/* Number of the newest event, 0 when there is none. */
+uint64_t br_event_last(struct br_fleet *fleet);
 /* Next boot number of a board. */
 int br_boot_next(struct br_fleet *fleet, int64_t board_id, uint64_t *ret);
 /* Last boot number given, 0 when none. */

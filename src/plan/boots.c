@@ -160,6 +160,13 @@ int br_boots_set_default_image(struct br_boots *boots, const char *image, struct
 	return r;
 }
 
+void br_boots_default_image(struct br_boots *boots, char ret[static BR_IMAGE_NAME_MAX + 1])
+{
+	pthread_mutex_lock(&boots->lock);
+	memcpy(ret, boots->default_image, BR_IMAGE_NAME_MAX + 1);
+	pthread_mutex_unlock(&boots->lock);
+}
+
 const char *br_boots_default_disk(const struct br_boots *boots)
 {
 	return boots->default_disk;

@@ -36,6 +36,8 @@ int br_boots_new(const struct br_boots_options *opt, struct br_boots **ret, stru
 void br_boots_free(struct br_boots *boots);
 /* For 'serve IMAGE' of a running daemon. */
 int br_boots_set_default_image(struct br_boots *boots, const char *image, struct br_error *err);
+/* "" when there is none. */
+void br_boots_default_image(struct br_boots *boots, char ret[static BR_IMAGE_NAME_MAX + 1]);
 const char *br_boots_default_disk(const struct br_boots *boots);
 
 /*

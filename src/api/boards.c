@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* /v1/boards: what boards there are, what they get, changing them. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/boardjson.h"
+#include "api/call.h"
+#include "base/cleanup.h"
+#include "base/hostlist.h"
+#include "base/text.h"
+#include "fleet/event.h"
+#include "plan/boots.h"
+#include "plan/disks.h"
+#include "store/image.h"
+
+/* The boot in force: number, stage, image, times. */
+static json_t *boot_json(struct br_api *api, const struct br_board *b)
+{
+	struct br_boot_status st;
+
+	if (br_boots_status(api->boots, b->id, &st) < 0)
+		return json_null();
+	return json_pack("{s:I, s:s, s:s, s:o, s:o}", "number", (json_int_t)st.boot, "stage",
+		br_stage_name(st.stage), "image", st.image, "started_at", br_api_time(st.started_wall_ns),
+		"stage_at", br_api_time(st.stage_wall_ns));
+}
+
+/* What the board has set, or else what the daemon gives to all. */
+static json_t *effective_json(struct br_api *api, const struct br_board *b)
+{
+	char image[BR_IMAGE_NAME_MAX + 1];
+
+	br_boots_default_image(api->boots, image);
+	if (b->image[0])
+		snprintf(image, sizeof(image), "%s", b->image);
+	return json_pack("{s:s*, s:s, s:s}", "image", image[0] ? image : NULL, "disk",
+		b->disk[0] ? b->disk : br_boots_default_disk(api->boots), "road", b->road[0] ? b->road : "net");
+}
+
+static json_t *full_json(struct br_api *api, const struct br_board *b)
+{
+	json_t *json = br_board_to_json(b);
+	struct br_lease lease;
+	char ip[BR_IP_TEXT];
+	bool leased = !br_mac_is_zero(b->mac) && !br_lease_by_mac(api->fleet, b->mac, &lease);
+
+	json_object_set_new(json, "address", leased ? json_string(br_ip_format(ip, lease.ip)) : json_null());
+	json_object_set_new(json, "effective", effective_json(api, b));
+	json_object_set_new(json, "boot", boot_json(api, b));
+	return json;
+}
+
+struct listing {
+	struct br_api *api;
+	json_t *out;
+};
+
+static int add_board(void *ctx, const struct br_board *b)
+{
+	struct listing *l = ctx;
+
+	return json_array_append_new(l->out, full_json(l->api, b)) < 0 ? -ENOMEM : 0;
+}
+
+static int list_named(struct br_call *call, const char *names, struct listing *l, struct br_error *err)
+{
+	char **v = NULL;
+	size_t n = 0;
+	int r = br_hostlist_expand(names, &v, &n, err);
+
+	for (size_t i = 0; i < n && r >= 0; i++) {
+		struct br_board b;
+
+		r = br_strcpy(call->name, sizeof(call->name), v[i]);
+		if (r < 0)
+			r = br_error_set(err, ENOENT, "no board has a name that long");
+		if (r >= 0)
+			r = br_call_board(call, &b, err);
+		if (r >= 0)
+			r = add_board(l, &b);
+	}
+	br_hostlist_free(v, n);
+	return r;
+}
+
+static int list(struct br_call *call, struct br_error *err)
+{
+	struct listing l = { call->api, json_array() };
+	const char *names = br_call_param(call, "names");
+
+	call->json = l.out;
+	if (names)
+		return list_named(call, names, &l, err);
+	return br_board_list(call->api->fleet, add_board, &l);
+}
+
+static int show(struct br_call *call, struct br_error *err)
+{
+	struct br_board b;
+	int r = br_call_board(call, &b, err);
+
+	if (r >= 0)
+		call->json = full_json(call->api, &b);
+	return r;
+}
+
+/* An image that a board is to get must be there. */
+static int check_image(struct br_api *api, const struct br_board *old, const struct br_board *b,
+	struct br_error *err)
+{
+	br_cleanup(br_freep) struct br_image_info *info = NULL;
+	int r;
+
+	if (!b->image[0] || !strcmp(old->image, b->image))
+		return 0;
+	info = malloc(sizeof(*info));
+	if (!info)
+		return br_error_set(err, ENOMEM, "out of memory");
+	r = br_store_info(api->store, b->image, info, err);
+	if (r == -ENOENT)
+		return br_error_set(err, ENOENT, "no image is named '%s'; 'bramble image list' shows them", b->image);
+	return r;
+}
+
+static int edit_locked(struct br_call *call, struct br_error *err)
+{
+	struct br_board old, b;
+	json_t *before, *after;
+	int r = br_call_board(call, &old, err);
+
+	if (r < 0)
+		return r;
+	b = old;
+	r = br_board_apply_json(&b, call->body, err);
+	if (r >= 0)
+		r = check_image(call->api, &old, &b, err);
+	if (r >= 0)
+		r = br_board_save(call->api->fleet, &b, err);
+	if (r < 0)
+		return r;
+	before = br_board_json_changes(&b, &old);
+	after = br_board_json_changes(&old, &b);
+	if (json_object_size(after))
+		br_event_emit(call->api->fleet, b.id, 0, BR_EV_BOARD_EDITED,
+			json_pack("{s:O, s:O}", "before", before, "after", after));
+	json_decref(before);
+	json_decref(after);
+	call->json = full_json(call->api, &b);
+	return 0;
+}
+
+static int edit(struct br_call *call, struct br_error *err)
+{
+	int r;
+
+	pthread_mutex_lock(&call->api->edit_lock);
+	r = edit_locked(call, err);
+	pthread_mutex_unlock(&call->api->edit_lock);
+	return r;
+}
+
+static int add(struct br_call *call, struct br_error *err)
+{
+	struct br_board none = { 0 }, b = { 0 };
+	int r = br_board_apply_json(&b, call->body, err);
+
+	if (r >= 0)
+		r = check_image(call->api, &none, &b, err);
+	if (r >= 0)
+		r = br_board_save(call->api->fleet, &b, err);
+	if (r < 0)
+		return r;
+	br_event_emit(call->api->fleet, b.id, 0, BR_EV_BOARD_ADOPTED, br_board_json_changes(&none, &b));
+	call->json = full_json(call->api, &b);
+	call->status = MHD_HTTP_CREATED;
+	return 0;
+}
+
+static int remove_board(struct br_call *call, struct br_error *err)
+{
+	struct br_api *api = call->api;
+	struct br_board b;
+	int r = br_call_board(call, &b, err);
+
+	if (r < 0)
+		return r;
+	r = br_disks_close(api->disks, b.id);
+	if (r < 0)
+		return br_error_set(err, -r, "board %s: its disk is in use just now; switch the board off first", b.name);
+	r = br_board_remove(api->fleet, b.id, err);
+	if (r < 0)
+		return r;
+	br_event_emit(api->fleet, b.id, 0, BR_EV_BOARD_REMOVED, json_pack("{s:s}", "name", b.name));
+	br_boots_forget(api->boots, b.id);
+	r = br_disks_remove(api->disks, b.id, err);
+	if (r < 0) {
+		br_error_prefix(err, "board %s was removed, but its stored disk was not", b.name);
+		return r;
+	}
+	call->json = json_pack("{s:s}", "removed", b.name);
+	return 0;
+}
+
+static int add_bootfile(void *ctx, const char *path, const struct br_bootfile *file)
+{
+	/* a name of the image that is no UTF-8 is left out of a listing for people */
+	json_array_append_new(ctx, json_pack("{s:s, s:I, s:b}", "path", path, "size", (json_int_t)file->size,
+					   "projected", file->projected));
+	return 0;
+}
+
+static json_t *root_json(const struct br_plan *plan)
+{
+	json_t *out = json_array();
+	const struct br_projection *p;
+	size_t n = 0;
+
+	p = br_plan_root(plan, &n);
+	for (size_t i = 0; i < n; i++) {
+		if (!p[i].data)
+			json_array_append_new(out, json_pack("{s:s, s:b}", "path", p[i].path, "hidden", 1));
+		else
+			json_array_append_new(out,
+				json_pack("{s:s, s:i, s:I, s:b}", "path", p[i].path, "mode", (int)p[i].mode,
+					"size", (json_int_t)p[i].len, "link", p[i].symlink));
+	}
+	return out;
+}
+
+/* What the board gets. No contents: among them are its secrets. */
+static int plan(struct br_call *call, struct br_error *err)
+{
+	struct br_plan *p = NULL;
+	struct br_board b;
+	json_t *files;
+	int r = br_call_board(call, &b, err);
+
+	if (r >= 0)
+		r = br_boots_plan(call->api->boots, &b, &p, err);
+	if (r < 0)
+		return r;
+	files = json_array();
+	br_plan_bootfiles(p, add_bootfile, files);
+	call->json = json_pack("{s:I, s:s, s:s, s:s, s:o, s:o}", "boot", (json_int_t)br_plan_input(p)->boot, "disk",
+		br_plan_input(p)->disk, "cmdline", br_plan_cmdline(p), "root", br_plan_root_path(p), "boot_files",
+		files, "root_files", root_json(p));
+	br_plan_unref(p);
+	return call->json ? 0 : br_error_set(err, EIO, "board %s: its plan is no valid text", b.name);
+}
+
+const struct br_route br_api_boards[] = {
+	{ "GET", "/v1/boards", false, list, { "names" } },
+	{ "POST", "/v1/boards", true, add, { NULL } },
+	{ "GET", "/v1/boards/NAME", false, show, { NULL } },
+	{ "PATCH", "/v1/boards/NAME", true, edit, { NULL } },
+	{ "DELETE", "/v1/boards/NAME", false, remove_board, { NULL } },
+	{ "GET", "/v1/boards/NAME/plan", false, plan, { NULL } },
+	{ 0 },
+};

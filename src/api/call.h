@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The inside of the API: one request, and the table of paths. */
+#include <jansson.h>
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "api/server.h"
+#include "base/error.h"
+#include "fleet/fleet.h"
+
+#define BR_API_BODY_MAX (1 << 20)
+#define BR_API_PARAMS_MAX 8
+
+struct br_api {
+	struct br_fleet *fleet;
+	struct br_boots *boots;
+	struct br_disks *disks;
+	struct br_store *store;
+	struct br_api_status status; /* strings owned */
+	char *socket_path;
+	struct MHD_Daemon *daemon;
+	uint64_t started_ns;
+	pthread_mutex_t edit_lock; /* read, change and store of a board */
+
+	/* Followers of events wait here. */
+	pthread_mutex_t news_lock;
+	pthread_cond_t news;
+	uint64_t last_seq;
+	bool stopping;
+	void *listener;
+};
+
+/* A request being answered. A handler returns 0 with json or response set, or a negative errno with words. */
+struct br_call {
+	struct br_api *api;
+	struct MHD_Connection *connection;
+	char name[256]; /* the NAME of the path */
+	json_t *body;	/* an object; NULL when the route takes none */
+	unsigned status; /* 200 unless the handler says so */
+	json_t *json;
+	struct MHD_Response *response;
+};
+
+struct br_route {
+	const char *method, *path; /* "/v1/boards/NAME": NAME stands for one part */
+	bool body;		   /* needs a JSON object */
+	int (*run)(struct br_call *call, struct br_error *err);
+	const char *params[BR_API_PARAMS_MAX]; /* of the query that it knows */
+};
+
+/* Tables ended by method == NULL. */
+extern const struct br_route br_api_boards[], br_api_events[], br_api_disks[], br_api_images[], br_api_misc[];
+
+/* Finds the route and runs it; always leaves a response in call. text: the body, n bytes. */
+void br_api_route(struct br_call *call, const char *method, const char *url, const char *text, size_t n,
+	bool too_large);
+
+/* A parameter of the query, NULL when it is not there. */
+const char *br_call_param(const struct br_call *call, const char *key);
+/* As a number; 0 (ret untouched) when it is not there. */
+int br_call_number(const struct br_call *call, const char *key, uint64_t max, uint64_t *ret, struct br_error *err);
+/* The board of the path. */
+int br_call_board(const struct br_call *call, struct br_board *ret, struct br_error *err);
+
+/* "2026-11-21T10:00:38.123456Z" */
+json_t *br_api_time(uint64_t wall_ns);

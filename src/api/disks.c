@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /v1/boards/NAME/disk: what is on a board's disk, as the board sees it, through the plan in force. The board may be
+ * running: each look takes the disk's lock for one call only.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/call.h"
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "fleet/event.h"
+#include "plan/boots.h"
+#include "plan/disks.h"
+
+#define LINKS_MAX 40 /* as Linux */
+#define PATH_BYTES_MAX 4096
+#define ENTRIES_MAX 100000 /* of one listing */
+#define CHUNK (256 << 10)  /* read under the lock at a time */
+
+static int open_disk(struct br_call *call, struct br_board *board, struct br_board_disk **ret, struct br_error *err)
+{
+	struct br_plan *plan = NULL;
+	int r = br_call_board(call, board, err);
+
+	if (r >= 0)
+		r = br_boots_plan(call->api->boots, board, &plan, err);
+	if (r < 0)
+		return r;
+	r = br_disks_open(call->api->disks, plan, ret, err);
+	br_plan_unref(plan);
+	return r;
+}
+
+static int usage(struct br_call *call, struct br_error *err)
+{
+	struct br_disk_usage u = { 0 };
+	struct br_fs_statfs fs = { 0 };
+	struct br_board_disk *disk;
+	struct br_board board;
+	int r = open_disk(call, &board, &disk, err);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&disk->lock);
+	br_disk_usage(disk->disk, &u);
+	r = disk->fs->ops->statfs(disk->fs, &fs);
+	pthread_mutex_unlock(&disk->lock);
+	if (r < 0)
+		br_error_set(err, -r, "disk of board %s: %s", board.name, strerrordesc_np(-r));
+	else
+		call->json = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "board", board.name, "disk",
+			br_plan_input(disk->plan)->disk, "boot", (json_int_t)disk->boot, "base_bytes",
+			(json_int_t)u.base_bytes, "changed_bytes", (json_int_t)u.changed_bytes, "stored_bytes",
+			(json_int_t)u.stored_bytes, "fs_bytes", (json_int_t)fs.total_bytes, "fs_free_bytes",
+			(json_int_t)fs.avail_bytes, "fs_free_files", (json_int_t)fs.free_files);
+	br_board_disk_unref(call->api->disks, disk);
+	return r;
+}
+
+static int path_error(struct br_error *err, int r, const char *path)
+{
+	char vis[300];
+
+	return br_error_set(err, -r, "%s: %s", br_vis(vis, sizeof(vis), path, strlen(path)), strerrordesc_np(-r));
+}
+
+/* The target of a link at 'path' put in its place: absolute, or beside it. */
+static int follow_link(struct br_fs *fs, uint64_t ino, char *path, size_t size)
+{
+	char target[PATH_BYTES_MAX], joined[PATH_BYTES_MAX];
+	const char *slash = strrchr(path, '/');
+	int n, r = fs->ops->readlink(fs, ino, target, sizeof(target));
+
+	if (r < 0)
+		return r;
+	n = target[0] == '/' ? snprintf(joined, sizeof(joined), "%s", target)
+			     : snprintf(joined, sizeof(joined), "%.*s/%s",
+				       slash ? (int)(slash - path) : 0, path, target);
+	if (n < 0 || (size_t)n >= sizeof(joined))
+		return -ENAMETOOLONG;
+	return br_strcpy(path, size, joined);
+}
+
+/* To the file itself, links followed; ret_attr is its. */
+static int walk_through(struct br_fs *fs, const char *start, struct br_fs_attr *ret)
+{
+	char path[PATH_BYTES_MAX];
+	int r = br_strcpy(path, sizeof(path), start);
+
+	for (int links = 0; r >= 0; links++) {
+		uint64_t ino;
+
+		r = br_fs_walk(fs, path, &ino);
+		if (r >= 0)
+			r = fs->ops->getattr(fs, ino, ret);
+		if (r < 0 || !S_ISLNK(ret->mode))
+			return r;
+		r = links < LINKS_MAX ? follow_link(fs, ino, path, sizeof(path)) : -ELOOP;
+	}
+	return r;
+}
+
+static const char *type_name(uint32_t mode)
+{
+	static const struct {
+		uint32_t type;
+		const char *name;
+	} names[] = {
+		{ S_IFREG, "file" }, { S_IFDIR, "directory" }, { S_IFLNK, "link" }, { S_IFCHR, "char" },
+		{ S_IFBLK, "block" }, { S_IFIFO, "fifo" }, { S_IFSOCK, "socket" },
+	};
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(names); i++) {
+		if (names[i].type == (mode & S_IFMT))
+			return names[i].name;
+	}
+	return "unknown";
+}
+
+/* JSON is UTF-8, names on a disk are bytes: others come escaped, and as hex under "<key>_hex". */
+static void set_bytes(json_t *obj, const char *key, const char *s)
+{
+	json_t *text = json_string(s);
+	struct br_text vis = BR_TEXT_NULL;
+	br_cleanup(br_freep) char *hex = NULL;
+	char hex_key[32];
+	size_t n = strlen(s);
+
+	if (text) {
+		json_object_set_new(obj, key, text);
+		return;
+	}
+	br_text_add_vis(&vis, s, n);
+	hex = malloc(2 * n + 1);
+	if (hex && vis.buf) {
+		br_hex(hex, s, n);
+		snprintf(hex_key, sizeof(hex_key), "%s_hex", key);
+		json_object_set_new(obj, key, json_string(vis.buf));
+		json_object_set_new(obj, hex_key, json_string(hex));
+	}
+	br_text_done(&vis);
+}
+
+static int add_entry(struct br_fs *fs, json_t *out, const char *name, uint64_t ino)
+{
+	char target[PATH_BYTES_MAX];
+	struct br_fs_attr a;
+	json_t *e;
+	int r = fs->ops->getattr(fs, ino, &a);
+
+	if (r < 0)
+		return r;
+	e = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "type", type_name(a.mode), "mode",
+		(json_int_t)(a.mode & 07777), "nlink", (json_int_t)a.nlink, "uid", (json_int_t)a.uid, "gid",
+		(json_int_t)a.gid, "size", (json_int_t)a.size, "inode", (json_int_t)a.ino, "mtime",
+		a.mtime.tv_sec > 0 ? br_api_time((uint64_t)a.mtime.tv_sec * 1000000000ull) : json_null());
+	if (!e)
+		return -ENOMEM;
+	set_bytes(e, "name", name);
+	if (S_ISLNK(a.mode) && fs->ops->readlink(fs, ino, target, sizeof(target)) >= 0)
+		set_bytes(e, "target", target);
+	if (S_ISCHR(a.mode) || S_ISBLK(a.mode))
+		json_object_set_new(e, "rdev", json_pack("[i, i]", (int)a.rdev_major, (int)a.rdev_minor));
+	return json_array_append_new(out, e) < 0 ? -ENOMEM : 0;
+}
+
+struct names {
+	struct {
+		uint64_t ino;
+		char *name;
+	} *v;
+	size_t n, cap;
+	uint64_t cookie;
+	int r;
+};
+
+/* Only collects: asking the file system from within its readdir is not for a callback. */
+static int add_name(void *ctx, const struct br_fs_dirent *d)
+{
+	struct names *names = ctx;
+
+	names->cookie = d->cookie;
+	if (!strcmp(d->name, ".") || !strcmp(d->name, ".."))
+		return 0;
+	if (names->n == names->cap) {
+		size_t cap = names->cap ? 2 * names->cap : 64;
+		void *v = names->n < ENTRIES_MAX ? reallocarray(names->v, cap, sizeof(*names->v)) : NULL;
+
+		if (!v) {
+			names->r = names->n < ENTRIES_MAX ? -ENOMEM : -EFBIG;
+			return 1;
+		}
+		names->v = v;
+		names->cap = cap;
+	}
+	names->v[names->n].ino = d->ino;
+	names->v[names->n].name = strdup(d->name);
+	if (!names->v[names->n].name) {
+		names->r = -ENOMEM;
+		return 1;
+	}
+	names->n++;
+	return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	const struct { uint64_t ino; char *name; } *x = a, *y = b;
+
+	return strcmp(x->name, y->name);
+}
+
+static int list_dir(struct br_fs *fs, uint64_t dir, json_t *out)
+{
+	struct names names = { 0 };
+	bool eof = false;
+	int r = 0;
+
+	while (!eof && r >= 0) {
+		uint64_t before = names.cookie;
+
+		r = fs->ops->readdir(fs, dir, names.cookie, add_name, &names, &eof);
+		if (r >= 0)
+			r = names.r;
+		if (r >= 0 && !eof && names.cookie == before)
+			r = -EIO; /* it would never end */
+	}
+	if (r >= 0 && names.n)
+		qsort(names.v, names.n, sizeof(*names.v), compare_names);
+	for (size_t i = 0; i < names.n; i++) {
+		if (r >= 0)
+			r = add_entry(fs, out, names.v[i].name, names.v[i].ino);
+		free(names.v[i].name);
+	}
+	free(names.v);
+	return r;
+}
+
+/* A directory's entries; of anything else, the one itself. */
+static int list_path(struct br_fs *fs, const char *path, json_t *out)
+{
+	const char *slash = strrchr(path, '/');
+	struct br_fs_attr a;
+	uint64_t ino;
+	int r = br_fs_walk(fs, path, &ino);
+
+	if (r >= 0)
+		r = fs->ops->getattr(fs, ino, &a);
+	if (r < 0)
+		return r;
+	return S_ISDIR(a.mode) ? list_dir(fs, ino, out) : add_entry(fs, out, slash ? slash + 1 : path, ino);
+}
+
+static int ls(struct br_call *call, struct br_error *err)
+{
+	const char *path = br_call_param(call, "path");
+	struct br_board_disk *disk;
+	struct br_board board;
+	json_t *entries;
+	int r = open_disk(call, &board, &disk, err);
+
+	if (r < 0)
+		return r;
+	path = path && path[0] ? path : "/";
+	entries = json_array();
+	pthread_mutex_lock(&disk->lock);
+	r = list_path(disk->fs, path, entries);
+	pthread_mutex_unlock(&disk->lock);
+	br_board_disk_unref(call->api->disks, disk);
+	if (r < 0) {
+		json_decref(entries);
+		return path_error(err, r, path);
+	}
+	call->json = json_pack("{s:o}", "entries", entries);
+	set_bytes(call->json, "path", path);
+	return 0;
+}
+
+/* Bytes on their way: of a file, or of the whole partition. */
+struct stream {
+	struct br_api *api;
+	struct br_board_disk *disk;
+	bool raw;
+	uint64_t ino, size;
+};
+
+static void stream_free(void *cls)
+{
+	struct stream *s = cls;
+
+	br_board_disk_unref(s->api->disks, s->disk);
+	free(s);
+}
+
+static ssize_t stream_read(void *cls, uint64_t pos, char *buf, size_t max)
+{
+	struct stream *s = cls;
+	struct br_fs *fs = s->disk->fs;
+	size_t n = s->size - pos < max ? (size_t)(s->size - pos) : max, got = n;
+	bool eof;
+	int r;
+
+	if (pos >= s->size)
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	pthread_mutex_lock(&s->disk->lock);
+	r = s->raw ? br_disk_read(s->disk->disk, pos, buf, n) : fs->ops->read(fs, s->ino, pos, buf, n, &got, &eof);
+	pthread_mutex_unlock(&s->disk->lock);
+	/* a file that the board cut meanwhile: the client sees that bytes are missing */
+	return r < 0 || !got ? MHD_CONTENT_READER_END_WITH_ERROR : (ssize_t)got;
+}
+
+/* Takes over the disk's reference. */
+static int start_stream(struct br_call *call, const struct stream *from, struct br_error *err)
+{
+	struct stream *s = malloc(sizeof(*s));
+
+	if (s)
+		*s = *from;
+	if (s && s->size)
+		call->response = MHD_create_response_from_callback(s->size, CHUNK, stream_read, s, stream_free);
+	if (!s || !call->response) {
+		br_board_disk_unref(call->api->disks, from->disk);
+		free(s);
+		if (from->size)
+			return br_error_set(err, ENOMEM, "out of memory");
+		call->response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+	}
+	MHD_add_response_header(call->response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/octet-stream");
+	return 0;
+}
+
+static int cat(struct br_call *call, struct br_error *err)
+{
+	const char *path = br_call_param(call, "path");
+	struct stream s = { .api = call->api };
+	struct br_fs_attr a;
+	struct br_board board;
+	int r;
+
+	if (!path || !path[0])
+		return br_error_set(err, EINVAL, "parameter 'path': a file is needed");
+	r = open_disk(call, &board, &s.disk, err);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&s.disk->lock);
+	r = walk_through(s.disk->fs, path, &a);
+	pthread_mutex_unlock(&s.disk->lock);
+	if (r >= 0 && !S_ISREG(a.mode))
+		r = S_ISDIR(a.mode) ? -EISDIR : -EINVAL;
+	if (r < 0) {
+		br_board_disk_unref(call->api->disks, s.disk);
+		return r == -EINVAL ? br_error_set(err, EINVAL, "the path is no plain file") : path_error(err, r, path);
+	}
+	s.ino = a.ino;
+	s.size = a.size;
+	return start_stream(call, &s, err);
+}
+
+static int export(struct br_call *call, struct br_error *err)
+{
+	struct stream s = { .api = call->api, .raw = true };
+	struct br_disk_usage u = { 0 };
+	struct br_board board;
+	int r = open_disk(call, &board, &s.disk, err);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&s.disk->lock);
+	r = s.disk->fs->ops->commit(s.disk->fs);
+	br_disk_usage(s.disk->disk, &u);
+	pthread_mutex_unlock(&s.disk->lock);
+	if (r < 0) {
+		br_board_disk_unref(call->api->disks, s.disk);
+		return br_error_set(err, -r, "disk of board %s: cannot be written out: %s", board.name,
+			strerrordesc_np(-r));
+	}
+	s.size = u.base_bytes;
+	return start_stream(call, &s, err);
+}
+
+static int reset(struct br_call *call, struct br_error *err)
+{
+	struct br_api *api = call->api;
+	struct br_boot_status st = { 0 };
+	uint64_t force = 0;
+	struct br_board board;
+	int r = br_call_number(call, "force", 1, &force, err);
+
+	if (r >= 0)
+		r = br_call_board(call, &board, err);
+	if (r < 0)
+		return r;
+	if (!force && !br_boots_status(api->boots, board.id, &st) && st.stage >= BR_STAGE_MOUNTED)
+		return br_error_set(err, EBUSY,
+			"board %s has mounted this disk in its boot %" PRIu64 "; switch it off, then add --force",
+			board.name, st.boot);
+	r = br_disks_remove(api->disks, board.id, err);
+	if (r < 0)
+		return br_error_prefix(err, "board %s", board.name);
+	br_event_emit(api->fleet, board.id, 0, BR_EV_DISK_RESET, NULL);
+	call->json = json_pack("{s:s}", "reset", board.name);
+	return 0;
+}
+
+const struct br_route br_api_disks[] = {
+	{ "GET", "/v1/boards/NAME/disk", false, usage, { NULL } },
+	{ "GET", "/v1/boards/NAME/disk/ls", false, ls, { "path" } },
+	{ "GET", "/v1/boards/NAME/disk/cat", false, cat, { "path" } },
+	{ "GET", "/v1/boards/NAME/disk/export", false, export, { NULL } },
+	{ "POST", "/v1/boards/NAME/disk/reset", false, reset, { "force" } },
+	{ 0 },
+};

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /v1/events: the past as an array, and what comes as a stream of JSON lines. A follower keeps only a cursor
+ * and reads on from the fleet whenever there is news: no queue of its own that could overflow, nothing lost.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "api/call.h"
+#include "api/eventjson.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/text.h"
+
+#define LIMIT_DEFAULT 1000
+#define LIMIT_MAX 100000
+#define BATCH 256	 /* events read at a time */
+#define HEARTBEAT_S 10	 /* an empty line so often, to notice a client that left */
+
+json_t *br_event_to_json(const struct br_event *ev)
+{
+	return json_pack("{s:I, s:o, s:s?, s:o, s:s, s:O?}", "seq", (json_int_t)ev->seq, "time",
+		br_api_time(ev->wall_ns), "board", ev->board_name[0] ? ev->board_name : NULL, "boot",
+		ev->boot ? json_integer((json_int_t)ev->boot) : json_null(), "type", ev->type, "fields", ev->fields);
+}
+
+static int add_event(void *ctx, const struct br_event *ev)
+{
+	json_t *json = br_event_to_json(ev);
+
+	return json && json_array_append_new(ctx, json) >= 0 ? 0 : -ENOMEM;
+}
+
+struct follower {
+	struct br_api *api;
+	struct br_event_filter filter; /* after: the cursor */
+	char *type;
+	struct br_text out; /* lines to send, from 'sent' on */
+	size_t sent, n_batch;
+	bool more; /* the last batch was full */
+};
+
+static int add_line(void *ctx, const struct br_event *ev)
+{
+	struct follower *f = ctx;
+	json_t *json = br_event_to_json(ev);
+	br_cleanup(br_freep) char *line = json ? json_dumps(json, JSON_COMPACT) : NULL;
+
+	json_decref(json);
+	if (!line)
+		return -ENOMEM;
+	br_text_add(&f->out, line);
+	br_text_add(&f->out, "\n");
+	f->filter.after = ev->seq;
+	f->more = ++f->n_batch >= BATCH;
+	return f->out.failed ? -ENOMEM : f->more;
+}
+
+/* Reads the next lines, waiting for some. False: the end. */
+static bool fill(struct follower *f)
+{
+	struct br_api *api = f->api;
+	struct timespec until;
+	uint64_t seen;
+	bool timed_out = false, stopping;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += HEARTBEAT_S;
+	f->sent = f->out.len = 0;
+	while (!f->out.len) {
+		pthread_mutex_lock(&api->news_lock);
+		while (!f->more && !api->stopping && api->last_seq <= f->filter.after && !timed_out)
+			timed_out = pthread_cond_timedwait(&api->news, &api->news_lock, &until) != 0;
+		stopping = api->stopping;
+		seen = api->last_seq;
+		pthread_mutex_unlock(&api->news_lock);
+		if (stopping)
+			return false;
+		f->n_batch = 0;
+		f->more = false;
+		if (br_event_query(api->fleet, &f->filter, add_line, f, NULL) < 0)
+			return false;
+		/* what did not match is behind us, too */
+		if (!f->more && f->filter.after < seen)
+			f->filter.after = seen;
+		if (timed_out && !f->out.len)
+			br_text_add(&f->out, "\n");
+	}
+	return !f->out.failed;
+}
+
+static ssize_t follow_read(void *cls, uint64_t pos, char *buf, size_t max)
+{
+	struct follower *f = cls;
+	size_t n;
+
+	if (f->sent == f->out.len && !fill(f))
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	n = f->out.len - f->sent < max ? f->out.len - f->sent : max;
+	memcpy(buf, f->out.buf + f->sent, n);
+	f->sent += n;
+	return (ssize_t)n;
+}
+
+static void follow_free(void *cls)
+{
+	struct follower *f = cls;
+
+	br_text_done(&f->out);
+	free(f->type);
+	free(f);
+}
+
+static int first_seq(void *ctx, const struct br_event *ev)
+{
+	*(uint64_t *)ctx = ev->seq;
+	return 1;
+}
+
+/* From where a follower begins: behind 'after', at the newest 'limit', or only what comes. */
+static int start_cursor(struct br_call *call, const struct br_event_filter *filter, bool has_after, uint64_t *ret,
+	struct br_error *err)
+{
+	uint64_t first = 0, last = br_event_last(call->api->fleet);
+	int r;
+
+	*ret = has_after ? filter->after : last;
+	if (!filter->limit)
+		return 0;
+	r = br_event_query(call->api->fleet, filter, first_seq, &first, err);
+	if (r < 0)
+		return r;
+	if (first)
+		*ret = first - 1;
+	return 0;
+}
+
+static int follow(struct br_call *call, const struct br_event_filter *filter, struct br_error *err)
+{
+	struct follower *f = calloc(1, sizeof(*f));
+	int r;
+
+	if (!f)
+		return br_error_set(err, ENOMEM, "out of memory");
+	f->api = call->api;
+	f->filter = *filter;
+	f->type = filter->type ? strdup(filter->type) : NULL;
+	f->filter.type = f->type;
+	f->more = true; /* look before waiting */
+	r = start_cursor(call, filter, br_call_param(call, "after") != NULL, &f->filter.after, err);
+	f->filter.limit = 0;
+	if (r >= 0 && (!filter->type || f->type))
+		call->response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 32768, follow_read, f, follow_free);
+	if (!call->response) {
+		follow_free(f);
+		return r < 0 ? r : br_error_set(err, ENOMEM, "out of memory");
+	}
+	MHD_add_response_header(call->response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/jsonl");
+	return 0;
+}
+
+static int read_filter(struct br_call *call, struct br_event_filter *f, bool *ret_follow, struct br_error *err)
+{
+	const char *board = br_call_param(call, "board");
+	struct br_board b;
+	uint64_t limit, yes = 0;
+	int r = br_call_number(call, "follow", 1, &yes, err);
+
+	limit = yes ? 0 : LIMIT_DEFAULT;
+	if (r >= 0 && board && br_strcpy(call->name, sizeof(call->name), board) < 0)
+		r = br_error_set(err, ENOENT, "no board has a name that long");
+	if (r >= 0 && board)
+		r = br_call_board(call, &b, err);
+	if (r < 0)
+		return r;
+	f->board_id = board ? b.id : 0;
+	f->type = br_call_param(call, "type");
+	r = br_call_number(call, "after", INT64_MAX, &f->after, err);
+	if (r >= 0)
+		r = br_call_number(call, "boot", INT64_MAX, &f->boot, err);
+	if (r >= 0)
+		r = br_call_number(call, "limit", LIMIT_MAX, &limit, err);
+	f->limit = limit;
+	*ret_follow = yes;
+	return r;
+}
+
+static int events(struct br_call *call, struct br_error *err)
+{
+	struct br_event_filter filter = { 0 };
+	bool live = false;
+	int r = read_filter(call, &filter, &live, err);
+
+	if (r < 0)
+		return r;
+	if (live)
+		return follow(call, &filter, err);
+	call->json = json_array();
+	return br_event_query(call->api->fleet, &filter, add_event, call->json, err);
+}
+
+const struct br_route br_api_events[] = {
+	{ "GET", "/v1/events", false, events, { "board", "type", "after", "limit", "boot", "follow" } },
+	{ 0 },
+};

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From method and path to a handler, and from its answer to HTTP. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "api/call.h"
+#include "api/codes.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/text.h"
+
+static const struct br_route *const tables[] = {
+	br_api_misc, br_api_boards, br_api_events, br_api_disks, br_api_images,
+};
+
+const char *br_call_param(const struct br_call *call, const char *key)
+{
+	return MHD_lookup_connection_value(call->connection, MHD_GET_ARGUMENT_KIND, key);
+}
+
+int br_call_number(const struct br_call *call, const char *key, uint64_t max, uint64_t *ret, struct br_error *err)
+{
+	const char *s = br_call_param(call, key);
+
+	if (s && br_parse_u64(s, 0, max, ret) < 0)
+		return br_error_set(err, EINVAL, "parameter '%s': a number up to %" PRIu64 " is needed", key, max);
+	return 0;
+}
+
+int br_call_board(const struct br_call *call, struct br_board *ret, struct br_error *err)
+{
+	char vis[100];
+	int r = br_board_by_name(call->api->fleet, call->name, ret);
+
+	if (r == -ENOENT)
+		return br_error_set(err, ENOENT, "no board is named '%s'; 'bramble board list' shows them",
+			br_vis(vis, sizeof(vis), call->name, strlen(call->name)));
+	if (r < 0)
+		return br_error_set(err, -r, "board %s: %s", call->name, strerrordesc_np(-r));
+	return 0;
+}
+
+json_t *br_api_time(uint64_t wall_ns)
+{
+	time_t s = (time_t)(wall_ns / BR_S);
+	struct tm tm;
+	char text[64];
+	size_t n;
+
+	if (!wall_ns || !gmtime_r(&s, &tm))
+		return json_null();
+	n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(text + n, sizeof(text) - n, ".%06uZ", (unsigned)(wall_ns % BR_S / 1000));
+	return json_string(text);
+}
+
+/* Whether the path fits; NAME's part goes to 'name' (size bytes). */
+static bool path_fits(const char *pattern, const char *url, char *name, size_t size)
+{
+	name[0] = 0;
+	while (*pattern) {
+		if (br_str_starts(pattern, "NAME")) {
+			size_t n = strcspn(url, "/");
+
+			if (!n || n >= size)
+				return false;
+			memcpy(name, url, n);
+			name[n] = 0;
+			pattern += 4;
+			url += n;
+		} else if (*pattern++ != *url++) {
+			return false;
+		}
+	}
+	return !*url;
+}
+
+/* -ENOENT: no such path; -EOPNOTSUPP: not with this method. */
+static int find_route(struct br_call *call, const char *method, const char *url, const struct br_route **ret,
+	struct br_error *err)
+{
+	char vis[200];
+	bool path_known = false;
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(tables); i++) {
+		for (const struct br_route *r = tables[i]; r->method; r++) {
+			if (!path_fits(r->path, url, call->name, sizeof(call->name)))
+				continue;
+			path_known = true;
+			if (!strcmp(r->method, method)) {
+				*ret = r;
+				return 0;
+			}
+		}
+	}
+	br_vis(vis, sizeof(vis), url, strlen(url));
+	if (path_known)
+		return br_error_set(err, EOPNOTSUPP, "path %s: not with this method", vis);
+	return br_error_set(err, ENOENT, "path %s: unknown; this is the API of bramble %s", vis, BRAMBLE_VERSION);
+}
+
+struct param_check {
+	const struct br_route *route;
+	struct br_error *err;
+};
+
+static enum MHD_Result check_param(void *cls, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+	struct param_check *c = cls;
+	char vis[80];
+
+	for (size_t i = 0; i < BR_API_PARAMS_MAX && c->route->params[i]; i++) {
+		if (!strcmp(c->route->params[i], key))
+			return MHD_YES;
+	}
+	br_error_set(c->err, EINVAL, "parameter '%s': unknown here", br_vis(vis, sizeof(vis), key, strlen(key)));
+	return MHD_NO;
+}
+
+static int parse_body(struct br_call *call, const char *text, size_t n, struct br_error *err)
+{
+	json_error_t why;
+
+	call->body = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
+	if (!call->body) {
+		char vis[200];
+
+		return br_error_set(err, EINVAL, "the body is no JSON (line %d): %s", why.line,
+			br_vis(vis, sizeof(vis), why.text, strlen(why.text)));
+	}
+	if (!json_is_object(call->body))
+		return br_error_set(err, EINVAL, "the body must be a JSON object");
+	return 0;
+}
+
+static int run(struct br_call *call, const char *method, const char *url, const char *text, size_t n,
+	bool too_large, struct br_error *err)
+{
+	const struct br_route *route = NULL;
+	struct param_check check = { .err = err };
+	int r = find_route(call, method, url, &route, err);
+
+	if (r < 0)
+		return r;
+	if (too_large)
+		return br_error_set(err, EFBIG, "the body is larger than %d bytes", BR_API_BODY_MAX);
+	if (n && !route->body)
+		return br_error_set(err, EINVAL, "path %s takes no body", route->path);
+	check.route = route;
+	MHD_get_connection_values(call->connection, MHD_GET_ARGUMENT_KIND, check_param, &check);
+	if (err->code)
+		return -err->code;
+	r = route->body ? parse_body(call, text, n, err) : 0;
+	return r < 0 ? r : route->run(call, err);
+}
+
+static struct MHD_Response *json_response(json_t *json)
+{
+	char *text = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
+	struct MHD_Response *response;
+	size_t n;
+
+	if (!text)
+		return NULL;
+	n = strlen(text);
+	text[n] = '\n'; /* in place of the NUL: the length is known */
+	response = MHD_create_response_from_buffer(n + 1, text, MHD_RESPMEM_MUST_FREE);
+	if (!response)
+		free(text);
+	else
+		MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
+	return response;
+}
+
+void br_api_route(struct br_call *call, const char *method, const char *url, const char *text, size_t n,
+	bool too_large)
+{
+	struct br_error err = BR_ERROR_NULL;
+	int r;
+
+	call->status = MHD_HTTP_OK;
+	r = run(call, method, url, text, n, too_large, &err);
+	if (r < 0) {
+		const struct br_api_code *code = br_api_code_of(-r);
+		const char *words = br_error_text(&err, r);
+		char vis[1200];
+
+		call->status = code->status;
+		json_decref(call->json);
+		call->json = json_pack("{s:s, s:s}", "error", words, "code", code->word);
+		if (!call->json) /* words of an image or a board that are no UTF-8 */
+			call->json = json_pack("{s:s, s:s}", "error",
+				br_vis(vis, sizeof(vis), words, strlen(words)), "code", code->word);
+	}
+	if (!call->response && call->json)
+		call->response = json_response(call->json);
+	json_decref(call->json);
+	json_decref(call->body);
+	call->json = call->body = NULL;
+}

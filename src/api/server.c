@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The control API's server: libmicrohttpd on the Unix socket, one thread per connection. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "api/call.h"
+#include "api/socket.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/text.h"
+
+#define CONNECTIONS_MAX 64
+#define TIMEOUT_S 60		 /* of a client that neither sends nor takes */
+#define CONNECTION_MEMORY 65536	 /* bounds line and headers: longer ones get 414 or 431 */
+
+/* What has come of a request so far. */
+struct upload {
+	struct br_text body;
+	bool too_large;
+};
+
+static enum MHD_Result answer(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
+	const char *version, const char *data, size_t *n, void **state)
+{
+	struct upload *up = *state;
+	struct br_call call = { .api = cls, .connection = connection };
+	enum MHD_Result r;
+
+	if (!up) {
+		*state = calloc(1, sizeof(*up));
+		return *state ? MHD_YES : MHD_NO;
+	}
+	if (*n) {
+		/* the rest of a body that is too large is read and dropped, so that the client reads our answer */
+		up->too_large = up->too_large || up->body.len + *n > BR_API_BODY_MAX;
+		if (up->too_large)
+			br_text_done(&up->body);
+		else
+			br_text_add_bytes(&up->body, data, *n);
+		*n = 0;
+		return MHD_YES;
+	}
+	if (up->body.failed)
+		return MHD_NO;
+	br_api_route(&call, method, url, up->body.buf ? up->body.buf : "", up->body.len, up->too_large);
+	if (!call.response)
+		return MHD_NO; /* memory is out: the connection is closed */
+	r = MHD_queue_response(connection, call.status, call.response);
+	MHD_destroy_response(call.response);
+	return r;
+}
+
+static void completed(void *cls, struct MHD_Connection *connection, void **state,
+	enum MHD_RequestTerminationCode toe)
+{
+	struct upload *up = *state;
+
+	if (up)
+		br_text_done(&up->body);
+	free(up);
+	*state = NULL;
+}
+
+static void news(void *ctx, const struct br_event *ev)
+{
+	struct br_api *api = ctx;
+
+	pthread_mutex_lock(&api->news_lock);
+	api->last_seq = ev->seq;
+	pthread_cond_broadcast(&api->news);
+	pthread_mutex_unlock(&api->news_lock);
+}
+
+static struct br_api *new_api(const struct br_api_options *opt)
+{
+	struct br_api *api = calloc(1, sizeof(*api));
+	pthread_condattr_t attr;
+
+	if (!api)
+		return NULL;
+	api->fleet = opt->fleet;
+	api->boots = opt->boots;
+	api->disks = opt->disks;
+	api->store = opt->store;
+	api->status = opt->status;
+	api->status.interface = strdup(opt->status.interface ? opt->status.interface : "");
+	api->status.dhcp = strdup(opt->status.dhcp ? opt->status.dhcp : "");
+	api->socket_path = strdup(opt->socket_path);
+	api->started_ns = br_now_ns();
+	pthread_mutex_init(&api->edit_lock, NULL);
+	pthread_mutex_init(&api->news_lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&api->news, &attr);
+	pthread_condattr_destroy(&attr);
+	return api;
+}
+
+static void free_api(struct br_api *api)
+{
+	pthread_cond_destroy(&api->news);
+	pthread_mutex_destroy(&api->news_lock);
+	pthread_mutex_destroy(&api->edit_lock);
+	free((char *)(uintptr_t)api->status.interface);
+	free((char *)(uintptr_t)api->status.dhcp);
+	free(api->socket_path);
+	free(api);
+}
+
+int br_api_start(const struct br_api_options *opt, struct br_api **ret, struct br_error *err)
+{
+	struct br_api *api = new_api(opt);
+	int fd;
+
+	if (!api || !api->socket_path || !api->status.interface || !api->status.dhcp) {
+		if (api)
+			free_api(api);
+		return br_error_set(err, ENOMEM, "out of memory");
+	}
+	fd = br_api_socket_listen(opt->socket_path, err);
+	if (fd < 0) {
+		free_api(api);
+		return fd;
+	}
+	api->listener = br_event_listen(opt->fleet, news, api);
+	api->daemon = MHD_start_daemon(
+		MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC, 0,
+		NULL, NULL, answer, api, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+		(unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_NOTIFY_COMPLETED,
+		completed, NULL, MHD_OPTION_END);
+	if (!api->daemon) {
+		close(fd);
+		br_api_stop(api);
+		return br_error_set(err, EIO, "socket %s: the HTTP server did not start", opt->socket_path);
+	}
+	*ret = api;
+	return 0;
+}
+
+void br_api_stop(struct br_api *api)
+{
+	if (!api)
+		return;
+	pthread_mutex_lock(&api->news_lock);
+	api->stopping = true;
+	pthread_cond_broadcast(&api->news);
+	pthread_mutex_unlock(&api->news_lock);
+	unlink(api->socket_path);
+	if (api->daemon)
+		MHD_stop_daemon(api->daemon); /* closes the socket, waits for the threads */
+	if (api->listener)
+		br_event_unlisten(api->fleet, api->listener);
+	free_api(api);
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which slots of the slot file are free. Runs are preferred, so that a sequential write
+ * stays sequential on the host. Freed slots keep their host blocks for a while (the next
+ * write takes them) and are punched out in batches.
+ */
+#include "store/cow_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Freed host blocks kept for reuse before they are given back: 4 MiB. */
+#define STALE_KEEP 1024u
+
+static bool bit_get(const uint64_t *map, uint32_t i)
+{
+	return map[i / 64] >> (i % 64) & 1;
+}
+
+static void bit_set(uint64_t *map, uint32_t i)
+{
+	map[i / 64] |= 1ull << (i % 64);
+}
+
+static void bit_clear(uint64_t *map, uint32_t i)
+{
+	map[i / 64] &= ~(1ull << (i % 64));
+}
+
+static int slots_grow(struct cow_slots *s, uint32_t need)
+{
+	uint64_t *used, *stale;
+	uint64_t cap = s->cap ? s->cap : 1024;
+
+	if (need > COW_SLOTS_MAX)
+		return -ENOSPC;
+	while (cap < need)
+		cap *= 2;
+	if (cap == s->cap)
+		return 0;
+	used = realloc(s->used, cap / 8);
+	if (!used)
+		return -ENOMEM;
+	s->used = used;
+	stale = realloc(s->stale, cap / 8);
+	if (!stale)
+		return -ENOMEM;
+	s->stale = stale;
+	memset((uint8_t *)used + s->cap / 8, 0, (cap - s->cap) / 8);
+	memset((uint8_t *)stale + s->cap / 8, 0, (cap - s->cap) / 8);
+	s->cap = cap > UINT32_MAX ? UINT32_MAX & ~63u : (uint32_t)cap;
+	return 0;
+}
+
+/* First free slot in [from, to), or 'to'. */
+static uint32_t next_free(const struct cow_slots *s, uint32_t from, uint32_t to)
+{
+	while (from < to) {
+		uint64_t word = ~s->used[from / 64] >> (from % 64);
+
+		if (word) {
+			from += (uint32_t)__builtin_ctzll(word);
+			return from < to ? from : to;
+		}
+		from = (from / 64 + 1) * 64;
+	}
+	return to;
+}
+
+static void slot_use(struct cow_slots *s, uint32_t slot)
+{
+	bit_set(s->used, slot);
+	s->n_free--;
+	if (bit_get(s->stale, slot)) {
+		bit_clear(s->stale, slot);
+		s->n_stale--;
+	}
+}
+
+int cow_slots_take(struct cow_slots *s, uint32_t n, uint32_t *ret_first)
+{
+	uint32_t first, i;
+	int r;
+
+	if (n > 1u << 20)
+		n = 1u << 20;
+	/* Searching pays only when a good part is free; else the file grows (free slots are holes). */
+	if (s->n_free >= 64 && s->n_free >= s->n / 8) {
+		first = next_free(s, s->cursor, s->n);
+		if (first == s->n)
+			first = next_free(s, 0, s->n);
+		for (i = 0; i < n && first + i < s->n && !bit_get(s->used, first + i); i++)
+			slot_use(s, first + i);
+		s->cursor = first + i < s->n ? first + i : 0;
+		*ret_first = first;
+		return (int)i;
+	}
+	if (s->n > COW_SLOTS_MAX - n)
+		return -ENOSPC;
+	r = slots_grow(s, s->n + n);
+	if (r < 0)
+		return r;
+	*ret_first = s->n;
+	for (i = 0; i < n; i++)
+		bit_set(s->used, s->n + i);
+	s->n += n;
+	return (int)n;
+}
+
+void cow_slots_free(struct cow_slots *s, uint32_t slot)
+{
+	bit_clear(s->used, slot);
+	s->n_free++;
+	if (!bit_get(s->stale, slot)) {
+		bit_set(s->stale, slot);
+		s->n_stale++;
+	}
+}
+
+int cow_slots_mark(struct cow_slots *s, uint32_t slot)
+{
+	int r;
+
+	if (slot >= s->n) {
+		r = slots_grow(s, slot + 1);
+		if (r < 0)
+			return r;
+		s->n_free += slot + 1 - s->n;
+		s->n = slot + 1;
+	}
+	if (bit_get(s->used, slot))
+		return -EEXIST;
+	bit_set(s->used, slot);
+	s->n_free--;
+	return 0;
+}
+
+void cow_slots_punch(struct cow_slots *s, bool all)
+{
+	uint32_t i = 0;
+
+	if (!s->n_stale || (!all && (s->n_stale < STALE_KEEP || s->n_stale < s->n / 8)))
+		return;
+	while (i < s->n) {
+		uint32_t first;
+
+		if (!s->stale[i / 64]) {
+			i = (i / 64 + 1) * 64;
+			continue;
+		}
+		if (!bit_get(s->stale, i)) {
+			i++;
+			continue;
+		}
+		for (first = i; i < s->n && bit_get(s->stale, i); i++)
+			bit_clear(s->stale, i);
+		/* a file system that cannot punch keeps the blocks; they are reused all the same */
+		(void)!fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			(off_t)first * BR_COW_BLOCK, (off_t)(i - first) * BR_COW_BLOCK);
+	}
+	s->n_stale = 0;
+}
+
+void cow_slots_done(struct cow_slots *s)
+{
+	free(s->used);
+	free(s->stale);
+}

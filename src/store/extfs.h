@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "store/cow.h"
+#include "store/fs.h"
+
+/*
+ * The ext2/3/4 file system of a layer as the operation table of fs.h. cow is not owned and must
+ * outlive it. writable needs a writable layer. Unknown or unsupported features are refused by
+ * name (-ENOTSUP); what is no ext4 or is damaged says -EUCLEAN.
+ *
+ * Beyond fs.h: atime is not changed by reads; files and directories with inline data are read only
+ * (-EOPNOTSUPP when changed).
+ */
+int br_extfs_open(struct br_cow *cow, bool writable, struct br_fs **ret, struct br_error *err);
+/* Calls fn at the end of close(), to free what the file system stands on. */
+void br_extfs_on_close(struct br_fs *fs, void (*fn)(void *ctx), void *ctx);

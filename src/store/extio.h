@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <ext2fs/ext2fs.h>
+
+#include "store/cow.h"
+
+/*
+ * libext2fs reading and writing through a copy-on-write layer. Everything it writes is
+ * metadata; file data goes past it (extfs_data.c). The manager's open() takes no
+ * pointer, so opening goes through here. cow must outlive the handle.
+ */
+errcode_t br_extio_open(struct br_cow *cow, int flags, ext2_filsys *ret);

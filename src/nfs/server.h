@@ -23,6 +23,8 @@ struct br_nfs_export {
 	pthread_mutex_t *lock; /* held by the server around calls to fs */
 	bool read_only;
 	void *ref; /* the owner's */
+	/* By mount only: the directory below the root that the client mounts (a part of 'path', say). NULL: the root. */
+	const char *dir;
 };
 
 struct br_nfs_ops {
@@ -31,7 +33,8 @@ struct br_nfs_ops {
 	/* The export with this id for this client: -ESTALE when it is not its own or gone. Called for each request. */
 	int (*find)(void *ctx, uint32_t ip, const uint8_t id[static 16], struct br_nfs_export *ret);
 	void (*release)(void *ctx, struct br_nfs_export *export);
-	/* A client made its first NFS request of this kind, for timelines: bytes read and written so far. May be NULL. */
+	/* What a client has read and written so far, for timelines: at its first READ, its first WRITE, and at most
+	 * once a second while they go on. No export is locked. May be NULL. */
 	void (*activity)(void *ctx, uint32_t ip, uint64_t reads, uint64_t read_bytes, uint64_t writes,
 		uint64_t written_bytes);
 };

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "nfs/core.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/hash.h"
+#include "nfs/call.h"
+
+#define DRC_ENTRIES 16384
+#define REPLY_SIZE 1024 /* bytes for results; procedures that need more reserve it */
+#define HIGH_PORT 1024	/* from here on any program may send */
+
+/* A file system with held replies. */
+struct br_nfs_batch {
+	struct br_nfs_batch *next;
+	struct br_nfs_export export;
+	struct br_nfs_reply *first, **last;
+};
+
+static const struct {
+	uint32_t program, low, high; /* versions */
+	enum br_nfs_service service;
+	int (*run)(struct br_nfs_call *call);
+} programs[] = {
+	{ BR_RPC_NFS, 3, 3, BR_NFS_NFS, br_nfs3_run },
+	{ BR_RPC_MOUNT, 1, 3, BR_NFS_MOUNT, br_nfs_mount_run },
+	{ BR_RPC_PORTMAP, 2, 4, BR_NFS_PORTMAP, br_nfs_portmap_run },
+};
+
+int br_nfs_core_init(struct br_nfs_core *core, const struct br_nfs_options *opt)
+{
+	*core = (struct br_nfs_core){ .opt = *opt };
+	br_random(core->verifier_key, sizeof(core->verifier_key));
+	core->drc = br_nfs_drc_new(DRC_ENTRIES);
+	core->clients = br_nfs_clients_new();
+	if (!core->drc || !core->clients) {
+		br_nfs_core_done(core);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void br_nfs_core_done(struct br_nfs_core *core)
+{
+	br_nfs_drc_free(core->drc);
+	br_nfs_clients_free(core->clients);
+	*core = (struct br_nfs_core){ 0 };
+}
+
+bool br_nfs_core_report_due(const struct br_nfs_core *core)
+{
+	return br_nfs_clients_report_due(core->clients);
+}
+
+void br_nfs_core_report(struct br_nfs_core *core, uint64_t now_ns)
+{
+	if (core->opt.ops->activity)
+		br_nfs_clients_report(core->clients, now_ns, core->opt.ops->activity, core->opt.ctx);
+}
+
+bool br_nfs_port_allowed(const struct br_nfs_call *call)
+{
+	return call->core->opt.allow_high_ports || call->req->port < HIGH_PORT;
+}
+
+/* The reply's memory moves when it must grow. */
+static int resize(struct br_nfs_call *call, size_t cap)
+{
+	struct br_nfs_reply *reply = realloc(call->reply, sizeof(*reply) + cap);
+
+	if (!reply)
+		return -ENOMEM;
+	call->reply = reply;
+	call->out.buf = reply->data;
+	call->out.cap = cap;
+	return 0;
+}
+
+int br_nfs_reserve(struct br_nfs_call *call, size_t n)
+{
+	if (call->out.cap - call->out.len >= n)
+		return 0;
+	return resize(call, call->out.len + n);
+}
+
+void br_nfs_reply_finish(struct br_nfs_reply *reply, const struct br_writer *out)
+{
+	reply->len = out->len;
+	br_rpc_store_mark(reply->data, (uint32_t)(out->len - BR_RPC_MARK_SIZE), true);
+}
+
+static struct br_nfs_batch *batch_of(struct br_nfs_core *core, const struct br_fs *fs)
+{
+	for (struct br_nfs_batch *b = core->batches; b; b = b->next)
+		if (b->export.fs == fs)
+			return b;
+	return NULL;
+}
+
+int br_nfs_hold(struct br_nfs_call *call)
+{
+	struct br_nfs_core *core = call->core;
+	struct br_nfs_batch *b = batch_of(core, call->export.fs);
+	struct br_nfs_reply *reply = call->reply;
+
+	pthread_mutex_unlock(call->export.lock);
+	call->has_export = false;
+	if (b) {
+		core->opt.ops->release(core->opt.ctx, &call->export);
+	} else {
+		b = calloc(1, sizeof(*b));
+		if (!b) {
+			core->opt.ops->release(core->opt.ctx, &call->export);
+			return -ENOMEM;
+		}
+		*b = (struct br_nfs_batch){ .next = core->batches, .export = call->export, .last = &b->first };
+		core->batches = b;
+	}
+	reply->xid = call->rpc.xid;
+	reply->procedure = call->rpc.procedure;
+	reply->next = NULL;
+	*b->last = reply;
+	b->last = &reply->next;
+	return 0;
+}
+
+/* What was answered as done is not stable: say so instead. The failure is never longer than the success was. */
+static void turn_into_failure(struct br_nfs_reply *reply, int r)
+{
+	struct br_writer w = br_writer_of(reply->data, reply->len);
+
+	br_writer_room(&w, BR_RPC_MARK_SIZE);
+	br_rpc_put_accepted(&w, reply->xid, BR_RPC_SUCCESS);
+	br_nfs3_put_failure(&w, reply->procedure, r);
+	br_nfs_reply_finish(reply, &w);
+}
+
+void br_nfs_core_commit(
+	struct br_nfs_core *core, void (*done)(void *ctx, struct br_nfs_reply *reply), void *ctx)
+{
+	struct br_nfs_batch *next;
+
+	for (struct br_nfs_batch *b = br_take(core->batches); b; b = next) {
+		struct br_nfs_reply *after;
+		int r;
+
+		next = b->next;
+		pthread_mutex_lock(b->export.lock);
+		r = b->export.fs->ops->commit(b->export.fs);
+		pthread_mutex_unlock(b->export.lock);
+		if (r < 0)
+			core->n_lost++;
+		for (struct br_nfs_reply *reply = b->first; reply; reply = after) {
+			after = reply->next;
+			if (r < 0)
+				turn_into_failure(reply, r);
+			br_nfs_drc_finish(core->drc, reply->drc, reply->data, reply->len);
+			done(ctx, reply);
+		}
+		core->opt.ops->release(core->opt.ctx, &b->export);
+		free(b);
+	}
+}
+
+static int run_program(struct br_nfs_call *call)
+{
+	for (size_t i = 0; i < BR_ARRAY_SIZE(programs); i++) {
+		if (programs[i].program != call->rpc.program || !(programs[i].service & call->req->services))
+			continue;
+		if (call->rpc.version < programs[i].low || call->rpc.version > programs[i].high)
+			return BR_RPC_PROG_MISMATCH;
+		return programs[i].run(call);
+	}
+	return BR_RPC_PROG_UNAVAIL;
+}
+
+static void put_prog_mismatch(struct br_nfs_call *call)
+{
+	for (size_t i = 0; i < BR_ARRAY_SIZE(programs); i++)
+		if (programs[i].program == call->rpc.program)
+			br_rpc_put_prog_mismatch(&call->out, call->rpc.xid, programs[i].low, programs[i].high);
+}
+
+/* Writes the head that r asks for in place of results. */
+static void put_refusal(struct br_nfs_call *call, int r)
+{
+	uint32_t xid = call->rpc.xid;
+
+	call->out.len = BR_RPC_MARK_SIZE;
+	call->out.failed = false;
+	switch (r) {
+	case BR_RPC_PROG_MISMATCH:
+		put_prog_mismatch(call);
+		break;
+	case BR_NFS_RUN_TOO_WEAK:
+		br_rpc_put_auth_error(&call->out, xid, BR_RPC_AUTH_TOOWEAK);
+		break;
+	default:
+		br_rpc_put_accepted(&call->out, xid, (enum br_rpc_accept)r);
+	}
+}
+
+static void put_decode_error(struct br_nfs_call *call, int r)
+{
+	uint32_t xid = call->rpc.xid;
+
+	switch (r) {
+	case BR_RPC_BAD_VERSION:
+		br_rpc_put_rpc_mismatch(&call->out, xid);
+		break;
+	case BR_RPC_BAD_CRED:
+		br_rpc_put_auth_error(&call->out, xid, BR_RPC_AUTH_BADCRED);
+		break;
+	case BR_RPC_BAD_VERF:
+		br_rpc_put_auth_error(&call->out, xid, BR_RPC_AUTH_BADVERF);
+		break;
+	}
+}
+
+int br_nfs_core_call(
+	struct br_nfs_core *core, const struct br_nfs_request *req, struct br_nfs_reply **ret)
+{
+	struct br_nfs_call call = { .core = core, .req = req, .in = br_reader_of(req->data, req->len) };
+	int r = br_rpc_get_call(&call.in, &call.rpc);
+
+	if (r < 0)
+		return r;
+	if (resize(&call, REPLY_SIZE) < 0)
+		return -ENOMEM;
+	*call.reply = (struct br_nfs_reply){ 0 };
+	br_writer_room(&call.out, BR_RPC_MARK_SIZE);
+	if (r > 0) {
+		put_decode_error(&call, r);
+	} else {
+		br_rpc_put_accepted(&call.out, call.rpc.xid, BR_RPC_SUCCESS);
+		r = run_program(&call);
+		if (r < 0 || r == BR_NFS_RUN_SILENT) {
+			free(call.reply);
+			return r < 0 ? r : BR_NFS_SILENT;
+		}
+		if (r > 0 && r != BR_NFS_RUN_HELD)
+			put_refusal(&call, r);
+	}
+	if (r != BR_NFS_RUN_HELD)
+		br_nfs_reply_finish(call.reply, &call.out);
+	*ret = call.reply;
+	return r == BR_NFS_RUN_HELD ? BR_NFS_HELD : BR_NFS_REPLY;
+}

@@ -59,7 +59,7 @@ static int follow(struct br_fs *fs, uint64_t ino, struct rest *rest, uint64_t *d
 	return push(rest, target, strlen(target));
 }
 
-int br_fs_walk(struct br_fs *fs, const char *path, uint64_t *ret_ino)
+static int walk(struct br_fs *fs, const char *path, bool final, uint64_t *ret_ino)
 {
 	struct rest rest = { .at = WALK_MAX };
 	uint64_t at = fs->ops->root(fs);
@@ -80,7 +80,7 @@ int br_fs_walk(struct br_fs *fs, const char *path, uint64_t *ret_ino)
 			r = fs->ops->getattr(fs, ino, &attr);
 		if (r < 0)
 			return r;
-		if ((attr.mode & S_IFMT) == S_IFLNK && !last) {
+		if ((attr.mode & S_IFMT) == S_IFLNK && (!last || final)) {
 			if (++links > LINKS_MAX)
 				return -ELOOP;
 			r = follow(fs, ino, &rest, &at);
@@ -93,4 +93,14 @@ int br_fs_walk(struct br_fs *fs, const char *path, uint64_t *ret_ino)
 	if (!r)
 		*ret_ino = at;
 	return r;
+}
+
+int br_fs_walk(struct br_fs *fs, const char *path, uint64_t *ret_ino)
+{
+	return walk(fs, path, false, ret_ino);
+}
+
+int br_fs_walk_follow(struct br_fs *fs, const char *path, uint64_t *ret_ino)
+{
+	return walk(fs, path, true, ret_ino);
 }

@@ -116,3 +116,5 @@ struct br_fs {
 /* Walks a path from the root without following a final symlink; symlinks on the way are
  * followed inside the file system (at most 40). "" and "/" are the root. */
 int br_fs_walk(struct br_fs *fs, const char *path, uint64_t *ret_ino);
+/* The same, following a final symlink too. */
+int br_fs_walk_follow(struct br_fs *fs, const char *path, uint64_t *ret_ino);

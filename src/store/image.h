@@ -33,7 +33,9 @@ struct br_image_info {
 	char sha256[BR_SHA256_HEX]; /* of the raw disk */
 	uint64_t size, allocated;   /* bytes; allocated: what holds data */
 	int64_t imported_at;	    /* s since 1970 */
-	char source[256];	    /* file name it came from */
+	char source[256];	    /* file name it came from, without directories */
+	uint64_t source_size;	    /* of that file, and when it was last changed: */
+	int64_t source_mtime_ns;    /* the same file again needs no reading */
 	char table[8];		    /* "mbr" or "gpt" */
 	char os_id[32];		    /* ID of os-release: "raspbian", "debian", "ubuntu" */
 	char os_name[128];	    /* PRETTY_NAME */
@@ -41,14 +43,15 @@ struct br_image_info {
 	char arch[16];		    /* "arm64", "armhf", "" when not found out */
 	char kernels[512];	    /* versions under lib/modules, separated by a blank */
 	char models[256];	    /* ids of br_pi_model that have their files, separated by a blank */
+	char notes[512];	    /* oddities worth a warning, separated by "; "; "" when there are none */
 	unsigned boot, root;	    /* numbers of the FAT boot and the root partition; 0: none */
 	unsigned n_partitions;
 	struct br_partition partitions[BR_PARTITIONS_MAX];
 };
 
-/* Opens, making DIR/images when missing, and sweeps what interrupted imports left. */
+/* Opens, making DIR/images when missing, and sweeps what interrupted imports left (never that of a running one). */
 int br_store_open(const char *dir, struct br_store **ret, struct br_error *err);
-void br_store_close(struct br_store *store);
+void br_store_close(struct br_store *store); /* images that are open keep what they need of it */
 
 /* Calls fn for each image, by name. A broken entry is reported through err_text, not fatal. */
 int br_store_list(struct br_store *store,
@@ -57,7 +60,14 @@ int br_store_list(struct br_store *store,
 /* -ENOENT when there is none of that name. */
 int br_store_info(struct br_store *store, const char *name, struct br_image_info *ret,
 	struct br_error *err);
+/* -ENOENT; -EBUSY while a process has it open (a daemon that serves it). */
 int br_store_remove(struct br_store *store, const char *name, struct br_error *err);
+
+/* 0 or -EINVAL with the rule in words. */
+int br_image_name_check(const char *name, struct br_error *err);
+/* "2024-11-19-raspios-bookworm-arm64-lite.img.xz" to "2024-11-19-raspios-bookworm-arm64-lite". -EINVAL when
+ * nothing usable is left. */
+int br_image_name_from_file(const char *file, char ret[static BR_IMAGE_NAME_MAX + 1], struct br_error *err);
 
 struct br_import_options {
 	const char *name; /* NULL: from the file's name */
@@ -66,12 +76,17 @@ struct br_import_options {
 	const bool *cancelled; /* may be NULL; checked between pieces (SIGINT) */
 };
 
-/* Streams FILE (.img, .xz, .gz, .zst, .bz2, .zip) in. ret may be NULL. -EEXIST when the name is taken by
- * another content; the same content again is success. */
+/*
+ * Streams FILE (.img, .xz, .gz, .zst, .bz2, .zip, told by content, not by name) in. ret may be NULL.
+ * Returns 0, or 1 when the same content is already there under this name; -EEXIST when the name is taken by
+ * another content (unless 'replace'), -ECANCELED, -ENOSPC, -EBADMSG (damaged, cut off), -ENOTSUP, -ENOMEDIUM
+ * (not an image of an SD card). After a failure nothing is left behind.
+ */
 int br_store_import(struct br_store *store, const char *file, const struct br_import_options *opt,
 	struct br_image_info *ret, struct br_error *err);
 
-/* Opens an image for serving: counted, mapped, safe for every thread. One br_image per name while it is open. */
+/* Opens an image for serving: counted, mapped, safe for every thread. One br_image per name and store while it
+ * is open; after a replacement the next open gives the new one. -ENOENT, -EBADMSG (damaged). */
 int br_image_open(struct br_store *store, const char *name, struct br_image **ret,
 	struct br_error *err);
 struct br_image *br_image_ref(struct br_image *image);

@@ -99,17 +99,32 @@ static bool flags_of_an_mbr(const uint8_t *sector)
 	return true;
 }
 
-static int no_table(int fd, uint64_t size, struct br_error *err)
+static int no_table_but(const char *fs, struct br_error *err)
 {
-	char label[64];
-	const char *fs = br_fs_probe(fd, 0, size, label);
-
 	if (*fs)
 		return br_error_set(err, ENOMEDIUM,
 			"it has no partition table, it is one bare %s file system; bramble needs the image of a whole SD card (MBR or GPT with a FAT boot partition and an ext4 root)",
 			fs);
 	return br_error_set(err, ENOMEDIUM,
 		"no MBR and no GPT partition table found: it is not the image of an SD card, or it is damaged");
+}
+
+static int no_table(int fd, uint64_t size, struct br_error *err)
+{
+	char label[64];
+
+	return no_table_but(br_fs_probe(fd, 0, size, label), err);
+}
+
+int br_partitions_check_start(const void *data, size_t len, struct br_error *err)
+{
+	const uint8_t *p = data;
+	bool ext = len >= 2048 && br_load_le16(p + 1024 + 56) == 0xef53;
+
+	/* a GPT disk has a protective MBR too */
+	if (len >= SECTOR && br_load_le16(p + 510) == 0xaa55)
+		return 0;
+	return no_table_but(ext ? "ext4" : "", err);
 }
 
 static void lower_case(char *dst, size_t size, const char *src)

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An image opened for serving: its file, its mapped boot partition. */
+#include "store/image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "store/store.h"
+
+struct br_image {
+	struct br_image *next;
+	struct br_store *store; /* NULL: not in a store */
+	unsigned refs;		/* atomic; the registry itself holds none */
+	struct br_image_info info;
+	int fd;
+	dev_t dev;
+	ino_t ino;
+	void *map;
+	size_t map_len;
+	struct br_fat *boot;
+};
+
+static const struct br_partition *partition(const struct br_image_info *info, unsigned number)
+{
+	for (unsigned i = 0; number && i < info->n_partitions; i++)
+		if (info->partitions[i].number == number)
+			return &info->partitions[i];
+	return NULL;
+}
+
+static void image_free(struct br_image *image)
+{
+	br_fat_close(image->boot);
+	if (image->map)
+		munmap(image->map, image->map_len);
+	if (image->fd >= 0)
+		close(image->fd);
+	free(image);
+}
+BR_DEFINE_CLEANUP(struct br_image *, image_free);
+
+/*
+ * The mapping is shared and read-only. A file that becomes shorter under a mapping raises SIGBUS in who
+ * reads it: the store's files are 0444, belong to us and are never changed, only removed, and a removed
+ * file keeps its bytes as long as it is mapped.
+ */
+static int map_boot(struct br_image *image, const struct br_partition *p, struct br_error *err)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), skip = p->start % page;
+	int r;
+
+	if (p->size > SIZE_MAX - skip || p->size > 64ull << 30)
+		return br_error_set(err, EFBIG, "its boot partition is larger than 64 GiB; it is damaged");
+	image->map_len = (size_t)(p->size + skip);
+	image->map = mmap(NULL, image->map_len, PROT_READ, MAP_SHARED, image->fd, (off_t)(p->start - skip));
+	if (image->map == MAP_FAILED) {
+		image->map = NULL;
+		return br_error_set(err, errno, "its boot partition cannot be mapped: %m");
+	}
+	r = br_fat_open((const char *)image->map + skip, (size_t)p->size, &image->boot, err);
+	return r;
+}
+
+int br_image_of_fd(int fd, const struct br_image_info *info, struct br_image **ret, struct br_error *err)
+{
+	br_cleanup(image_freep) struct br_image *image = calloc(1, sizeof(*image));
+	const struct br_partition *p;
+	struct stat st;
+	int r;
+
+	if (!image) {
+		close(fd);
+		return br_error_set(err, ENOMEM, "out of memory");
+	}
+	image->fd = fd;
+	image->refs = 1;
+	image->info = *info;
+	if (fstat(fd, &st) < 0)
+		return br_error_set(err, errno, "cannot look at its disk: %m");
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != info->size)
+		return br_error_set(err, EBADMSG,
+			"its disk.img has %lld bytes and should have %llu; somebody changed it: remove the image and add it again",
+			(long long)st.st_size, (unsigned long long)info->size);
+	image->dev = st.st_dev;
+	image->ino = st.st_ino;
+	p = partition(info, info->boot);
+	if (p) {
+		r = map_boot(image, p, err);
+		if (r < 0)
+			return r;
+	}
+	*ret = br_take(image);
+	return 0;
+}
+
+/* The one that is open already, if it is still the same file. Store locked. */
+static struct br_image *find_open(struct br_store *store, const char *name, const struct stat *st)
+{
+	for (struct br_image *i = store->open; i; i = i->next)
+		if (!strcmp(i->info.name, name) && i->ino == st->st_ino && i->dev == st->st_dev)
+			return br_image_ref(i);
+	return NULL;
+}
+
+static int open_disk(struct br_store *store, const char *name, int *ret_fd, struct stat *st, struct br_error *err)
+{
+	br_cleanup(br_freep) char *dir = br_store_path(store, name), *path = dir ? br_path_join(dir, "disk.img") : NULL;
+	br_cleanup(br_closep) int fd = -1;
+
+	if (!path)
+		return br_error_set(err, ENOMEM, "image %s: out of memory", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 || fstat(fd, st) < 0)
+		return br_error_set(err, errno == ENOENT ? EBADMSG : errno,
+			"image %s: %s cannot be opened: %m; remove the image and add it again", name, path);
+	/* held as long as the image is open, so that 'image rm' can tell (store.c) */
+	if (flock(fd, LOCK_SH | LOCK_NB) < 0)
+		return br_error_set(err, errno, "image %s: it is being removed", name);
+	*ret_fd = br_take_fd(fd);
+	return 0;
+}
+
+/* Disk and words of the same image, though another process may replace it meanwhile. */
+static int open_with_info(struct br_store *store, const char *name, struct br_image_info *info, int *ret_fd,
+	struct stat *st, struct br_error *err)
+{
+	for (;;) {
+		char sha256[BR_SHA256_HEX];
+		int fd, r = br_store_info(store, name, info, err);
+
+		if (r < 0)
+			return r;
+		memcpy(sha256, info->sha256, sizeof(sha256));
+		r = open_disk(store, name, &fd, st, err);
+		if (r < 0)
+			return r;
+		r = br_store_info(store, name, info, err);
+		if (!r && !strcmp(sha256, info->sha256)) {
+			*ret_fd = fd;
+			return 0;
+		}
+		close(fd);
+		if (r < 0)
+			return r;
+	}
+}
+
+int br_image_open(struct br_store *store, const char *name, struct br_image **ret, struct br_error *err)
+{
+	br_cleanup(br_freep) struct br_image_info *info = malloc(sizeof(*info));
+	struct br_image *image;
+	struct stat st;
+	int fd, r;
+
+	if (!info)
+		return br_error_set(err, ENOMEM, "image %s: out of memory", name);
+	r = open_with_info(store, name, info, &fd, &st, err);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&store->lock);
+	image = find_open(store, name, &st);
+	if (image) {
+		close(fd);
+	} else {
+		r = br_image_of_fd(fd, info, &image, err);
+		if (!r) {
+			store->refs++;
+			image->store = store;
+			image->next = store->open;
+			store->open = image;
+		}
+	}
+	pthread_mutex_unlock(&store->lock);
+	if (r < 0) {
+		br_error_prefix(err, "image %s", name);
+		return r;
+	}
+	*ret = image;
+	return 0;
+}
+
+struct br_image *br_image_ref(struct br_image *image)
+{
+	__atomic_add_fetch(&image->refs, 1, __ATOMIC_RELAXED);
+	return image;
+}
+
+void br_image_unref(struct br_image *image)
+{
+	struct br_store *store;
+
+	if (!image)
+		return;
+	store = image->store;
+	if (!store) {
+		if (!__atomic_sub_fetch(&image->refs, 1, __ATOMIC_ACQ_REL))
+			image_free(image);
+		return;
+	}
+	/* under the lock: find_open() must not revive one whose last reference just went */
+	pthread_mutex_lock(&store->lock);
+	if (__atomic_sub_fetch(&image->refs, 1, __ATOMIC_ACQ_REL)) {
+		pthread_mutex_unlock(&store->lock);
+		return;
+	}
+	for (struct br_image **p = &store->open; *p; p = &(*p)->next) {
+		if (*p == image) {
+			*p = image->next;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&store->lock);
+	image_free(image);
+	br_store_close(store);
+}
+
+const struct br_image_info *br_image_info(const struct br_image *image)
+{
+	return &image->info;
+}
+
+const struct br_fat *br_image_boot(const struct br_image *image)
+{
+	return image->boot;
+}
+
+int br_image_fd(const struct br_image *image)
+{
+	return image->fd;
+}
+
+bool br_image_root(const struct br_image *image, uint64_t *ret_start, uint64_t *ret_size)
+{
+	const struct br_partition *p = partition(&image->info, image->info.root);
+
+	if (!p)
+		return false;
+	*ret_start = p->start;
+	*ret_size = p->size;
+	return true;
+}

@@ -2,10 +2,12 @@
 /* bramble sim: virtual boards on a wire of this machine. */
 #include <errno.h>
 #include <getopt.h>
+#include <regex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -13,17 +15,21 @@
 #include "base/text.h"
 #include "cli/cli.h"
 #include "sim/expect.h"
+#include "sim/machine.h"
 #include "sim/report.h"
 #include "sim/runner.h"
 
 #define DEFAULT_TIMEOUT_NS (600 * BR_S)
 #define DEFAULT_SPEED	   100
+#define DEFAULT_UNTIL	   "login: $"
 
 struct sim;
 
 struct virtual_board { /* the context of a board's callbacks */
 	struct sim *sim;
-	char name[12]; /* its serial */
+	char name[12];			/* its serial */
+	struct br_sim_machine *machine; /* after the firmware, with --boot */
+	bool machine_failed;
 };
 
 struct sim {
@@ -31,8 +37,12 @@ struct sim {
 	uint32_t serial;
 	bool has_serial, has_mac, json;
 	struct br_mac mac;
-	const char *interface, *check_dir;
-	uint64_t n_boards, speed, timeout_ns;
+	const char *interface, *check_dir, *check_image, *console, *until, *append;
+	uint64_t n_boards, speed, timeout_ns, memory;
+	bool boot, interactive, has_until;
+	regex_t until_re;
+	struct br_sim_terminal terminal;
+	struct br_sim_watch *watches;
 	struct br_sim_link *link;
 	struct br_sim_runner *runner;
 	struct br_sim_expect *expect;
@@ -70,7 +80,16 @@ static int on_expected(void *ctx, const char *name, uint64_t *ret_size, uint32_t
 
 /* ---- options ---- */
 
-enum { OPT_SPEED = 256, OPT_CHECK_DIR };
+enum {
+	OPT_SPEED = 256,
+	OPT_CHECK_DIR,
+	OPT_CHECK_IMAGE,
+	OPT_BOOT,
+	OPT_CONSOLE,
+	OPT_UNTIL,
+	OPT_APPEND,
+	OPT_MEMORY,
+};
 
 static const struct option options[] = {
 	{ "model", required_argument, NULL, 'm' },
@@ -82,6 +101,12 @@ static const struct option options[] = {
 	{ "timeout", required_argument, NULL, 't' },
 	{ "speed", required_argument, NULL, OPT_SPEED },
 	{ "check-dir", required_argument, NULL, OPT_CHECK_DIR },
+	{ "check-image", required_argument, NULL, OPT_CHECK_IMAGE },
+	{ "boot", no_argument, NULL, OPT_BOOT },
+	{ "console", required_argument, NULL, OPT_CONSOLE },
+	{ "until", required_argument, NULL, OPT_UNTIL },
+	{ "append", required_argument, NULL, OPT_APPEND },
+	{ "qemu-memory", required_argument, NULL, OPT_MEMORY },
 	{ 0 },
 };
 
@@ -97,7 +122,8 @@ static int parse_serial(const char *s, uint32_t *ret)
 	return 0;
 }
 
-static int take_option(struct sim *s, int c, const char *arg)
+/* Who the board is. */
+static int take_identity(struct sim *s, int c, const char *arg)
 {
 	switch (c) {
 	case 'm':
@@ -113,27 +139,94 @@ static int take_option(struct sim *s, int c, const char *arg)
 		return br_mac_parse(arg, &s->mac) < 0 || s->mac.b[0] & 1
 			       ? br_cli_usage("'%s' is not a board's MAC address, as b8:27:eb:12:34:56", arg)
 			       : 0;
-	case 'i':
+	default:
 		s->interface = arg;
 		return 0;
+	}
+}
+
+static int take_number(struct sim *s, int c, const char *arg)
+{
+	switch (c) {
 	case 'n':
 		return br_parse_u64(arg, 1, BR_SIM_BOARDS_MAX, &s->n_boards) < 0
 			       ? br_cli_usage("--boards %s: a number from 1 to %d", arg, BR_SIM_BOARDS_MAX)
 			       : 0;
-	case 'o':
-		s->json = !strcmp(arg, "json");
-		return s->json || !strcmp(arg, "text") ? 0 : br_cli_usage("--output %s: json or text", arg);
 	case 't':
 		return br_parse_duration(arg, &s->timeout_ns) < 0
 			       ? br_cli_usage("--timeout %s: a time as 90s or 10m", arg)
 			       : 0;
-	case OPT_SPEED:
+	case OPT_MEMORY:
+		return br_parse_size(arg, &s->memory) < 0 || s->memory < 256ull << 20 || s->memory > 64ull << 30
+			       ? br_cli_usage("--qemu-memory %s: from 256M to 64G", arg)
+			       : 0;
+	default:
 		return br_parse_u64(arg, 0, 1000000, &s->speed) < 0
 			       ? br_cli_usage("--speed %s: 1 is that of a real board, 100 a hundred times that", arg)
 			       : 0;
+	}
+}
+
+static int take_option(struct sim *s, int c, const char *arg)
+{
+	switch (c) {
+	case 'n':
+	case 't':
+	case OPT_MEMORY:
+	case OPT_SPEED:
+		return take_number(s, c, arg);
+	case 'o':
+		s->json = !strcmp(arg, "json");
+		return s->json || !strcmp(arg, "text") ? 0 : br_cli_usage("--output %s: json or text", arg);
 	case OPT_CHECK_DIR:
 		s->check_dir = arg;
 		return 0;
+	case OPT_CHECK_IMAGE:
+		s->check_image = arg;
+		return 0;
+	case OPT_BOOT:
+		s->boot = true;
+		return 0;
+	case OPT_CONSOLE:
+		s->console = arg;
+		return 0;
+	case OPT_UNTIL:
+		s->until = arg;
+		s->has_until = true;
+		return 0;
+	case OPT_APPEND:
+		s->append = arg;
+		return 0;
+	default:
+		return take_identity(s, c, arg);
+	}
+}
+
+/* What does not go together, and what follows from the rest. */
+static int settle(struct sim *s)
+{
+	char words[120];
+	int r;
+
+	if (!s->model)
+		return br_cli_usage("--model is needed");
+	if (!s->boot && (s->console || s->has_until || s->append || s->memory))
+		return br_cli_usage("--console, --until, --append and --qemu-memory need --boot");
+	if (s->console && s->n_boards > 1)
+		return br_cli_usage("--console shows one board: not with --boards %llu", (unsigned long long)s->n_boards);
+	if (s->check_dir && s->check_image)
+		return br_cli_usage("--check-dir and --check-image: one of them");
+	r = regcomp(&s->until_re, s->until, REG_EXTENDED | REG_NOSUB);
+	if (r) {
+		regerror(r, &s->until_re, words, sizeof(words));
+		return br_cli_usage("--until '%s': %s", s->until, words);
+	}
+	/* a person who gives no pattern wants the console */
+	s->interactive = s->boot && !s->console && !s->has_until && !s->json && s->n_boards == 1 &&
+			 isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+	if (!s->has_serial) {
+		br_random(&s->serial, sizeof(s->serial));
+		s->serial = (s->serial & 0x0fffffff) | 0x10000000;
 	}
 	return 0;
 }
@@ -151,13 +244,7 @@ static int parse_options(struct sim *s, int argc, char **argv)
 	}
 	if (optind < argc)
 		return br_cli_usage("unexpected word '%s'", argv[optind]);
-	if (!s->model)
-		return br_cli_usage("--model is needed");
-	if (!s->has_serial) {
-		br_random(&s->serial, sizeof(s->serial));
-		s->serial = (s->serial & 0x0fffffff) | 0x10000000;
-	}
-	return 0;
+	return settle(s);
 }
 
 /* ---- the run ---- */
@@ -182,6 +269,7 @@ static int add_board(struct sim *s, uint32_t i, struct br_error *err)
 		.serial = s->serial + i,
 		.mac = s->has_mac ? s->mac : make_mac(s, s->serial + i),
 		.speed = (unsigned)s->speed,
+		.keep = s->boot,
 		.expected = s->expect ? on_expected : NULL,
 		.send = on_send,
 		.event = on_event,
@@ -202,17 +290,26 @@ static int add_board(struct sim *s, uint32_t i, struct br_error *err)
 
 static int set_up(struct sim *s, struct br_error *err)
 {
+	const char *console = s->interactive ? "-" : s->console;
 	int r = 0;
 
 	if (s->check_dir)
 		r = br_sim_expect_dir(s->check_dir, &s->expect, err);
+	if (s->check_image)
+		r = br_sim_expect_image(s->check_image, &s->expect, err);
 	if (!r)
 		r = br_sim_link_open(s->interface, &s->link, err);
+	if (!r && s->boot && !br_sim_link_is_tap(s->link))
+		r = br_error_set(err, EINVAL, "interface %s is not a bridge: --boot needs one, to put the kernel's own "
+			"network card on the wire", s->interface);
+	if (!r && console)
+		r = br_sim_terminal_open(console, &s->terminal, err);
 	if (r < 0)
 		return r;
 	s->runner = br_sim_runner_new(s->link);
 	s->boards = calloc(s->n_boards, sizeof(*s->boards));
-	if (!s->runner || !s->boards)
+	s->watches = calloc(s->n_boards, BR_SIM_MACHINE_WATCHES * sizeof(*s->watches));
+	if (!s->runner || !s->boards || !s->watches)
 		return br_error_set(err, ENOMEM, "out of memory");
 	for (uint32_t i = 0; !r && i < s->n_boards; i++)
 		r = add_board(s, i, err);
@@ -221,48 +318,157 @@ static int set_up(struct sim *s, struct br_error *err)
 
 static void tear_down(struct sim *s)
 {
+	for (size_t i = 0; s->boards && i < s->n_boards; i++)
+		br_sim_machine_free(s->boards[i].machine);
 	br_sim_runner_free(s->runner);
 	br_sim_link_close(s->link);
 	br_sim_expect_free(s->expect);
+	br_sim_terminal_close(&s->terminal);
+	regfree(&s->until_re);
+	free(s->watches);
 	free(s->boards);
 }
 
-static int run_firmware(struct sim *s, uint64_t until_ns, struct br_error *err)
+/* The kernel goes on where the firmware ended. */
+static void start_machine(struct sim *s, size_t i)
 {
-	while (br_sim_runner_busy(s->runner) && !interrupted && br_now_ns() < until_ns) {
-		uint64_t soon = br_now_ns() + 200 * BR_MS; /* so that a signal is noticed */
-		int r = br_sim_runner_turn(s->runner, soon < until_ns ? soon : until_ns, err);
+	struct virtual_board *v = &s->boards[i];
+	struct br_error err = BR_ERROR_NULL;
+	struct br_sim_machine_config c = {
+		.board = br_sim_runner_board(s->runner, i),
+		.link = s->link,
+		.until = &s->until_re,
+		.terminal = s->interactive || s->console ? &s->terminal : NULL,
+		.append = s->append,
+		.memory_mib = (unsigned)(s->memory >> 20),
+		.quiet = s->interactive,
+	};
+	int r = br_sim_machine_start(&c, &v->machine, &err);
 
+	if (r < 0) {
+		v->machine_failed = true;
+		br_cli_fail(BR_EXIT_FAILED, "board %s: %s", v->name, br_error_text(&err, r));
+		return;
+	}
+	br_sim_runner_divert(s->runner, i, br_sim_machine_frame, v->machine);
+}
+
+/* Nothing more will happen to board i that is waited for. */
+static bool finished(const struct sim *s, size_t i)
+{
+	enum br_sim_phase p = br_sim_board_phase(br_sim_runner_board(s->runner, i));
+	const struct virtual_board *v = &s->boards[i];
+
+	if (p != BR_SIM_READY)
+		return p == BR_SIM_FAILED;
+	if (!s->boot || v->machine_failed)
+		return true;
+	return v->machine && (br_sim_machine_ended(v->machine) || (!s->interactive && br_sim_machine_seen(v->machine)));
+}
+
+/* What the running machines want from the next turn. */
+static uint64_t prepare_turn(struct sim *s)
+{
+	uint64_t until = br_now_ns() + 200 * BR_MS; /* so that a signal is noticed */
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n_boards; i++) {
+		struct virtual_board *v = &s->boards[i];
+		uint64_t t;
+
+		if (s->boot && !v->machine && !v->machine_failed &&
+			br_sim_board_phase(br_sim_runner_board(s->runner, i)) == BR_SIM_READY)
+			start_machine(s, i);
+		if (!v->machine)
+			continue;
+		br_sim_machine_tick(v->machine, br_now_ns());
+		t = br_sim_machine_deadline(v->machine);
+		until = t < until ? t : until;
+		n += br_sim_machine_watches(v->machine, s->watches + n);
+	}
+	br_sim_runner_set_watches(s->runner, s->watches, n);
+	return until;
+}
+
+static bool all_finished(const struct sim *s)
+{
+	for (size_t i = 0; i < s->n_boards; i++)
+		if (!finished(s, i))
+			return false;
+	return true;
+}
+
+/* Somebody at the console may stay as long as they like, once the system is up. */
+static bool time_is_up(const struct sim *s, uint64_t until_ns)
+{
+	const struct br_sim_machine *m = s->boards[0].machine;
+
+	return br_now_ns() >= until_ns && !(s->interactive && m && br_sim_machine_seen(m));
+}
+
+static int run_boards(struct sim *s, struct br_error *err)
+{
+	uint64_t until_ns = br_now_ns() + s->timeout_ns;
+
+	while (!interrupted && !s->terminal.leave && !time_is_up(s, until_ns)) {
+		uint64_t turn_ns = prepare_turn(s);
+		int r;
+
+		if (all_finished(s))
+			return 0;
+		r = br_sim_runner_turn(s->runner, turn_ns, err);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
+static bool succeeded(const struct sim *s, size_t i)
+{
+	const struct br_sim_board *b = br_sim_runner_board(s->runner, i);
+	const struct br_sim_machine *m = s->boards[i].machine;
+
+	return br_sim_board_phase(b) == BR_SIM_READY && !br_sim_board_wrong(b) &&
+	       (!s->boot || (m && br_sim_machine_seen(m)));
+}
+
+/* The last words of a system that did not come up. */
+static void show_tail(const struct sim *s, size_t i)
+{
+	br_cleanup(br_freep) char *tail = NULL;
+
+	if (!s->boards[i].machine || s->interactive)
+		return;
+	tail = br_sim_machine_tail(s->boards[i].machine);
+	fprintf(stderr, "board %s, the last lines of its console:\n%s", s->boards[i].name,
+		tail && *tail ? tail : "  (nothing)\n");
+}
+
 static int conclude(const struct sim *s)
 {
-	size_t n = br_sim_runner_count(s->runner), ready = 0, wrong = 0;
+	size_t n = s->n_boards, good = 0, busy = 0, wrong = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		const struct br_sim_board *b = br_sim_runner_board(s->runner, i);
-
-		ready += br_sim_board_phase(b) == BR_SIM_READY;
-		wrong += br_sim_board_wrong(b) != 0;
+		good += succeeded(s, i);
+		busy += !finished(s, i);
+		wrong += br_sim_board_wrong(br_sim_runner_board(s->runner, i)) != 0;
 	}
-	if (interrupted)
-		return BR_EXIT_INTERRUPTED;
-	if (ready == n && !wrong)
+	if (good == n)
 		return BR_EXIT_OK;
-	if (br_sim_runner_busy(s->runner))
-		return br_cli_fail(BR_EXIT_TIMEOUT, "%zu of %zu virtual boards were still in their firmware when the time was up",
-			br_sim_runner_busy(s->runner), n);
-	return br_cli_fail(BR_EXIT_FAILED, "%zu of %zu virtual boards have their kernel, %zu saw something wrong", ready, n,
-		wrong);
+	if (interrupted || s->terminal.leave)
+		return BR_EXIT_INTERRUPTED;
+	for (size_t i = 0; i < n; i++)
+		if (!succeeded(s, i))
+			show_tail(s, i);
+	return br_cli_fail(busy ? BR_EXIT_TIMEOUT : BR_EXIT_FAILED,
+		"%zu of %zu virtual boards %s; %zu were not there when the time was up, %zu saw something wrong", good, n,
+		s->boot ? "reached the end of their boot" : "got their kernel", busy, wrong);
 }
 
 static int sim(int argc, char **argv)
 {
-	struct sim s = { .n_boards = 1, .speed = DEFAULT_SPEED, .timeout_ns = DEFAULT_TIMEOUT_NS };
+	struct sim s = { .n_boards = 1, .speed = DEFAULT_SPEED, .timeout_ns = DEFAULT_TIMEOUT_NS, .until = DEFAULT_UNTIL,
+		.terminal = BR_SIM_TERMINAL_NULL };
 	struct sigaction stop = { .sa_handler = on_signal };
 	struct br_error err = BR_ERROR_NULL;
 	int r = parse_options(&s, argc, argv), code;
@@ -271,11 +477,14 @@ static int sim(int argc, char **argv)
 		return r;
 	sigaction(SIGINT, &stop, NULL);
 	sigaction(SIGTERM, &stop, NULL);
+	sigaction(SIGHUP, &stop, NULL);
 	r = set_up(&s, &err);
 	if (!r)
-		r = run_firmware(&s, br_now_ns() + s.timeout_ns, &err);
-	code = r < 0 ? br_cli_fail(BR_EXIT_FAILED, "%s", br_error_text(&err, r)) : conclude(&s);
-	tear_down(&s);
+		r = run_boards(&s, &err);
+	code = r < 0 ? BR_EXIT_FAILED : conclude(&s);
+	tear_down(&s); /* before a message: the terminal is as it was */
+	if (r < 0)
+		br_cli_fail(BR_EXIT_FAILED, "%s", br_error_text(&err, r));
 	return code;
 }
 
@@ -288,10 +497,16 @@ static const char details[] =
 	"  -o, --output F     text, or json: one event per line\n"
 	"  --timeout T        at most so long, default 10m\n"
 	"  --speed N          pauses of a real board are divided by N, default 100; 1 is real, 0 has none\n"
-	"  --check-dir DIR    the boot files as they should arrive; cmdline.txt and config.txt are not compared\n";
+	"  --check-dir DIR    the boot files as they should arrive; cmdline.txt and config.txt are not compared\n"
+	"  --check-image FILE the same from the boot partition of an image\n"
+	"  --boot             hands the kernel to QEMU on the same wire; ends at the login prompt, or when left (Ctrl-A x)\n"
+	"  --console WHERE    of that kernel: a file, or unix:SOCKET (else this terminal, when there is one)\n"
+	"  --until REGEX      the console line that means success, default 'login: $'\n"
+	"  --append ARGS      more arguments for the kernel\n"
+	"  --qemu-memory SIZE of a virtual 4 or 5, default 1G\n";
 
 const struct br_command br_cli_sim[] = {
-	{ NULL, "sim", "--model 3b+|4|5 [--interface IF] [--serial S] [--boards N] ...",
-		"Plays a board: its firmware asks, fetches and checks", sim, details },
+	{ NULL, "sim", "--model 3b+|4|5 [--interface IF] [--serial S] [--boards N] [--boot] ...",
+		"Plays a board: its firmware fetches and checks, then its kernel boots", sim, details },
 	{ 0 },
 };

@@ -16,11 +16,14 @@
 #define BR_EV_DHCP_OFFER "dhcp.offer"	    /* client, ip, mac */
 #define BR_EV_DHCP_ACK "dhcp.ack"	    /* client, ip, mac */
 #define BR_EV_DHCP_NAK "dhcp.nak"	    /* client, ip, mac, reason */
+#define BR_EV_DHCP_RELEASE "dhcp.release"   /* client, ip, mac */
+#define BR_EV_DHCP_DECLINE "dhcp.decline"   /* client, ip, mac, reason */
 #define BR_EV_DHCP_FULL "dhcp.full"	    /* mac, reason */
 #define BR_EV_FILE_SENT "file.sent"	    /* path, bytes, ms, retransmits, origin: "image" | "projected" */
 #define BR_EV_FILE_PROBED "file.probed"	    /* path, size */
 #define BR_EV_FILE_MISSING "file.missing"   /* path */
-#define BR_EV_FILE_FAILED "file.failed"	    /* path, bytes, reason */
+#define BR_EV_FILE_REFUSED "file.refused"   /* path, reason */
+#define BR_EV_FILE_FAILED "file.failed"	    /* path, bytes, ms, retransmits, reason */
 #define BR_EV_MOUNTED "nfs.mounted"	    /* path, image, disk */
 #define BR_EV_MOUNT_REFUSED "nfs.refused"   /* ip, path, reason */
 #define BR_EV_DISK_RESET "disk.reset"

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Settings of the daemon as a table. */
+#include "daemon/config.h"
+
+#include <errno.h>
+#include <ini.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/addr.h"
+#include "base/cleanup.h"
+#include "base/text.h"
+
+static const char *check_address(const char *v)
+{
+	uint32_t ip;
+	unsigned prefix;
+
+	if (br_ip_parse_prefix(v, &ip, &prefix) < 0 || !strchr(v, '/') || prefix < 8 || prefix > 30)
+		return "must be an address with a prefix of 8 to 30, as 10.77.0.1/24";
+	return NULL;
+}
+
+static const char *check_ip(const char *v)
+{
+	uint32_t ip;
+
+	return br_ip_parse(v, &ip) < 0 ? "must be an IPv4 address" : NULL;
+}
+
+static const char *check_dhcp(const char *v)
+{
+	return strcmp(v, "full") && strcmp(v, "off") ? "must be full or off" : NULL;
+}
+
+static const char *check_range(const char *v)
+{
+	br_cleanup(br_freep) char *first = strdup(v);
+	char *dash = first ? strchr(first, '-') : NULL;
+	uint32_t a, b;
+
+	if (!dash)
+		return "must be two addresses, as 10.77.0.100-10.77.0.199";
+	*dash = 0;
+	if (br_ip_parse(first, &a) < 0 || br_ip_parse(dash + 1, &b) < 0 || b < a)
+		return "must be two addresses, the lower one first, as 10.77.0.100-10.77.0.199";
+	return NULL;
+}
+
+static const char *check_lease(const char *v)
+{
+	uint64_t ns;
+
+	if (br_parse_duration(v, &ns) < 0 || ns < 120000000000ull || ns > 31536000000000000ull)
+		return "must be a duration from 2m to 365d, as 12h";
+	return NULL;
+}
+
+static const char *check_disk(const char *v)
+{
+	return strcmp(v, "volatile") && strcmp(v, "persistent") ? "must be volatile or persistent" : NULL;
+}
+
+static const char *check_yes_no(const char *v)
+{
+	return strcmp(v, "yes") && strcmp(v, "no") ? "must be yes or no" : NULL;
+}
+
+static const char *check_log(const char *v)
+{
+	static const char *const levels[] = { "error", "warning", "info", "debug" };
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(levels); i++)
+		if (!strcmp(v, levels[i]))
+			return NULL;
+	return "must be error, warning, info or debug";
+}
+
+#define AT(field) offsetof(struct br_config, field)
+
+const struct br_config_setting br_config_settings[] = {
+	{ "image", "IMAGE", "image of boards that have none of their own: a file or a name", NULL, AT(image), NULL },
+	{ "interface", "IF", "network interface the boards are on (default: that of the default route)", NULL,
+		AT(interface), NULL },
+	{ "address", "ADDR/PREFIX", "our address there; added to the interface when it lacks it", NULL, AT(address),
+		check_address },
+	{ "dhcp", "full|off", "give addresses on this network, or leave it to another server (default: off)", "off",
+		AT(dhcp), check_dhcp },
+	{ "range", "A-B", "addresses to give (default: those of the network)", NULL, AT(range), check_range },
+	{ "router", "ADDR", "router to tell the boards of", NULL, AT(router), check_ip },
+	{ "dns", "ADDR", "name server to tell the boards of", NULL, AT(dns), check_ip },
+	{ "lease", "DURATION", "how long an address is given for (default: 12h)", "12h", AT(lease), check_lease },
+	{ "disk", "volatile|persistent", "drop a board's changes at its next boot, or keep them (default: volatile)",
+		"volatile", AT(disk), check_disk },
+	{ "adopt", "yes|no", "take in boards that are not known (default: yes)", "yes", AT(adopt), check_yes_no },
+	{ "user", "NAME", "user to become once the ports are open", NULL, AT(user), NULL },
+	{ "state", "DIR", "where images, disks and the database live", NULL, AT(state), NULL },
+	{ "log", "LEVEL", "error, warning, info or debug (default: info)", "info", AT(log), check_log },
+	{ NULL },
+};
+
+static char **slot(struct br_config *config, const struct br_config_setting *s)
+{
+	return (char **)(void *)((char *)config + s->offset);
+}
+
+int br_config_set(struct br_config *config, const struct br_config_setting *s, const char *value,
+	struct br_error *err)
+{
+	const char *wrong = s->check ? s->check(value) : !value[0] ? "must not be empty" : NULL;
+	char shown[80];
+	char *copy;
+
+	if (wrong)
+		return br_error_set(err, EINVAL, "%s '%s': %s", s->name,
+			br_vis(shown, sizeof(shown), value, strlen(value)), wrong);
+	copy = strdup(value);
+	if (!copy)
+		return br_error_set(err, ENOMEM, "out of memory");
+	free(*slot(config, s));
+	*slot(config, s) = copy;
+	return 0;
+}
+
+int br_config_init(struct br_config *config, struct br_error *err)
+{
+	*config = (struct br_config){ 0 };
+	for (const struct br_config_setting *s = br_config_settings; s->name; s++) {
+		int r = s->fallback ? br_config_set(config, s, s->fallback, err) : 0;
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+void br_config_done(struct br_config *config)
+{
+	for (const struct br_config_setting *s = br_config_settings; s->name; s++)
+		free(*slot(config, s));
+	*config = (struct br_config){ 0 };
+}
+
+struct reading {
+	struct br_config *config;
+	struct br_error err;
+};
+
+/* inih's callback: 1 to go on, 0 to stop. */
+static int take_setting(void *user, const char *section, const char *name, const char *value)
+{
+	struct reading *rd = user;
+
+	if (strcmp(section, "serve")) {
+		br_error_set(&rd->err, EINVAL, "section [%s] is not known; there is [serve]", section);
+		return 0;
+	}
+	for (const struct br_config_setting *s = br_config_settings; s->name; s++)
+		if (!strcmp(s->name, name))
+			return br_config_set(rd->config, s, value, &rd->err) >= 0;
+	br_error_set(&rd->err, EINVAL, "setting '%s' is not known; see bramble.conf(5)", name);
+	return 0;
+}
+
+int br_config_read(struct br_config *config, const char *path, bool must_exist, struct br_error *err)
+{
+	struct reading rd = { .config = config };
+	int line;
+
+	if (access(path, F_OK) < 0 && !must_exist)
+		return 0;
+	line = ini_parse(path, take_setting, &rd);
+	if (line < 0)
+		return br_error_set(err, errno ?: EIO, "%s: cannot read: %m", path);
+	if (line > 0)
+		return br_error_set(err, EINVAL, "%s, line %d: %s", path, line,
+			rd.err.code ? rd.err.text : "is neither a [section], a 'key = value' nor a comment");
+	return 0;
+}

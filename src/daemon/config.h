@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+
+/*
+ * What 'bramble serve' was told: the file bramble.conf(5) first, the command line over it. Every setting is
+ * one row of a table (config.c): its name is both the key in the file's [serve] section and the long option.
+ */
+struct br_config {
+	char *image;	 /* a file, or a name in the store; NULL: none */
+	char *interface; /* NULL: the one with the default route */
+	char *address;	 /* "ADDR/PREFIX"; NULL: the one the interface has */
+	char *dhcp;	 /* "full", "off" */
+	char *range;	 /* "FIRST-LAST"; NULL: the address's network */
+	char *router;	 /* given to clients; NULL: none */
+	char *dns;
+	char *lease;	 /* duration */
+	char *disk;	 /* "volatile", "persistent" */
+	char *adopt;	 /* "yes", "no" */
+	char *user;	 /* to become after binding; NULL: owner of the state, else bramble, else nobody */
+	char *state;
+	char *log;	 /* "error", "warning", "info", "debug" */
+};
+
+#define BR_CONFIG_FILE "/etc/bramble/bramble.conf"
+
+struct br_config_setting {
+	const char *name;
+	const char *arg;  /* for help: "ADDR/PREFIX" */
+	const char *help; /* one line */
+	const char *fallback;
+	size_t offset;	  /* of the char * in struct br_config */
+	/* NULL: any text. Returns words when the value is wrong, NULL when it is right. */
+	const char *(*check)(const char *value);
+};
+
+/* The table, ended by name == NULL. */
+extern const struct br_config_setting br_config_settings[];
+
+/* Fills in the fallbacks. */
+int br_config_init(struct br_config *config, struct br_error *err);
+void br_config_done(struct br_config *config);
+/* Checks and sets one; the words name the setting, the value and what would be right. */
+int br_config_set(struct br_config *config, const struct br_config_setting *setting, const char *value,
+	struct br_error *err);
+/* Reads a file. A missing one is an error only when must_exist. Unknown sections and keys are errors with the line. */
+int br_config_read(struct br_config *config, const char *path, bool must_exist, struct br_error *err);

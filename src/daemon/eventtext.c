@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Events in words: a table of patterns, each naming the fields it shows. */
+#include "daemon/eventtext.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "fleet/event.h"
+
+/* {field} is the field's text, {field:size} and {field:ms} numbers with units; [ ... ] is left out when a field in it
+ * is missing. */
+static const struct {
+	const char *type, *pattern;
+} patterns[] = {
+	{ BR_EV_DAEMON_START, "bramble {version} on {interface}, {address}, DHCP {dhcp}" },
+	{ BR_EV_DAEMON_STOP, "bramble stops" },
+	{ BR_EV_IMAGE_ADDED, "image {image} added" },
+	{ BR_EV_IMAGE_REMOVED, "image {image} removed" },
+	{ BR_EV_BOARD_ADOPTED, "adopted as {name}, {mac}[, serial {serial}][, model {model}]" },
+	{ BR_EV_BOARD_EDITED, "edited" },
+	{ BR_EV_BOARD_REMOVED, "board {name} removed" },
+	{ BR_EV_BOOT_START, "boot begins: image {image}, {disk} disk" },
+	{ BR_EV_DHCP_OFFER, "offered {ip} to its {client}" },
+	{ BR_EV_DHCP_ACK, "gave {ip} to its {client}" },
+	{ BR_EV_DHCP_NAK, "refused {ip} to its {client}[: {reason}]" },
+	{ BR_EV_DHCP_RELEASE, "gave {ip} back" },
+	{ BR_EV_DHCP_DECLINE, "declined {ip}[: {reason}]" },
+	{ BR_EV_DHCP_FULL, "no address left for {mac}: {reason}" },
+	{ BR_EV_FILE_SENT, "sent {path}, {bytes:size} in {ms:ms}" },
+	{ BR_EV_FILE_PROBED, "looked at {path}, {size:size}" },
+	{ BR_EV_FILE_MISSING, "asked for {path}, which is not there" },
+	{ BR_EV_FILE_REFUSED, "may not have {path}[: {reason}]" },
+	{ BR_EV_FILE_FAILED, "failed to get {path} after {bytes:size}[: {reason}]" },
+	{ BR_EV_MOUNTED, "mounted its root: {disk} disk on {image}" },
+	{ BR_EV_MOUNT_REFUSED, "mount of {path} by {ip} refused: {reason}" },
+	{ BR_EV_DISK_FULL, "disk full: {reason}" },
+	{ BR_EV_BOARD_UP, "is up" },
+	{ BR_EV_LOST, "{count} events were lost" },
+};
+
+/* Shows one field; false when the event has none or an empty one. */
+static bool add_field(struct br_text *t, const json_t *fields, const char *spec, size_t n)
+{
+	char name[32], unit[8] = "", num[32];
+	const json_t *v;
+
+	if (n >= sizeof(name))
+		return false;
+	memcpy(name, spec, n);
+	name[n] = 0;
+	if (strchr(name, ':')) {
+		snprintf(unit, sizeof(unit), "%s", strchr(name, ':') + 1);
+		*strchr(name, ':') = 0;
+	}
+	v = json_object_get(fields, name);
+	if (json_is_integer(v)) {
+		uint64_t x = (uint64_t)json_integer_value(v);
+
+		if (!strcmp(unit, "size"))
+			br_text_add(t, br_format_size(num, sizeof(num), x));
+		else if (!strcmp(unit, "ms"))
+			br_text_add(t, br_format_duration(num, sizeof(num), x * BR_MS));
+		else
+			br_text_addf(t, "%llu", (unsigned long long)x);
+		return true;
+	}
+	if (!json_is_string(v) || !json_string_length(v))
+		return false;
+	br_text_add_vis(t, json_string_value(v), json_string_length(v));
+	return true;
+}
+
+static void expand(struct br_text *t, const char *pattern, const json_t *fields)
+{
+	size_t mark = 0;
+	bool complete = true;
+
+	for (const char *s = pattern; *s; s++) {
+		if (*s == '[') {
+			mark = t->len;
+			complete = true;
+		} else if (*s == ']') {
+			if (!complete && !t->failed) {
+				t->len = mark;
+				t->buf[mark] = 0;
+			}
+		} else if (*s == '{') {
+			size_t n = strcspn(s + 1, "}");
+
+			if (!add_field(t, fields, s + 1, n))
+				complete = false;
+			s += n + 1;
+		} else {
+			br_text_add_bytes(t, s, 1);
+		}
+	}
+}
+
+const char *br_event_text(const struct br_event *ev, char *out, size_t size)
+{
+	const char *pattern = NULL;
+	struct br_text t = BR_TEXT_NULL;
+
+	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++)
+		if (!strcmp(patterns[i].type, ev->type))
+			pattern = patterns[i].pattern;
+	if (pattern)
+		expand(&t, pattern, ev->fields);
+	else
+		br_text_add(&t, ev->type);
+	snprintf(out, size, "%s", t.buf ? t.buf : ev->type);
+	br_text_done(&t);
+	return out;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who is it: addresses and sightings to boards. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "daemon/glue.h"
+#include "fleet/event.h"
+
+int br_glue_see(struct br_glue *glue, const struct br_sighting *s, bool adopt, struct br_board *ret)
+{
+	struct br_error err = BR_ERROR_NULL;
+	char mac[BR_MAC_TEXT], serial[17];
+	bool is_new = false;
+	int r = br_board_see(glue->fleet, s, adopt && glue->adopt, ret, &is_new, &err);
+
+	if (r < 0) {
+		if (r != -ENOENT)
+			br_log_warning("%s: %s", br_mac_format(mac, s->mac), br_error_text(&err, r));
+		return r;
+	}
+	if (r > 0) /* two boards claim one serial: the words say which */
+		br_log_warning("%s", br_error_text(&err, r));
+	if (is_new) {
+		snprintf(serial, sizeof(serial), "%llx", (unsigned long long)ret->serial);
+		br_event_emit(glue->fleet, ret->id, 0, BR_EV_BOARD_ADOPTED,
+			json_pack("{s:s, s:s, s:s, s:s}", "name", ret->name, "mac", br_mac_format(mac, ret->mac),
+				"serial", ret->serial_known ? serial : "", "model", ret->model));
+	}
+	return 0;
+}
+
+/* The MAC the kernel has for an address on our interface: /proc/net/arp, as arp(7) describes it. */
+static int neighbour(const struct br_glue *glue, uint32_t ip, struct br_mac *ret)
+{
+	br_cleanup(br_fclosep) FILE *f = fopen("/proc/net/arp", "re");
+	char line[256], addr[64], mac[64], dev[64], want[BR_IP_TEXT];
+
+	if (!f)
+		return -errno;
+	br_ip_format(want, ip);
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%63s %*s %*s %63s %*s %63s", addr, mac, dev) != 3 || strcmp(addr, want) ||
+			strcmp(dev, glue->interface))
+			continue;
+		return br_mac_parse(mac, ret) < 0 || br_mac_is_zero(*ret) ? -ENOENT : 0;
+	}
+	return -ENOENT;
+}
+
+int br_glue_board_by_ip(struct br_glue *glue, uint32_t ip, struct br_board *ret)
+{
+	struct br_sighting s = { 0 };
+	struct br_lease lease;
+	int r = br_board_by_ip(glue->fleet, ip, ret);
+
+	if (r != -ENOENT)
+		return r;
+	/* an address of ours that is leased to something else is no board, whatever its MAC says */
+	if (!br_lease_by_ip(glue->fleet, ip, &lease))
+		return -ENOENT;
+	r = neighbour(glue, ip, &s.mac);
+	if (r < 0)
+		return -ENOENT;
+	return br_glue_see(glue, &s, br_pi_oui(s.mac), ret);
+}

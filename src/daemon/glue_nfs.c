@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the NFS server asks. A board reaches its own disk only: its address says which board it is, and a
+ * file handle must carry the id of that board's present disk. Runs in the server's threads.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "daemon/glue.h"
+#include "fleet/event.h"
+
+/* Addresses that mounted: who they are, so that a request costs no look in the database. */
+struct client {
+	uint32_t ip; /* key */
+	int64_t board_id;
+	UT_hash_handle hh;
+};
+
+struct br_glue_nfs {
+	struct br_glue *glue;
+	pthread_mutex_t lock;
+	struct client *clients; /* bounded by the addresses we lease */
+};
+
+BR_DEFINE_CLEANUP(struct br_plan *, br_plan_unref);
+
+int br_glue_nfs_new(struct br_glue *glue, struct br_glue_nfs **ret, struct br_error *err)
+{
+	struct br_glue_nfs *nfs = calloc(1, sizeof(*nfs));
+
+	if (!nfs)
+		return br_error_set(err, ENOMEM, "out of memory");
+	nfs->glue = glue;
+	pthread_mutex_init(&nfs->lock, NULL);
+	*ret = nfs;
+	return 0;
+}
+
+void br_glue_nfs_free(struct br_glue_nfs *nfs)
+{
+	struct client *c, *tmp;
+
+	if (!nfs)
+		return;
+	HASH_ITER(hh, nfs->clients, c, tmp)
+	{
+		HASH_DEL(nfs->clients, c);
+		free(c);
+	}
+	pthread_mutex_destroy(&nfs->lock);
+	free(nfs);
+}
+
+static void remember(struct br_glue_nfs *nfs, uint32_t ip, int64_t board_id)
+{
+	struct client *c;
+
+	pthread_mutex_lock(&nfs->lock);
+	HASH_FIND(hh, nfs->clients, &ip, sizeof(ip), c);
+	if (!c) {
+		c = calloc(1, sizeof(*c));
+		if (c) { /* without memory the next request looks in the database again */
+			c->ip = ip;
+			HASH_ADD(hh, nfs->clients, ip, sizeof(c->ip), c);
+		}
+	}
+	if (c)
+		c->board_id = board_id;
+	pthread_mutex_unlock(&nfs->lock);
+}
+
+static int64_t recall(struct br_glue_nfs *nfs, uint32_t ip)
+{
+	struct client *c;
+	int64_t id;
+
+	pthread_mutex_lock(&nfs->lock);
+	HASH_FIND(hh, nfs->clients, &ip, sizeof(ip), c);
+	id = c ? c->board_id : 0;
+	pthread_mutex_unlock(&nfs->lock);
+	return id;
+}
+
+static void fill_export(struct br_board_disk *disk, struct br_nfs_export *ret)
+{
+	*ret = (struct br_nfs_export){ .fs = disk->fs, .lock = &disk->lock, .ref = disk };
+	memcpy(ret->id, disk->id, sizeof(ret->id));
+}
+
+/* A board asks for a path: its own root under any of its names. */
+static int mount_own(struct br_glue_nfs *nfs, const struct br_board *board, const char *path,
+	struct br_nfs_export *ret, struct br_error *err)
+{
+	struct br_glue *glue = nfs->glue;
+	br_cleanup(br_plan_unrefp) struct br_plan *plan = NULL;
+	const struct br_plan_input *in;
+	struct br_board_disk *disk;
+	int r = br_boots_reach(glue->boots, board, BR_STAGE_NONE, &plan, NULL, err);
+
+	if (r < 0)
+		return r;
+	in = br_plan_input(plan);
+	if (strcmp(path, "/") && strcmp(path, br_plan_root_path(plan)))
+		return br_error_set(err, EACCES, "%s may mount its own root %s only", board->name,
+			br_plan_root_path(plan));
+	r = br_disks_open(glue->disks, plan, &disk, err);
+	if (r < 0)
+		return r;
+	r = br_boots_reach(glue->boots, board, BR_STAGE_MOUNTED, NULL, NULL, err);
+	if (r < 0) {
+		br_board_disk_unref(glue->disks, disk);
+		return r;
+	}
+	fill_export(disk, ret);
+	br_event_emit(glue->fleet, board->id, in->boot, BR_EV_MOUNTED,
+		json_pack("{s:s, s:s, s:s}", "path", path, "image",
+			br_image_info(br_plan_base_image(in->base))->name, "disk", in->disk));
+	return 0;
+}
+
+static int mount(void *ctx, uint32_t ip, const char *path, struct br_nfs_export *ret, struct br_error *err)
+{
+	struct br_glue_nfs *nfs = ctx;
+	struct br_error own = BR_ERROR_NULL;
+	struct br_board board = { 0 };
+	char text[BR_IP_TEXT], shown[128];
+	int r = br_glue_board_by_ip(nfs->glue, ip, &board);
+
+	if (r < 0)
+		r = br_error_set(&own, EACCES, "%s is the address of no board", br_ip_format(text, ip));
+	else
+		r = mount_own(nfs, &board, path, ret, &own);
+	if (r < 0) {
+		br_event_emit(nfs->glue->fleet, board.id, 0, BR_EV_MOUNT_REFUSED,
+			json_pack("{s:s, s:s, s:s}", "ip", br_ip_format(text, ip), "path",
+				br_vis(shown, sizeof(shown), path, strlen(path)), "reason", br_error_text(&own, r)));
+		return br_error_set(err, -r, "%s", br_error_text(&own, r));
+	}
+	remember(nfs, ip, board.id);
+	return 0;
+}
+
+/* After a restart of ours the board goes on with handles from before: its boot is taken up again. */
+static int find_again(struct br_glue_nfs *nfs, uint32_t ip, const uint8_t id[static 16], struct br_board_disk **ret)
+{
+	br_cleanup(br_plan_unrefp) struct br_plan *plan = NULL;
+	struct br_error err = BR_ERROR_NULL;
+	struct br_board_disk *disk;
+	struct br_board board;
+	int r = br_glue_board_by_ip(nfs->glue, ip, &board);
+
+	if (r < 0)
+		return -EACCES;
+	r = br_boots_plan(nfs->glue->boots, &board, &plan, &err);
+	if (!r)
+		r = br_disks_open(nfs->glue->disks, plan, &disk, &err);
+	if (r < 0) {
+		br_log_warning("NFS: %s", br_error_text(&err, r));
+		return -ESTALE;
+	}
+	if (memcmp(disk->id, id, sizeof(disk->id))) {
+		br_board_disk_unref(nfs->glue->disks, disk);
+		return -ESTALE;
+	}
+	remember(nfs, ip, board.id);
+	br_boots_reach(nfs->glue->boots, &board, BR_STAGE_MOUNTED, NULL, NULL, NULL);
+	*ret = disk;
+	return 0;
+}
+
+static int find(void *ctx, uint32_t ip, const uint8_t id[static 16], struct br_nfs_export *ret)
+{
+	struct br_glue_nfs *nfs = ctx;
+	int64_t board_id = recall(nfs, ip);
+	struct br_board_disk *disk = board_id ? br_disks_by_id(nfs->glue->disks, board_id, id) : NULL;
+
+	if (!disk) {
+		int r = find_again(nfs, ip, id, &disk);
+
+		if (r < 0)
+			return r;
+	}
+	fill_export(disk, ret);
+	return 0;
+}
+
+static void release(void *ctx, struct br_nfs_export *export)
+{
+	struct br_glue_nfs *nfs = ctx;
+
+	br_board_disk_unref(nfs->glue->disks, export->ref);
+}
+
+const struct br_nfs_ops br_glue_nfs_ops = {
+	.mount = mount,
+	.find = find,
+	.release = release,
+};

@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process: a table of parts, started in order and stopped in reverse. Each part's start finds what can be
+ * wrong with it and says so; nothing is answered before all of them are up.
+ *
+ * Who we are while starting: root only where a port is bound, an address added or a user's image file
+ * read; for everything in the state directory the user that owns it (privileges.h).
+ */
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "api/server.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/state.h"
+#include "base/text.h"
+#include "daemon/glue.h"
+#include "daemon/live.h"
+#include "daemon/network.h"
+#include "daemon/privileges.h"
+#include "dhcp/io.h"
+#include "fleet/event.h"
+#include "tftp/io.h"
+
+#define TFTP_PORT 69
+#define NFS_PORT 2049
+#define MOUNT_PORT 20048
+#define PORTMAP_PORT 111
+
+struct daemon {
+	const struct br_config *config;
+	char *state;
+	struct br_identity id;
+	struct br_fleet *fleet;
+	struct br_store *store;
+	char image[BR_IMAGE_NAME_MAX + 1]; /* default, "" : none */
+	struct br_network net;
+	struct br_disks *disks;
+	struct br_boots *boots;
+	struct br_glue glue;
+	struct br_dhcp_server *dhcp;
+	struct br_dhcp_io *dhcp_io;
+	struct br_glue_tftp tftp_glue;
+	struct br_tftp_io *tftp;
+	struct br_glue_nfs *nfs_glue;
+	struct br_nfs_server *nfs;
+	struct br_live *live;
+	struct br_api *api;
+	uv_loop_t loop;
+	uv_poll_t dhcp_poll;
+	uv_signal_t sigterm, sigint;
+};
+
+static int start_state(struct daemon *d, struct br_error *err)
+{
+	int r = br_state_dir(d->config->state, &d->state, err);
+
+	if (!r)
+		r = br_identity_choose(d->config->user, d->state, &d->id, err);
+	return r < 0 ? r : br_identity_enter(&d->id, d->state, err);
+}
+
+static void stop_state(struct daemon *d)
+{
+	free(d->state);
+}
+
+static int start_fleet(struct daemon *d, struct br_error *err)
+{
+	return br_fleet_open(d->state, true, &d->fleet, err);
+}
+
+static void stop_fleet(struct daemon *d)
+{
+	br_event_emit(d->fleet, 0, 0, BR_EV_DAEMON_STOP, NULL);
+	br_fleet_close(d->fleet);
+}
+
+static int start_store(struct daemon *d, struct br_error *err)
+{
+	return br_store_open(d->state, &d->store, err);
+}
+
+static void stop_store(struct daemon *d)
+{
+	br_store_close(d->store);
+}
+
+/* An import can take minutes and must end at once, leaving nothing, when it is interrupted. */
+static bool import_cancelled;
+
+static void on_import_signal(int sig)
+{
+	import_cancelled = true;
+}
+
+static int import_image(struct daemon *d, const char *file, struct br_error *err)
+{
+	struct sigaction act = { .sa_handler = on_import_signal }, old_int, old_term;
+	struct br_import_options opt = { .cancelled = &import_cancelled };
+	struct br_image_info *info = calloc(1, sizeof(*info));
+	int r;
+
+	if (!info)
+		return br_error_set(err, ENOMEM, "out of memory");
+	sigaction(SIGINT, &act, &old_int);
+	sigaction(SIGTERM, &act, &old_term);
+	br_identity_leave(); /* the file may be readable by root only; the store hands what it makes to its owner */
+	r = br_store_import(d->store, file, &opt, info, err);
+	sigaction(SIGINT, &old_int, NULL);
+	sigaction(SIGTERM, &old_term, NULL);
+	if (!r) {
+		snprintf(d->image, sizeof(d->image), "%s", info->name);
+		br_event_emit(d->fleet, 0, 0, BR_EV_IMAGE_ADDED,
+			json_pack("{s:s, s:s}", "image", info->name, "sha256", info->sha256));
+		r = br_identity_enter(&d->id, d->state, err);
+	}
+	free(info);
+	return r;
+}
+
+/* IMAGE is a name in the store, or a file that is brought into it. */
+static int start_image(struct daemon *d, struct br_error *err)
+{
+	const char *image = d->config->image;
+	br_cleanup(br_freep) struct br_image_info *info = calloc(1, sizeof(*info));
+	int r;
+
+	if (!image)
+		return 0;
+	if (!info)
+		return br_error_set(err, ENOMEM, "out of memory");
+	if (strchr(image, '/') || !access(image, F_OK))
+		return import_image(d, image, err);
+	r = br_store_info(d->store, image, info, err);
+	if (r == -ENOENT)
+		return br_error_set(err, ENOENT,
+			"image %s: there is neither a file nor a stored image of that name; see 'bramble image list'",
+			image);
+	if (!r)
+		snprintf(d->image, sizeof(d->image), "%s", info->name);
+	return r;
+}
+
+static int start_network(struct daemon *d, struct br_error *err)
+{
+	br_identity_leave();
+	return br_network_open(d->config, &d->net, err);
+}
+
+static void stop_network(struct daemon *d)
+{
+	br_network_close(&d->net);
+}
+
+static int start_disks(struct daemon *d, struct br_error *err)
+{
+	int r = br_identity_enter(&d->id, d->state, err);
+
+	return r < 0 ? r : br_disks_new(d->state, &d->disks, err);
+}
+
+static void stop_disks(struct daemon *d)
+{
+	br_disks_free(d->disks);
+}
+
+static int start_boots(struct daemon *d, struct br_error *err)
+{
+	struct br_boots_options opt = {
+		.fleet = d->fleet,
+		.store = d->store,
+		.server = { .ip = d->net.ip, .nfs_port = NFS_PORT, .mount_port = MOUNT_PORT },
+		.default_disk = d->config->disk,
+	};
+	int r = br_boots_new(&opt, &d->boots, err);
+
+	if (!r && d->image[0])
+		r = br_boots_set_default_image(d->boots, d->image, err);
+	if (r < 0) {
+		br_boots_free(d->boots);
+		return r;
+	}
+	d->glue = (struct br_glue){
+		.fleet = d->fleet,
+		.boots = d->boots,
+		.disks = d->disks,
+		.server_ip = d->net.ip,
+		.prefix = d->net.prefix,
+		.adopt = !strcmp(d->config->adopt, "yes"),
+		.first_ip = d->net.first_ip,
+		.last_ip = d->net.last_ip,
+		.router_ip = d->net.router_ip,
+		.lease_s = d->net.lease_s,
+	};
+	snprintf(d->glue.interface, sizeof(d->glue.interface), "%s", d->net.netif.name);
+	return 0;
+}
+
+static void stop_boots(struct daemon *d)
+{
+	br_boots_free(d->boots);
+}
+
+static int start_live(struct daemon *d, struct br_error *err)
+{
+	return br_live_start(&d->loop, d->fleet, &d->live, err);
+}
+
+static void stop_live(struct daemon *d)
+{
+	br_live_stop(d->live);
+	uv_run(&d->loop, UV_RUN_NOWAIT);
+}
+
+static void on_dhcp(uv_poll_t *poll, int status, int events)
+{
+	struct daemon *d = poll->data;
+
+	br_dhcp_io_dispatch(d->dhcp_io, br_now_ns());
+}
+
+static int start_dhcp(struct daemon *d, struct br_error *err)
+{
+	struct br_dhcp_options opt = {
+		.server_ip = d->net.ip,
+		.prefix = d->net.prefix,
+		.router_ip = d->net.router_ip,
+		.dns_ip = d->net.dns_ip,
+		.ops = &br_glue_dhcp_ops,
+		.ctx = &d->glue,
+	};
+	int r;
+
+	br_identity_leave(); /* from here to the drop: ports below 1024 */
+	if (!d->net.dhcp)
+		return 0;
+	r = br_dhcp_server_new(&opt, &d->dhcp);
+	if (r < 0)
+		return br_error_set(err, -r, "DHCP: %s", strerror(-r));
+	r = br_dhcp_io_open(d->net.netif.name, d->dhcp, &d->dhcp_io, err);
+	if (r < 0) {
+		br_dhcp_server_free(d->dhcp);
+		return r;
+	}
+	uv_poll_init(&d->loop, &d->dhcp_poll, br_dhcp_io_fd(d->dhcp_io));
+	d->dhcp_poll.data = d;
+	return 0;
+}
+
+static void stop_dhcp(struct daemon *d)
+{
+	if (!d->dhcp_io)
+		return;
+	uv_close((uv_handle_t *)&d->dhcp_poll, NULL);
+	uv_run(&d->loop, UV_RUN_NOWAIT);
+	br_dhcp_io_close(d->dhcp_io);
+	br_dhcp_server_free(d->dhcp);
+}
+
+static int start_tftp(struct daemon *d, struct br_error *err)
+{
+	struct br_tftp_io_options opt = {
+		.ip = d->net.ip,
+		.port = TFTP_PORT,
+		.ops = &br_glue_tftp_ops,
+		.ctx = &d->tftp_glue,
+	};
+
+	d->tftp_glue = (struct br_glue_tftp){
+		.glue = &d->glue,
+		.progress = br_live_progress,
+		.progress_ctx = d->live,
+	};
+	return br_tftp_io_start(&opt, &d->tftp, err);
+}
+
+static void stop_tftp(struct daemon *d)
+{
+	br_tftp_io_stop(d->tftp);
+}
+
+/* The key of file handles lives as long as the state: boards keep their handles over a restart of ours. */
+static int read_handle_key(struct daemon *d, uint8_t key[static 16], struct br_error *err)
+{
+	br_cleanup(br_freep) char *path = br_path_join(d->state, "nfs.key");
+	br_cleanup(br_freep) char *data = NULL;
+	size_t len;
+	int r;
+
+	if (!path)
+		return br_error_set(err, ENOMEM, "out of memory");
+	r = br_file_read(path, 64, &data, &len, err);
+	if (!r && len == 16) {
+		memcpy(key, data, 16);
+		return 0;
+	}
+	if (r < 0 && r != -ENOENT)
+		return r;
+	br_random(key, 16);
+	r = br_file_write(path, key, 16, 0600, err);
+	return r < 0 ? r : br_state_own(d->state, path, err);
+}
+
+static int start_nfs(struct daemon *d, struct br_error *err)
+{
+	struct br_nfs_options opt = {
+		.ip = d->net.ip,
+		.nfs_port = NFS_PORT,
+		.mount_port = MOUNT_PORT,
+		.portmap_port = PORTMAP_PORT,
+		.ops = &br_glue_nfs_ops,
+	};
+	int r = read_handle_key(d, opt.handle_key, err);
+
+	if (!r)
+		r = br_glue_nfs_new(&d->glue, &d->nfs_glue, err);
+	if (r < 0)
+		return r;
+	opt.ctx = d->nfs_glue;
+	r = br_nfs_server_start(&opt, &d->nfs, err);
+	if (r < 0)
+		br_glue_nfs_free(d->nfs_glue);
+	return r;
+}
+
+static void stop_nfs(struct daemon *d)
+{
+	br_nfs_server_stop(d->nfs);
+	br_glue_nfs_free(d->nfs_glue);
+}
+
+static int start_drop(struct daemon *d, struct br_error *err)
+{
+	return br_privileges_drop(&d->id, err);
+}
+
+static int start_api(struct daemon *d, struct br_error *err)
+{
+	br_cleanup(br_freep) char *path = br_api_socket_path(d->state);
+	struct br_api_options opt = {
+		.fleet = d->fleet,
+		.boots = d->boots,
+		.disks = d->disks,
+		.store = d->store,
+		.socket_path = path,
+		.status = {
+			.interface = d->net.netif.name,
+			.ip = d->net.ip,
+			.prefix = d->net.prefix,
+			.dhcp = d->config->dhcp,
+			.first = d->net.dhcp ? d->net.first_ip : 0,
+			.last = d->net.dhcp ? d->net.last_ip : 0,
+		},
+	};
+
+	if (!path)
+		return br_error_set(err, ENOMEM, "out of memory");
+	return br_api_start(&opt, &d->api, err);
+}
+
+static void stop_api(struct daemon *d)
+{
+	br_api_stop(d->api);
+}
+
+static const struct part {
+	int (*start)(struct daemon *d, struct br_error *err);
+	void (*stop)(struct daemon *d); /* NULL: nothing to undo */
+} parts[] = {
+	{ start_state, stop_state },
+	{ start_fleet, stop_fleet },
+	{ start_store, stop_store },
+	{ start_image, NULL },
+	{ start_network, stop_network },
+	{ start_disks, stop_disks },
+	{ start_boots, stop_boots },
+	{ start_live, stop_live },
+	{ start_dhcp, stop_dhcp },
+	{ start_tftp, stop_tftp },
+	{ start_nfs, stop_nfs },
+	{ start_drop, NULL },
+	{ start_api, stop_api },
+};
+
+static void on_signal(uv_signal_t *sig, int signum)
+{
+	uv_stop(sig->loop);
+}
+
+static void say_ready(struct daemon *d)
+{
+	char ip[BR_IP_TEXT], first[BR_IP_TEXT], last[BR_IP_TEXT], address[32];
+
+	snprintf(address, sizeof(address), "%s/%u", br_ip_format(ip, d->net.ip), d->net.prefix);
+	br_event_emit(d->fleet, 0, 0, BR_EV_DAEMON_START,
+		json_pack("{s:s, s:s, s:s, s:s}", "version", BRAMBLE_VERSION, "interface", d->net.netif.name, "address",
+			address, "dhcp", d->config->dhcp));
+	if (d->net.dhcp)
+		br_log_info("DHCP gives %s to %s", br_ip_format(first, d->net.first_ip),
+			br_ip_format(last, d->net.last_ip));
+	else
+		br_log_info("DHCP is off: the server that gives addresses here must name us as TFTP server (option 66 = "
+			"%s), or start with --dhcp full on a network of your own", ip);
+	if (!d->image[0])
+		br_log_info("no default image: only boards that have an image of their own will boot");
+	else
+		br_log_info("serving %s (%s disks); waiting for boards", d->image, d->config->disk);
+	sd_notify(0, "READY=1");
+}
+
+/* The control loop, from ready to the signal that ends it. */
+static void run(struct daemon *d)
+{
+	uv_signal_init(&d->loop, &d->sigterm);
+	uv_signal_init(&d->loop, &d->sigint);
+	uv_signal_start(&d->sigterm, on_signal, SIGTERM);
+	uv_signal_start(&d->sigint, on_signal, SIGINT);
+	if (d->dhcp_io)
+		uv_poll_start(&d->dhcp_poll, UV_READABLE, on_dhcp);
+	say_ready(d);
+	uv_run(&d->loop, UV_RUN_DEFAULT);
+	sd_notify(0, "STOPPING=1");
+	uv_close((uv_handle_t *)&d->sigterm, NULL);
+	uv_close((uv_handle_t *)&d->sigint, NULL);
+	uv_run(&d->loop, UV_RUN_NOWAIT);
+}
+
+int br_daemon_run(const struct br_config *config, struct br_error *err)
+{
+	struct daemon d = { .config = config };
+	size_t started = 0;
+	int r = 0;
+
+	signal(SIGPIPE, SIG_IGN);
+	uv_loop_init(&d.loop);
+	while (!r && started < BR_ARRAY_SIZE(parts)) {
+		r = parts[started].start(&d, err);
+		if (!r)
+			started++;
+	}
+	if (!r)
+		run(&d);
+	while (started--)
+		if (parts[started].stop)
+			parts[started].stop(&d);
+	uv_run(&d.loop, UV_RUN_NOWAIT);
+	uv_loop_close(&d.loop);
+	return r;
+}

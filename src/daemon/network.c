@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Interface, address and range from the settings. */
+#include "daemon/network.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+
+/* The first addresses of a network are where people put routers and servers by hand. */
+#define RANGE_SKIP 9
+
+static int find_address(const struct br_config *config, struct br_network *net, struct br_error *err)
+{
+	int r;
+
+	net->ip = net->netif.ip;
+	net->prefix = net->netif.prefix;
+	if (config->address) {
+		br_ip_parse_prefix(config->address, &net->ip, &net->prefix); /* checked when it was set */
+		r = br_netif_add_address(net->netif.name, net->ip, net->prefix, err);
+		if (r < 0)
+			return r;
+		net->address_added = r > 0;
+		return br_netif_info(net->netif.name, &net->netif, err);
+	}
+	if (!net->ip)
+		return br_error_set(err, EADDRNOTAVAIL,
+			"interface %s: has no IPv4 address; give it one, or let us: --address 10.77.0.1/24",
+			net->netif.name);
+	return 0;
+}
+
+/* The addresses of our network but the lowest few, or all when it is small. */
+static void default_range(struct br_network *net)
+{
+	uint32_t mask = br_ip_mask(net->prefix), base = net->ip & mask, top = base | ~mask;
+
+	net->first_ip = top - base > 4 * RANGE_SKIP ? base + RANGE_SKIP + 1 : base + 1;
+	net->last_ip = top - 1;
+}
+
+static int find_range(const struct br_config *config, struct br_network *net, struct br_error *err)
+{
+	uint32_t mask = br_ip_mask(net->prefix);
+	char text[64], ip[BR_IP_TEXT];
+	char *dash;
+
+	if (!config->range) {
+		default_range(net);
+		return 0;
+	}
+	snprintf(text, sizeof(text), "%s", config->range);
+	dash = strchr(text, '-');
+	*dash = 0;
+	br_ip_parse(text, &net->first_ip);
+	br_ip_parse(dash + 1, &net->last_ip);
+	if ((net->first_ip & mask) != (net->ip & mask) || (net->last_ip & mask) != (net->ip & mask))
+		return br_error_set(err, EINVAL, "range %s: lies outside the network of our address %s/%u on %s",
+			config->range, br_ip_format(ip, net->ip), net->prefix, net->netif.name);
+	if (net->first_ip == (net->ip & mask) || net->last_ip == (net->ip | ~mask))
+		return br_error_set(err, EINVAL,
+			"range %s: the first and the last address of a network belong to no host", config->range);
+	return 0;
+}
+
+int br_network_open(const struct br_config *config, struct br_network *ret, struct br_error *err)
+{
+	struct br_network net = { .dhcp = !strcmp(config->dhcp, "full") };
+	char name[BR_NETIF_NAME];
+	uint64_t lease_ns = 0;
+	int r;
+
+	if (config->interface) {
+		r = br_strcpy(name, sizeof(name), config->interface);
+		if (r < 0)
+			return br_error_set(err, ENODEV, "interface '%s': there is none of that name",
+				config->interface);
+	} else {
+		r = br_netif_default(name, err);
+		if (r < 0)
+			return br_error_prefix(err, "no --interface given");
+	}
+	r = br_netif_info(name, &net.netif, err);
+	if (!r)
+		r = find_address(config, &net, err);
+	if (r < 0)
+		return r;
+	r = find_range(config, &net, err);
+	if (r < 0) {
+		br_network_close(&net);
+		return r;
+	}
+	if (config->router)
+		br_ip_parse(config->router, &net.router_ip);
+	if (config->dns)
+		br_ip_parse(config->dns, &net.dns_ip);
+	br_parse_duration(config->lease, &lease_ns);
+	net.lease_s = (uint32_t)(lease_ns / BR_S);
+	*ret = net;
+	return 0;
+}
+
+void br_network_close(struct br_network *net)
+{
+	if (net->address_added)
+		br_netif_remove_address(net->netif.name, net->ip, net->prefix, NULL);
+	net->address_added = false;
+}

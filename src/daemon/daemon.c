@@ -59,6 +59,7 @@ struct daemon {
 	struct br_api *api;
 	uv_loop_t loop;
 	uv_poll_t dhcp_poll;
+	int dhcp_trouble; /* last negative errno of its socket, 0: none */
 	uv_signal_t sigterm, sigint;
 };
 
@@ -227,8 +228,12 @@ static void stop_live(struct daemon *d)
 static void on_dhcp(uv_poll_t *poll, int status, int events)
 {
 	struct daemon *d = poll->data;
+	int r = br_dhcp_io_dispatch(d->dhcp_io, br_now_ns());
 
-	br_dhcp_io_dispatch(d->dhcp_io, br_now_ns());
+	/* an interface that went down says so once and then again only when the reason changes */
+	if (r < 0 && r != d->dhcp_trouble)
+		br_log_error("DHCP on %s: %s", d->net.netif.name, strerror(-r));
+	d->dhcp_trouble = r < 0 ? r : 0;
 }
 
 static int start_dhcp(struct daemon *d, struct br_error *err)

@@ -14,9 +14,14 @@
 #include "base/text.h"
 
 /* A file of src/cli with commands adds its table here; help shows them in this order. */
+static const struct br_command own[];
 static const struct br_command *const tables[] = {
+	br_cli_board,
+	br_cli_event,
+	br_cli_disk,
 	br_cli_sim,
 	br_cli_misc,
+	own,
 };
 
 const struct br_command *br_cli_current;
@@ -250,7 +255,8 @@ static int version(int argc, char **argv)
 	return BR_EXIT_OK;
 }
 
-const struct br_command br_cli_misc[] = {
+/* Commands of this file itself. */
+static const struct br_command own[] = {
 	{ NULL, "help", "[NOUN [VERB]]", "Explains the commands", help, NULL },
 	{ NULL, "version", "", "Prints the version", version, NULL },
 	{ 0 },

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The API's client: libcurl over the Unix socket. */
+#include "api/client.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/codes.h"
+#include "api/server.h"
+#include "api/socket.h"
+#include "base/cleanup.h"
+#include "base/state.h"
+#include "base/text.h"
+
+#define ANSWER_MAX (256 << 20) /* of a JSON answer */
+
+struct br_client {
+	char *state, *socket;
+	CURL *curl;
+};
+
+/* One request under way. */
+struct transfer {
+	struct br_client *client;
+	struct br_text text; /* a JSON answer, or that of an error */
+	bool too_large, told;
+	br_client_data_fn fn;
+	void *ctx;
+	struct br_error *err;
+	int r; /* what fn returned */
+};
+
+int br_client_new(const char *state, struct br_client **ret, struct br_error *err)
+{
+	struct br_client *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c)
+		return br_error_set(err, ENOMEM, "out of memory");
+	r = br_state_dir(state, &c->state, err);
+	if (r >= 0) {
+		c->socket = br_api_socket_path(c->state);
+		c->curl = curl_easy_init();
+		if (!c->socket || !c->curl)
+			r = br_error_set(err, ENOMEM, "out of memory");
+	}
+	if (r < 0) {
+		br_client_free(c);
+		return r;
+	}
+	*ret = c;
+	return 0;
+}
+
+void br_client_free(struct br_client *client)
+{
+	if (!client)
+		return;
+	curl_easy_cleanup(client->curl);
+	free(client->socket);
+	free(client->state);
+	free(client);
+}
+
+const char *br_client_state(const struct br_client *client)
+{
+	return client->state;
+}
+
+char *br_client_escape(const char *s)
+{
+	struct br_text out = BR_TEXT_NULL;
+
+	for (; *s; s++) {
+		if ((*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') ||
+			strchr("-._~", *s))
+			br_text_add_bytes(&out, s, 1);
+		else
+			br_text_addf(&out, "%%%02X", (unsigned char)*s);
+	}
+	return br_text_take(&out);
+}
+
+static long status_of(CURL *curl)
+{
+	long status = 0;
+
+	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+	return status;
+}
+
+static size_t take_data(char *data, size_t size, size_t n, void *ctx)
+{
+	struct transfer *t = ctx;
+	curl_off_t total = 0;
+
+	if (!t->fn || status_of(t->client->curl) >= 300) {
+		t->too_large = t->text.len + n > ANSWER_MAX;
+		if (t->too_large)
+			return 0;
+		br_text_add_bytes(&t->text, data, n);
+		return t->text.failed ? 0 : n;
+	}
+	curl_easy_getinfo(t->client->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &total);
+	t->r = t->fn(t->ctx, data, n, total > 0 ? (uint64_t)total : 0, t->err);
+	return t->r ? 0 : n;
+}
+
+static int no_daemon(struct br_client *c, struct br_error *err)
+{
+	if (errno == EACCES)
+		return br_error_set(err, EACCES, "socket %s: permission denied; use sudo, or join its group",
+			c->socket);
+	return br_error_set(err, ECONNREFUSED, "no daemon answers on %s: start one with 'bramble serve'", c->state);
+}
+
+/* Why curl gave up, as an errno with words. */
+static int curl_failed(struct transfer *t, CURLcode code)
+{
+	struct br_client *c = t->client;
+
+	if (code == CURLE_WRITE_ERROR && t->fn && t->r)
+		return t->r;
+	if (code == CURLE_WRITE_ERROR)
+		return br_error_set(t->err, t->too_large ? EFBIG : ENOMEM, "the daemon's answer is too large");
+	if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST) {
+		errno = access(c->socket, W_OK) < 0 ? errno : ECONNREFUSED;
+		return no_daemon(c, t->err);
+	}
+	return br_error_set(t->err, EIO, "the daemon on %s broke off: %s", c->state, curl_easy_strerror(code));
+}
+
+/* The daemon's own words for a status that is none of success. */
+static int daemon_refused(struct transfer *t, long status)
+{
+	json_t *json = t->text.buf ? json_loadb(t->text.buf, t->text.len, 0, NULL) : NULL;
+	const char *words = json_string_value(json_object_get(json, "error"));
+	int code = br_api_code_by_word(json_string_value(json_object_get(json, "code")))->code;
+
+	if (words)
+		br_error_set(t->err, code, "%s", words);
+	else
+		br_error_set(t->err, code, "the daemon answered with HTTP status %ld", status);
+	json_decref(json);
+	return -code;
+}
+
+static int perform(struct transfer *t, const char *method, const char *path, const char *body)
+{
+	struct br_client *c = t->client;
+	br_cleanup(br_freep) char *url = br_asprintf("http://bramble%s", path);
+	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
+	br_cleanup(br_closep) int dir_fd = -1;
+	char socket[108];
+	long status;
+	CURLcode code;
+	int r = br_api_socket_short(c->socket, &dir_fd, socket, sizeof(socket), NULL);
+
+	headers = curl_slist_append(headers, "Expect:"); /* no pause before a body */
+	if (r < 0 || !url) {
+		curl_slist_free_all(headers);
+		errno = -r;
+		return no_daemon(c, t->err);
+	}
+	curl_easy_reset(c->curl);
+	curl_easy_setopt(c->curl, CURLOPT_UNIX_SOCKET_PATH, socket);
+	curl_easy_setopt(c->curl, CURLOPT_URL, url);
+	curl_easy_setopt(c->curl, CURLOPT_PROXY, "");
+	curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);
+	curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
+	curl_easy_setopt(c->curl, CURLOPT_BUFFERSIZE, 262144L);
+	curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, take_data);
+	curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, t);
+	if (body)
+		curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, body);
+	code = curl_easy_perform(c->curl);
+	status = status_of(c->curl);
+	curl_slist_free_all(headers);
+	if (code != CURLE_OK)
+		return curl_failed(t, code);
+	return status >= 300 ? daemon_refused(t, status) : 0;
+}
+
+int br_client_call(struct br_client *client, const char *method, const char *path, const json_t *body, json_t **ret,
+	struct br_error *err)
+{
+	struct transfer t = { .client = client, .err = err };
+	br_cleanup(br_freep) char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+	int r;
+
+	if (body && !text)
+		return br_error_set(err, ENOMEM, "out of memory");
+	r = perform(&t, method, path, text);
+	if (r >= 0 && ret) {
+		*ret = t.text.buf ? json_loadb(t.text.buf, t.text.len, 0, NULL) : NULL;
+		if (!*ret)
+			r = br_error_set(err, EIO, "the daemon's answer is no JSON; is it another version?");
+	}
+	br_text_done(&t.text);
+	return r;
+}
+
+int br_client_stream(struct br_client *client, const char *path, br_client_data_fn fn, void *ctx,
+	struct br_error *err)
+{
+	struct transfer t = { .client = client, .fn = fn, .ctx = ctx, .err = err };
+	int r = perform(&t, "GET", path, NULL);
+
+	br_text_done(&t.text);
+	return r;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/*
+ * The client's end of the control API. Errors of the daemon arrive with its words and the errno its "code"
+ * stands for; -ECONNREFUSED: no daemon answers on the state directory.
+ */
+struct br_client;
+
+/* state: as --state (NULL: br_state_dir() decides). Opens no connection yet. */
+int br_client_new(const char *state, struct br_client **ret, struct br_error *err);
+void br_client_free(struct br_client *client);
+const char *br_client_state(const struct br_client *client);
+
+/* One request. body is borrowed, may be NULL; ret (may be NULL) gets the answer, for json_decref(). */
+int br_client_call(struct br_client *client, const char *method, const char *path, const json_t *body, json_t **ret,
+	struct br_error *err);
+
+/* GET of bytes, given to fn piece by piece as they come; fn returns 0 to go on, 1 to end (then so does this), or a
+ * negative errno with words. total: what the daemon announced, 0 when it did not. */
+typedef int (*br_client_data_fn)(void *ctx, const void *data, size_t n, uint64_t total, struct br_error *err);
+int br_client_stream(struct br_client *client, const char *path, br_client_data_fn fn, void *ctx,
+	struct br_error *err);
+
+/* Text made fit for a part of a path or a value of its query, in fresh memory (free()); NULL when memory is out. */
+char *br_client_escape(const char *text);

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bramble disk: what is on a board's disk. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/progress.h"
+#include "base/text.h"
+#include "cli/cli.h"
+#include "cli/table.h"
+
+#define BLOCK 4096 /* runs of zeros are left out in these */
+
+BR_DEFINE_CLEANUP(struct br_client *, br_client_free);
+
+struct request {
+	struct br_common common;
+	const char *board, *path; /* path: what follows the board, may be NULL */
+	bool force;
+};
+
+/* n_min and n_max: how many words may follow. 0, or an exit code. */
+static int read_options(int argc, char **argv, int n_min, int n_max, bool can_force, struct request *q)
+{
+	static const struct option options[] = {
+		{ "force", no_argument, NULL, 300 },
+		BR_COMMON_LONG,
+	};
+	int c, n;
+
+	while ((c = getopt_long(argc, argv, ":" BR_COMMON_SHORT, options, NULL)) != -1) {
+		if (c == 300 && can_force)
+			q->force = true;
+		else if (c == 300)
+			return br_cli_usage("unknown option '--force'");
+		else if (br_common_take(&q->common, argc, argv, c) < 0)
+			return BR_EXIT_USAGE;
+	}
+	n = argc - optind;
+	if (n < n_min)
+		return br_cli_usage(n ? "a path is needed" : "a board is needed");
+	if (n > n_max)
+		return br_cli_usage("too many words");
+	q->board = argv[optind];
+	q->path = n > 1 ? argv[optind + 1] : NULL;
+	return 0;
+}
+
+/* "/v1/boards/NAME/disk" and what, with the path as a parameter. NULL when memory is out. */
+static char *make_path(const struct request *q, const char *what)
+{
+	br_cleanup(br_freep) char *board = br_client_escape(q->board);
+	br_cleanup(br_freep) char *path = br_client_escape(q->path ? q->path : "/");
+	bool with_path = !strcmp(what, "/ls") || !strcmp(what, "/cat");
+
+	if (!board || !path)
+		return NULL;
+	return br_asprintf("/v1/boards/%s/disk%s%s%s", board, what, with_path ? "?path=" : "", with_path ? path : "");
+}
+
+/* The usual beginning: a client and the path. */
+static int prepare(const struct request *q, const char *what, struct br_client **ret_client, char **ret_path,
+	struct br_error *err)
+{
+	*ret_path = make_path(q, what);
+	return *ret_path ? br_client_new(q->common.state, ret_client, err) : -ENOMEM;
+}
+
+static void cell_mode(const json_t *row, char out[static BR_CELL_MAX])
+{
+	static const char letters[] = "rwxrwxrwx";
+	static const struct {
+		const char *type;
+		char letter;
+	} types[] = {
+		{ "file", '-' }, { "directory", 'd' }, { "link", 'l' }, { "char", 'c' }, { "block", 'b' },
+		{ "fifo", 'p' }, { "socket", 's' },
+	};
+	const char *type = json_string_value(json_object_get(row, "type"));
+	unsigned mode = (unsigned)json_integer_value(json_object_get(row, "mode"));
+
+	out[0] = '?';
+	for (size_t i = 0; type && i < BR_ARRAY_SIZE(types); i++) {
+		if (!strcmp(types[i].type, type))
+			out[0] = types[i].letter;
+	}
+	for (int i = 0; i < 9; i++)
+		out[1 + i] = mode & 0400u >> i ? letters[i] : '-';
+	if (mode & 04000)
+		out[3] = mode & 0100 ? 's' : 'S';
+	if (mode & 02000)
+		out[6] = mode & 010 ? 's' : 'S';
+	if (mode & 01000)
+		out[9] = mode & 01 ? 't' : 'T';
+	out[10] = 0;
+}
+
+static void cell_owner(const json_t *row, char out[static BR_CELL_MAX])
+{
+	snprintf(out, BR_CELL_MAX, "%" JSON_INTEGER_FORMAT ":%" JSON_INTEGER_FORMAT,
+		json_integer_value(json_object_get(row, "uid")), json_integer_value(json_object_get(row, "gid")));
+}
+
+static void cell_size(const json_t *row, char out[static BR_CELL_MAX])
+{
+	br_cell_text(row, "size", out);
+}
+
+static void cell_mtime(const json_t *row, char out[static BR_CELL_MAX])
+{
+	br_cell_text(row, "mtime", out);
+	if (strlen(out) > 19)
+		out[19] = 0;
+}
+
+static void cell_name(const json_t *row, char out[static BR_CELL_MAX])
+{
+	char target[BR_CELL_MAX];
+	size_t n;
+
+	br_cell_text(row, "name", out);
+	br_cell_text(row, "target", target);
+	n = strlen(out);
+	if (json_object_get(row, "target"))
+		snprintf(out + n, BR_CELL_MAX - n, " -> %s", target);
+}
+
+static const struct br_column ls_columns[] = {
+	{ "MODE", cell_mode }, { "OWNER", cell_owner }, { "SIZE", cell_size }, { "CHANGED", cell_mtime },
+	{ "NAME", cell_name }, { NULL, NULL },
+};
+
+static int disk_ls(int argc, char **argv)
+{
+	br_cleanup(br_client_freep) struct br_client *client = NULL;
+	br_cleanup(json_decrefp) json_t *answer = NULL;
+	br_cleanup(br_freep) char *path = NULL;
+	struct br_error err = BR_ERROR_NULL;
+	struct request q = { 0 };
+	int r = read_options(argc, argv, 1, 2, false, &q);
+
+	if (r)
+		return r;
+	r = prepare(&q, "/ls", &client, &path, &err);
+	if (r >= 0)
+		r = br_client_call(client, "GET", path, NULL, &answer, &err);
+	if (r < 0)
+		return br_cli_error(&err, r);
+	br_table_print(json_object_get(answer, "entries"), ls_columns, "name", &q.common);
+	return BR_EXIT_OK;
+}
+
+static int take_to_stdout(void *ctx, const void *data, size_t n, uint64_t total, struct br_error *err)
+{
+	int r = br_write_all(STDOUT_FILENO, data, n);
+
+	return r < 0 ? br_error_set(err, -r, "standard output: %s", strerrordesc_np(-r)) : 0;
+}
+
+static int disk_cat(int argc, char **argv)
+{
+	br_cleanup(br_client_freep) struct br_client *client = NULL;
+	br_cleanup(br_freep) char *path = NULL;
+	struct br_error err = BR_ERROR_NULL;
+	struct request q = { 0 };
+	int r = read_options(argc, argv, 2, 2, false, &q);
+
+	if (r)
+		return r;
+	r = prepare(&q, "/cat", &client, &path, &err);
+	if (r >= 0)
+		r = br_client_stream(client, path, take_to_stdout, NULL, &err);
+	return r < 0 ? br_cli_error(&err, r) : BR_EXIT_OK;
+}
+
+/* A sparse file being written. */
+struct sparse {
+	const char *name;
+	int fd;
+	uint64_t at; /* bytes received */
+	struct br_progress progress;
+	bool quiet;
+};
+
+static bool all_zero(const uint8_t *p, size_t n)
+{
+	return !n || (!p[0] && !memcmp(p, p + 1, n - 1));
+}
+
+static int take_to_file(void *ctx, const void *data, size_t n, uint64_t total, struct br_error *err)
+{
+	struct sparse *s = ctx;
+	const uint8_t *p = data;
+
+	if (!s->at)
+		br_progress_start(&s->progress, "export", total, s->quiet);
+	while (n) {
+		/* up to the next block boundary of the file, so that holes lie where a block is */
+		size_t part = BLOCK - s->at % BLOCK;
+		int r = 0;
+
+		part = part < n ? part : n;
+		if (!all_zero(p, part))
+			r = br_pwrite_all(s->fd, p, part, s->at);
+		if (r < 0)
+			return br_error_set(err, -r, "file %s: %s", s->name, strerrordesc_np(-r));
+		p += part;
+		s->at += part;
+		n -= part;
+	}
+	br_progress_set(&s->progress, s->at);
+	return 0;
+}
+
+/* All of the disk into FILE by way of a file beside it, so that a half one is never taken for whole. */
+static int export_to(struct br_client *client, const char *path, struct sparse *s, const char *partial,
+	struct br_error *err)
+{
+	int r;
+
+	s->fd = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (s->fd < 0)
+		return br_error_set(err, errno, "file %s: %s", partial, strerrordesc_np(errno));
+	r = br_client_stream(client, path, take_to_file, s, err);
+	if (r >= 0 && (ftruncate(s->fd, (off_t)s->at) < 0 || fsync(s->fd) < 0 || rename(partial, s->name) < 0))
+		r = br_error_set(err, errno, "file %s: %s", s->name, strerrordesc_np(errno));
+	close(s->fd);
+	if (r < 0)
+		unlink(partial);
+	else
+		br_progress_end(&s->progress, s->at);
+	return r;
+}
+
+static int disk_export(int argc, char **argv)
+{
+	br_cleanup(br_client_freep) struct br_client *client = NULL;
+	br_cleanup(br_freep) char *path = NULL;
+	br_cleanup(br_freep) char *partial = NULL;
+	struct br_error err = BR_ERROR_NULL;
+	struct request q = { 0 };
+	struct sparse s = { 0 };
+	char size[16];
+	int r = read_options(argc, argv, 2, 2, false, &q);
+
+	if (r)
+		return r;
+	s.name = q.path;
+	s.quiet = q.common.quiet;
+	partial = br_asprintf("%s.%d.part", q.path, (int)getpid());
+	r = partial ? prepare(&q, "/export", &client, &path, &err) : -ENOMEM;
+	if (r >= 0)
+		r = export_to(client, path, &s, partial, &err);
+	if (r < 0)
+		return br_cli_error(&err, r);
+	if (!q.common.quiet)
+		printf("%s: %s of board %s's disk\n", q.path, br_format_size(size, sizeof(size), s.at), q.board);
+	return BR_EXIT_OK;
+}
+
+static void print_size(const char *title, const json_t *u, const char *key)
+{
+	char size[16];
+
+	printf("%-12s%s\n", title,
+		br_format_size(size, sizeof(size), (uint64_t)json_integer_value(json_object_get(u, key))));
+}
+
+static int disk_show(int argc, char **argv)
+{
+	br_cleanup(br_client_freep) struct br_client *client = NULL;
+	br_cleanup(json_decrefp) json_t *u = NULL;
+	br_cleanup(br_freep) char *path = NULL;
+	struct br_error err = BR_ERROR_NULL;
+	struct request q = { 0 };
+	char cell[BR_CELL_MAX];
+	int r = read_options(argc, argv, 1, 1, false, &q);
+
+	if (r)
+		return r;
+	r = prepare(&q, "", &client, &path, &err);
+	if (r >= 0)
+		r = br_client_call(client, "GET", path, NULL, &u, &err);
+	if (r < 0)
+		return br_cli_error(&err, r);
+	if (q.common.form != BR_FORM_TABLE) {
+		br_print_json(u, q.common.form == BR_FORM_JSON);
+		return BR_EXIT_OK;
+	}
+	br_cell_text(u, "board", cell);
+	printf("%-12s%s\n", "board:", cell);
+	br_cell_text(u, "disk", cell);
+	printf("%-12s%s\n", "disk:", cell);
+	print_size("size:", u, "base_bytes");
+	print_size("free:", u, "fs_free_bytes");
+	print_size("changed:", u, "changed_bytes");
+	print_size("stored:", u, "stored_bytes");
+	return BR_EXIT_OK;
+}
+
+static int disk_reset(int argc, char **argv)
+{
+	br_cleanup(br_client_freep) struct br_client *client = NULL;
+	br_cleanup(br_freep) char *path = NULL;
+	struct br_error err = BR_ERROR_NULL;
+	struct request q = { 0 };
+	int r = read_options(argc, argv, 1, 1, true, &q);
+
+	if (r)
+		return r;
+	r = prepare(&q, q.force ? "/reset?force=1" : "/reset", &client, &path, &err);
+	if (r >= 0)
+		r = br_client_call(client, "POST", path, NULL, NULL, &err);
+	if (r < 0)
+		return br_cli_error(&err, r);
+	if (!q.common.quiet)
+		printf("board %s starts from its image again\n", q.board);
+	return BR_EXIT_OK;
+}
+
+#define QUIET "  -q, --quiet        no progress, no closing line\n"
+
+const struct br_command br_cli_disk[] = {
+	{ "disk", "show", "BOARD [-o table|json]", "Shows how much a board's disk has changed", disk_show,
+		"  -o, --output FORM  table, json or jsonl\n" },
+	{ "disk", "ls", "BOARD [PATH] [-o table|json|jsonl] [-q]", "Lists a directory as the board sees it", disk_ls,
+		"  -o, --output FORM  table, json or jsonl\n  -q, --quiet        only the names\n" },
+	{ "disk", "cat", "BOARD PATH", "Writes a file of the board's disk to standard output", disk_cat, NULL },
+	{ "disk", "export", "BOARD FILE", "Writes the root file system of a board to a sparse file", disk_export,
+		QUIET },
+	{ "disk", "reset", "BOARD [--force]", "Drops all that a board wrote: it starts from its image again", disk_reset,
+		"  --force            even when the board was seen to use it\n" QUIET },
+	{ 0 },
+};

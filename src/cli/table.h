@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <getopt.h>
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "api/client.h"
+#include "base/error.h"
+
+/*
+ * What all commands that talk to the daemon share: common options, errors to exit codes, and lists as an aligned
+ * table, JSON, JSON lines or bare names.
+ */
+enum br_form {
+	BR_FORM_TABLE,
+	BR_FORM_JSON,
+	BR_FORM_JSONL,
+};
+
+struct br_common {
+	const char *state; /* NULL: not given */
+	enum br_form form;
+	bool quiet;
+};
+
+/* For the end of a command's table of long options; the values stay clear of letters a command uses. */
+#define BR_COMMON_SHORT "o:q"
+#define BR_COMMON_LONG                                                                       \
+	{ "state", required_argument, NULL, 256 }, { "output", required_argument, NULL, 'o' }, \
+		{ "quiet", no_argument, NULL, 'q' }, { 0 }
+
+/* Takes a common option that getopt_long() found: 0, or -1 after a message (BR_EXIT_USAGE is then the answer). */
+int br_common_take(struct br_common *common, int argc, char **argv, int c);
+
+/* "bramble: WORDS" on stderr, and the exit code of the error. */
+int br_cli_error(const struct br_error *err, int r);
+
+/* A column: its title, and the text of it for one object, made with br_vis() when it came from outside. */
+#define BR_CELL_MAX 200
+struct br_column {
+	const char *title;
+	void (*cell)(const json_t *row, char out[static BR_CELL_MAX]);
+};
+
+/* Prints an array of objects; columns end with title == NULL. quiet: only the column 'key' of each. */
+void br_table_print(const json_t *rows, const struct br_column *columns, const char *key,
+	const struct br_common *common);
+
+/* A string at a dotted path ("boot.stage") made safe, "-" when it is missing. */
+void br_cell_text(const json_t *row, const char *path, char out[static BR_CELL_MAX]);
+/* A time as "12 s ago", "3 h ago", "2026-11-21". */
+void br_cell_ago(const json_t *row, const char *path, char out[static BR_CELL_MAX]);
+/* The value at a dotted path, NULL when it is not there. */
+const json_t *br_json_at(const json_t *row, const char *path);
+/* One JSON value on a line. */
+void br_print_json(const json_t *json, bool pretty);

@@ -247,7 +247,7 @@ static int not_permitted(const char *name, const char *what, int r, struct br_er
 
 int br_netif_add_address(const char *name, uint32_t ip, unsigned prefix, struct br_error *err)
 {
-	struct br_netif n;
+	struct br_netif n = { 0 };
 	char text[BR_IP_TEXT];
 	int have, r;
 
@@ -274,7 +274,7 @@ int br_netif_add_address(const char *name, uint32_t ip, unsigned prefix, struct 
 
 int br_netif_remove_address(const char *name, uint32_t ip, unsigned prefix, struct br_error *err)
 {
-	struct br_netif n;
+	struct br_netif n = { 0 };
 	int r;
 
 	r = br_netif_info(name, &n, err);

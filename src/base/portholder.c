@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,16 +57,21 @@ static bool has_socket(const char *pid, unsigned long inode)
 	return false;
 }
 
+static void read_line(const char *path, char *out, size_t size)
+{
+	br_cleanup(br_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, out, size - 1) : 0;
+
+	out[n > 0 ? n : 0] = 0;
+	out[strcspn(out, "\n")] = 0;
+}
+
 static void describe(const char *pid, char *out)
 {
-	char path[300], name[32] = "", vis[24];
-	br_cleanup(br_fclosep) FILE *f = NULL;
+	char path[300], name[32], vis[24];
 
 	snprintf(path, sizeof(path), "/proc/%s/comm", pid);
-	f = fopen(path, "re");
-	if (!f || !fgets(name, sizeof(name), f))
-		name[0] = 0;
-	name[strcspn(name, "\n")] = 0;
+	read_line(path, name, sizeof(name));
 	snprintf(out, BR_PORT_HOLDER, "%s (process %.10s)", name[0] ? br_vis(vis, sizeof(vis), name, strlen(name)) : "?",
 		pid);
 }

@@ -68,7 +68,8 @@ static void put_udp(struct br_writer *w, const struct br_dhcp_frame *f, const vo
 	br_store_be16(p + 6, check ? check : 0xffff);
 }
 
-size_t br_dhcp_frame_udp(const struct br_dhcp_frame *f, const void *payload, size_t n, uint8_t out[static BR_DHCP_FRAME_MAX])
+size_t br_dhcp_frame_udp(const struct br_dhcp_frame *f, const void *payload, size_t n,
+	uint8_t out[static BR_DHCP_FRAME_MAX])
 {
 	struct br_writer w = br_writer_of(out, BR_DHCP_FRAME_MAX);
 

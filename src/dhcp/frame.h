@@ -19,7 +19,9 @@ struct br_dhcp_frame {
 	uint16_t ip_id;
 };
 
-/* Ethernet, IPv4 (TTL 64, DF: ROMs do not reassemble) and UDP with its checksum. Length of the frame, 0 when n is too much. */
-size_t br_dhcp_frame_udp(const struct br_dhcp_frame *f, const void *payload, size_t n, uint8_t out[static BR_DHCP_FRAME_MAX]);
+/* Ethernet, IPv4 (TTL 64, DF: ROMs do not reassemble) and UDP with its checksum. Length of the frame, 0 when n is too
+ * much for one. */
+size_t br_dhcp_frame_udp(const struct br_dhcp_frame *f, const void *payload, size_t n,
+	uint8_t out[static BR_DHCP_FRAME_MAX]);
 /* A Wake-on-LAN frame: unicast, of no consequence, but a frame. */
 size_t br_dhcp_frame_nudge(struct br_mac src, struct br_mac dst, uint8_t out[static BR_DHCP_FRAME_MAX]);

@@ -95,7 +95,7 @@ static int check_interface(const char *interface, uint32_t ip, struct br_netif *
 		return br_error_set(err, ENETDOWN, "interface %s: down; take it up (ip link set %s up)", n.name, n.name);
 	if (!n.ip)
 		return br_error_set(err, EADDRNOTAVAIL,
-			"interface %s: has no IPv4 address; give it one with --address %s/24 or (ip address add %s/24 dev %s)",
+			"interface %s: has no IPv4 address; give it one with --address %s/24, or ip address add %s/24 dev %s",
 			n.name, text, text, n.name);
 	r = br_netif_has_address(interface, ip);
 	if (r == 0)
@@ -183,7 +183,8 @@ static int open_waiting(struct br_dhcp_io *io, struct br_error *err)
 
 BR_DEFINE_CLEANUP(struct br_dhcp_io *, br_dhcp_io_close);
 
-int br_dhcp_io_open(const char *interface, struct br_dhcp_server *server, struct br_dhcp_io **ret, struct br_error *err)
+int br_dhcp_io_open(const char *interface, struct br_dhcp_server *server, struct br_dhcp_io **ret,
+	struct br_error *err)
 {
 	br_cleanup(br_dhcp_io_closep) struct br_dhcp_io *io = calloc(1, sizeof(*io));
 	int r;
@@ -248,12 +249,12 @@ static void send_frame(struct br_dhcp_io *io, const uint8_t *frame, size_t n, ui
 }
 
 /* To a client that has its address, or to a relay: the kernel's own road, from the server's address. */
-static void send_routed(struct br_dhcp_io *io, const struct br_dhcp_reply *reply)
+static void send_routed(struct br_dhcp_io *io, struct br_dhcp_reply *reply)
 {
 	struct sockaddr_in to = {
 		.sin_family = AF_INET, .sin_port = htons(reply->to_port), .sin_addr.s_addr = htonl(reply->to_ip),
 	};
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)reply->packet, .iov_len = reply->len };
+	struct iovec iov = { .iov_base = reply->packet, .iov_len = reply->len };
 	union {
 		struct cmsghdr h;
 		uint8_t b[CMSG_SPACE(sizeof(struct in_pktinfo))];
@@ -272,7 +273,7 @@ static void send_routed(struct br_dhcp_io *io, const struct br_dhcp_reply *reply
 	note_sent(io, sendmsg(io->udp_fd, &msg, 0), &io->stats.replies);
 }
 
-static void send_reply(struct br_dhcp_io *io, const struct br_dhcp_reply *reply)
+static void send_reply(struct br_dhcp_io *io, struct br_dhcp_reply *reply)
 {
 	struct br_dhcp_frame f = {
 		.src_mac = io->netif.mac,

@@ -26,7 +26,8 @@ struct br_dhcp_io_stats {
 
 /* The interface must exist, be up, an Ethernet, and have the server's address. Words for each of these, for a port that
  * is taken (naming who has it) and for missing rights. The server is borrowed. */
-int br_dhcp_io_open(const char *interface, struct br_dhcp_server *server, struct br_dhcp_io **ret, struct br_error *err);
+int br_dhcp_io_open(const char *interface, struct br_dhcp_server *server, struct br_dhcp_io **ret,
+	struct br_error *err);
 void br_dhcp_io_close(struct br_dhcp_io *io);
 /* Readable when there is something to dispatch: packets or a timer. Level-triggered. */
 int br_dhcp_io_fd(const struct br_dhcp_io *io);

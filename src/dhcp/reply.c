@@ -220,7 +220,8 @@ static void send_to(struct br_dhcp_reply *reply, uint32_t ip, uint16_t port, str
 	reply->to_mac = mac;
 }
 
-/* RFC 2131 4.1, in its order. A ciaddr counts only when it was found to be the client's: nobody makes us send elsewhere. */
+/* RFC 2131 4.1, in its order. A ciaddr counts only when it was found to be the client's: nobody makes us send
+ * elsewhere. */
 static void address_grant(const struct br_dhcp_message *m, uint32_t yiaddr, struct br_dhcp_reply *reply)
 {
 	static const struct br_mac routed;
@@ -253,7 +254,7 @@ int br_dhcp_reply_grant(const struct br_dhcp_server *s, uint8_t type, const stru
 	return finish(&mk, reply);
 }
 
-/* RFC 2131 4.3.2: through a relay with the broadcast bit set, since the client has no address it could be reached at. */
+/* RFC 2131 4.3.2: through a relay with the broadcast bit set, since the client has no address to be reached at. */
 int br_dhcp_reply_nak(const struct br_dhcp_server *s, const char *reason, struct br_dhcp_reply *reply)
 {
 	struct making mk = { .s = s, .type = BR_DHCP_NAK };

@@ -110,6 +110,7 @@ static int ask(const struct br_dhcp_header *h, const char *hex, struct br_dhcp_r
 	int r;
 
 	memset(reply, 0xee, sizeof(*reply));
+	memset(m, 0, sizeof(*m));
 	r = br_dhcp_handle(server, buf, n, NOW, reply);
 	if (r > 0)
 		assert_int_equal(br_dhcp_decode(reply->packet, reply->len, m), 0);

@@ -89,6 +89,11 @@ static void headers_are_checked(void **state)
 	assert_int_equal(br_dhcp_decode(bad, BR_DHCP_PACKET_MAX + 1, &m), -EBADMSG);
 }
 
+static void put(uint8_t *to, const uint8_t *bytes, size_t n)
+{
+	memcpy(to, bytes, n);
+}
+
 static void split_and_overloaded_options_are_joined(void **state)
 {
 	uint8_t buf[BR_DHCP_PACKET_MAX];
@@ -96,8 +101,8 @@ static void split_and_overloaded_options_are_joined(void **state)
 	char text[32];
 	size_t n = packet_of(buf, BYTES(43, 2, 'a', 'b', 53, 1, 2, 12, 1, 'x', 52, 1, 3, 43, 1, 'c', 255));
 
-	memcpy(buf + 108, "\x2b\x01""d\x42\x03""1.2\xff", 9); /* file: 43, 66 */
-	memcpy(buf + 44, "\x2b\x01""e\x0c\x02yz\x00\x34\x01\x01", 11); /* sname: 43, 12, a pad, a 52 without meaning */
+	put(buf + 108, BYTES(43, 1, 'd', 66, 3, '1', '.', '2', 255)); /* file */
+	put(buf + 44, BYTES(43, 1, 'e', 12, 2, 'y', 'z', 0, 52, 1, 1)); /* sname, with a pad and a 52 without meaning */
 	assert_int_equal(br_dhcp_decode(buf, n, &m), 0);
 	assert_true(br_dhcp_option_is(&m, 43, "abcde", 5));
 	assert_string_equal(br_dhcp_option_text(&m, 12, text, sizeof(text)), "xyz");
@@ -109,7 +114,7 @@ static void split_and_overloaded_options_are_joined(void **state)
 
 	/* an option that runs over the end of sname */
 	memset(buf + 44, 0, 64);
-	memcpy(buf + 44 + 61, "\x0c\x02x", 3);
+	put(buf + 44 + 61, BYTES(12, 2, 'x'));
 	assert_int_equal(br_dhcp_decode(buf, n, &m), -EBADMSG);
 }
 

@@ -15,7 +15,6 @@
 #include "plan/boots.h"
 #include "plan/disks.h"
 
-#define LINKS_MAX 40 /* as Linux */
 #define PATH_BYTES_MAX 4096
 #define ENTRIES_MAX 100000 /* of one listing */
 #define CHUNK (256 << 10)  /* read under the lock at a time */
@@ -65,42 +64,6 @@ static int path_error(struct br_error *err, int r, const char *path)
 	char vis[300];
 
 	return br_error_set(err, -r, "%s: %s", br_vis(vis, sizeof(vis), path, strlen(path)), strerrordesc_np(-r));
-}
-
-/* The target of a link at 'path' put in its place: absolute, or beside it. */
-static int follow_link(struct br_fs *fs, uint64_t ino, char *path, size_t size)
-{
-	char target[PATH_BYTES_MAX], joined[PATH_BYTES_MAX];
-	const char *slash = strrchr(path, '/');
-	int n, r = fs->ops->readlink(fs, ino, target, sizeof(target));
-
-	if (r < 0)
-		return r;
-	n = target[0] == '/' ? snprintf(joined, sizeof(joined), "%s", target)
-			     : snprintf(joined, sizeof(joined), "%.*s/%s",
-				       slash ? (int)(slash - path) : 0, path, target);
-	if (n < 0 || (size_t)n >= sizeof(joined))
-		return -ENAMETOOLONG;
-	return br_strcpy(path, size, joined);
-}
-
-/* To the file itself, links followed; ret_attr is its. */
-static int walk_through(struct br_fs *fs, const char *start, struct br_fs_attr *ret)
-{
-	char path[PATH_BYTES_MAX];
-	int r = br_strcpy(path, sizeof(path), start);
-
-	for (int links = 0; r >= 0; links++) {
-		uint64_t ino;
-
-		r = br_fs_walk(fs, path, &ino);
-		if (r >= 0)
-			r = fs->ops->getattr(fs, ino, ret);
-		if (r < 0 || !S_ISLNK(ret->mode))
-			return r;
-		r = links < LINKS_MAX ? follow_link(fs, ino, path, sizeof(path)) : -ELOOP;
-	}
-	return r;
 }
 
 static const char *type_name(uint32_t mode)
@@ -279,41 +242,54 @@ static int ls(struct br_call *call, struct br_error *err)
 	return 0;
 }
 
-/* Bytes on their way: of a file, or of the whole partition. */
+/* Bytes on their way: of a file on the board's disk, or of a whole copy of it. */
 struct stream {
 	struct br_api *api;
-	struct br_board_disk *disk;
-	bool raw;
+	struct br_board_disk *disk; /* or */
+	struct br_disk *copy;
 	uint64_t ino, size;
 };
 
+static void stream_done(struct stream *s)
+{
+	br_board_disk_unref(s->api->disks, s->disk);
+	br_disk_close(s->copy);
+}
+
 static void stream_free(void *cls)
 {
-	struct stream *s = cls;
+	stream_done(cls);
+	free(cls);
+}
 
-	br_board_disk_unref(s->api->disks, s->disk);
-	free(s);
+static int read_file(struct stream *s, uint64_t pos, char *buf, size_t n, size_t *ret)
+{
+	struct br_fs *fs = s->disk->fs;
+	bool eof;
+	int r;
+
+	pthread_mutex_lock(&s->disk->lock);
+	r = fs->ops->read(fs, s->ino, pos, buf, n, ret, &eof);
+	pthread_mutex_unlock(&s->disk->lock);
+	return r;
 }
 
 static ssize_t stream_read(void *cls, uint64_t pos, char *buf, size_t max)
 {
 	struct stream *s = cls;
-	struct br_fs *fs = s->disk->fs;
-	size_t n = s->size - pos < max ? (size_t)(s->size - pos) : max, got = n;
-	bool eof;
+	size_t n, got;
 	int r;
 
 	if (pos >= s->size)
 		return MHD_CONTENT_READER_END_OF_STREAM;
-	pthread_mutex_lock(&s->disk->lock);
-	r = s->raw ? br_disk_read(s->disk->disk, pos, buf, n) : fs->ops->read(fs, s->ino, pos, buf, n, &got, &eof);
-	pthread_mutex_unlock(&s->disk->lock);
+	got = n = s->size - pos < max ? (size_t)(s->size - pos) : max;
+	r = s->copy ? br_disk_read(s->copy, pos, buf, n) : read_file(s, pos, buf, n, &got);
 	/* a file that the board cut meanwhile: the client sees that bytes are missing */
 	return r < 0 || !got ? MHD_CONTENT_READER_END_WITH_ERROR : (ssize_t)got;
 }
 
-/* Takes over the disk's reference. */
-static int start_stream(struct br_call *call, const struct stream *from, struct br_error *err)
+/* Takes over what it holds. */
+static int start_stream(struct br_call *call, struct stream *from, struct br_error *err)
 {
 	struct stream *s = malloc(sizeof(*s));
 
@@ -322,7 +298,7 @@ static int start_stream(struct br_call *call, const struct stream *from, struct 
 	if (s && s->size)
 		call->response = MHD_create_response_from_callback(s->size, CHUNK, stream_read, s, stream_free);
 	if (!s || !call->response) {
-		br_board_disk_unref(call->api->disks, from->disk);
+		stream_done(from);
 		free(s);
 		if (from->size)
 			return br_error_set(err, ENOMEM, "out of memory");
@@ -336,8 +312,9 @@ static int cat(struct br_call *call, struct br_error *err)
 {
 	const char *path = br_call_param(call, "path");
 	struct stream s = { .api = call->api };
-	struct br_fs_attr a;
+	struct br_fs_attr a = { 0 };
 	struct br_board board;
+	uint64_t ino;
 	int r;
 
 	if (!path || !path[0])
@@ -346,7 +323,9 @@ static int cat(struct br_call *call, struct br_error *err)
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&s.disk->lock);
-	r = walk_through(s.disk->fs, path, &a);
+	r = br_fs_walk_follow(s.disk->fs, path, &ino);
+	if (r >= 0)
+		r = s.disk->fs->ops->getattr(s.disk->fs, ino, &a);
 	pthread_mutex_unlock(&s.disk->lock);
 	if (r >= 0 && !S_ISREG(a.mode))
 		r = S_ISDIR(a.mode) ? -EISDIR : -EINVAL;
@@ -359,24 +338,21 @@ static int cat(struct br_call *call, struct br_error *err)
 	return start_stream(call, &s, err);
 }
 
-static int export(struct br_call *call, struct br_error *err)
+static int export_disk(struct br_call *call, struct br_error *err)
 {
-	struct stream s = { .api = call->api, .raw = true };
-	struct br_disk_usage u = { 0 };
+	struct stream s = { .api = call->api };
+	struct br_board_disk *disk;
+	struct br_disk_usage u;
 	struct br_board board;
-	int r = open_disk(call, &board, &s.disk, err);
+	int r = open_disk(call, &board, &disk, err);
 
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&s.disk->lock);
-	r = s.disk->fs->ops->commit(s.disk->fs);
-	br_disk_usage(s.disk->disk, &u);
-	pthread_mutex_unlock(&s.disk->lock);
-	if (r < 0) {
-		br_board_disk_unref(call->api->disks, s.disk);
-		return br_error_set(err, -r, "disk of board %s: cannot be written out: %s", board.name,
-			strerrordesc_np(-r));
-	}
+	r = br_disks_snapshot(call->api->disks, disk, &s.copy, err);
+	br_board_disk_unref(call->api->disks, disk);
+	if (r < 0)
+		return r;
+	br_disk_usage(s.copy, &u);
 	s.size = u.base_bytes;
 	return start_stream(call, &s, err);
 }
@@ -409,7 +385,7 @@ const struct br_route br_api_disks[] = {
 	{ "GET", "/v1/boards/NAME/disk", false, usage, { NULL } },
 	{ "GET", "/v1/boards/NAME/disk/ls", false, ls, { "path" } },
 	{ "GET", "/v1/boards/NAME/disk/cat", false, cat, { "path" } },
-	{ "GET", "/v1/boards/NAME/disk/export", false, export, { NULL } },
+	{ "GET", "/v1/boards/NAME/disk/export", false, export_disk, { NULL } },
 	{ "POST", "/v1/boards/NAME/disk/reset", false, reset, { "force" } },
 	{ 0 },
 };

@@ -21,6 +21,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "store/diskclone.h"
 #include "store/projfs.h"
 
 struct entry {
@@ -261,4 +262,30 @@ int br_disks_remove(struct br_disks *disks, int64_t board_id, struct br_error *e
 	if (r < 0)
 		return br_error_set(err, -r, "the board's disk is in use; stop the board first");
 	return br_remove_tree(dir, err);
+}
+
+int br_disks_snapshot(struct br_disks *disks, struct br_board_disk *disk, struct br_disk **ret, struct br_error *err)
+{
+	const struct br_plan_input *in = br_plan_input(disk->plan);
+	br_cleanup(br_freep) char *from = br_asprintf("%s/%" PRId64 "/%s", disks->dir, disk->board_id, in->disk);
+	br_cleanup(br_freep) char *to = br_asprintf("%s/%" PRId64 "/copy-XXXXXX", disks->dir, disk->board_id);
+	int r;
+
+	if (!from || !to)
+		return br_error_set(err, ENOMEM, "out of memory");
+	if (!mkdtemp(to))
+		return br_error_set(err, errno, "directory %s: %s", to, strerrordesc_np(errno));
+	pthread_mutex_lock(&disk->lock);
+	r = disk->fs->ops->commit(disk->fs);
+	if (r < 0)
+		br_error_set(err, -r, "board %s: its disk cannot be written out: %s", in->board.name,
+			strerrordesc_np(-r));
+	else
+		r = br_disk_clone_files(from, to, err);
+	pthread_mutex_unlock(&disk->lock);
+	if (r >= 0)
+		r = br_disk_open(br_disk_image(disk->disk), to, ret, err);
+	/* the open files are all it needs */
+	br_remove_tree(to, NULL);
+	return r;
 }

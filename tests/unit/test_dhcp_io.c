@@ -168,12 +168,12 @@ static void every_obstacle_has_words(void **state)
 	br_dhcp_io_close(NULL);
 }
 
-/* Serves until the child ended, or ten seconds; its exit status. */
+/* Serves until the child ended, or for so long that it never will; its exit status. */
 static int serve_until_done(struct br_dhcp_io *io, pid_t child)
 {
 	int status = 0;
 
-	for (int i = 0; i < 1000; i++) {
+	for (int i = 0; i < 3000; i++) {
 		struct pollfd p = { .fd = br_dhcp_io_fd(io), .events = POLLIN };
 
 		(void)poll(&p, 1, 10);
@@ -230,7 +230,7 @@ static void a_real_client_is_served(const char *client)
 	if (br_dhcp_io_open("brd0", s, &io, &err) < 0)
 		fail_msg("%s", err.text);
 	/* -q: leave once bound; -R: release then; -n: or give up */
-	snprintf(command, sizeof(command), "exec %s -i brd1 -f -q -n -R -t 3 -T 1 -O hostname -s %s >/dev/null 2>&1",
+	snprintf(command, sizeof(command), "exec %s -i brd1 -f -q -n -R -t 5 -T 2 -O hostname -s %s >/dev/null 2>&1",
 		!strcmp(client, "busybox") ? "busybox udhcpc" : client, script);
 	assert_int_equal(serve_until_done(io, start(command)), 0);
 	for (int i = 0; i < 50 && !w.releases; i++) { /* the RELEASE may still be in the socket */
@@ -264,10 +264,10 @@ static void busybox_is_served(void **state)
 	a_real_client_is_served("busybox");
 }
 
-/* What the board's side of the wire sees; -1 when nothing comes within a second. */
+/* What the board's side of the wire sees; -1 when nothing comes for long. */
 static ssize_t sniff(int fd, struct br_dhcp_io *io, uint16_t ethertype, uint8_t *buf, size_t size)
 {
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < 1000; i++) {
 		struct pollfd p[] = { { .fd = fd, .events = POLLIN }, { .fd = br_dhcp_io_fd(io), .events = POLLIN } };
 		ssize_t n;
 
@@ -384,8 +384,14 @@ static void bad_packets_are_counted(void **state)
 
 			assert_int_equal(send(fd, frame, n, 0), n);
 		}
-	assert_int_equal(br_dhcp_io_dispatch(io, br_now_ns()), 64); /* its share, and no more */
-	assert_int_equal(br_dhcp_io_dispatch(io, br_now_ns()), 36);
+	for (int i = 0; i < 1000 && br_dhcp_io_stats(io)->received < 100; i++) {
+		struct pollfd p = { .fd = br_dhcp_io_fd(io), .events = POLLIN };
+		int n;
+
+		(void)poll(&p, 1, 10);
+		n = br_dhcp_io_dispatch(io, br_now_ns());
+		assert_true(n >= 0 && n <= 64); /* its share, and no more */
+	}
 	assert_int_equal(br_dhcp_io_dispatch(io, br_now_ns()), 0);
 	assert_int_equal(br_dhcp_io_stats(io)->received, 100);
 	assert_int_equal(br_dhcp_io_stats(io)->bad, 100);

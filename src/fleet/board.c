@@ -258,7 +258,8 @@ static bool fill_in(struct br_board *b, const struct br_sighting *s, bool with_s
 		memcpy(b->model, s->model, sizeof(b->model));
 	if (!br_mac_is_zero(s->mac))
 		b->mac = s->mac;
-	return memcmp(&old, b, sizeof(old)) != 0;
+	/* old is a copy of *b, padding included */
+	return memcmp(&old, b, sizeof(old)) != 0; // NOLINT(bugprone-suspicious-memory-comparison)
 }
 
 static int store_fill(struct br_fleet *fleet, const struct br_board *b)

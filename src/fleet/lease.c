@@ -197,7 +197,7 @@ static int put(struct br_fleet *fleet, const struct br_lease *lease)
 /* What the MAC has, or what its board had under another MAC. -ENOENT: nothing that can be used now. */
 static int find_own(struct br_fleet *fleet, const struct br_lease_request *req, struct br_lease *ret)
 {
-	struct br_lease lease;
+	struct br_lease lease = { 0 };
 	int r = find(fleet, ST_LEASE_BY_MAC, (int64_t)br_mac_u64(req->mac), &lease);
 
 	if (r == -ENOENT && req->board_id)

@@ -78,7 +78,7 @@ static int walk(struct br_fs *fs, const char *path, bool final, uint64_t *ret_in
 		r = fs->ops->lookup(fs, at, name, &ino);
 		if (!r)
 			r = fs->ops->getattr(fs, ino, &attr);
-		if (r < 0)
+		if (r)
 			return r;
 		if ((attr.mode & S_IFMT) == S_IFLNK && (!last || final)) {
 			if (++links > LINKS_MAX)

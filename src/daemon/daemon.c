@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 #include <uv.h>
@@ -65,8 +66,10 @@ struct daemon {
 
 static int start_state(struct daemon *d, struct br_error *err)
 {
-	int r = br_state_dir(d->config->state, &d->state, err);
+	int r;
 
+	umask(0077); /* the state holds host keys and boards' files */
+	r = br_state_dir(d->config->state, &d->state, err);
 	if (!r)
 		r = br_identity_choose(d->config->user, d->state, &d->id, err);
 	return r < 0 ? r : br_identity_enter(&d->id, d->state, err);
@@ -125,10 +128,9 @@ static int import_image(struct daemon *d, const char *file, struct br_error *err
 		snprintf(d->image, sizeof(d->image), "%s", info->name);
 		br_event_emit(d->fleet, 0, 0, BR_EV_IMAGE_ADDED,
 			json_pack("{s:s, s:s}", "image", info->name, "sha256", info->sha256));
-		r = br_identity_enter(&d->id, d->state, err);
 	}
 	free(info);
-	return r;
+	return r < 0 ? r : br_identity_enter(&d->id, d->state, err);
 }
 
 /* IMAGE is a name in the store, or a file that is brought into it. */
@@ -156,8 +158,11 @@ static int start_image(struct daemon *d, struct br_error *err)
 
 static int start_network(struct daemon *d, struct br_error *err)
 {
+	int r;
+
 	br_identity_leave();
-	return br_network_open(d->config, &d->net, err);
+	r = br_network_open(d->config, &d->net, err);
+	return r < 0 ? r : br_identity_enter(&d->id, d->state, err);
 }
 
 static void stop_network(struct daemon *d)
@@ -167,9 +172,7 @@ static void stop_network(struct daemon *d)
 
 static int start_disks(struct daemon *d, struct br_error *err)
 {
-	int r = br_identity_enter(&d->id, d->state, err);
-
-	return r < 0 ? r : br_disks_new(d->state, &d->disks, err);
+	return br_disks_new(d->state, &d->disks, err);
 }
 
 static void stop_disks(struct daemon *d)
@@ -387,8 +390,8 @@ static const struct part {
 	{ start_state, stop_state },
 	{ start_fleet, stop_fleet },
 	{ start_store, stop_store },
+	{ start_network, stop_network }, /* before the image: an import takes long, a wrong name shows at once */
 	{ start_image, NULL },
-	{ start_network, stop_network },
 	{ start_disks, stop_disks },
 	{ start_boots, stop_boots },
 	{ start_live, stop_live },

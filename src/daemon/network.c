@@ -81,7 +81,7 @@ int br_network_open(const struct br_config *config, struct br_network *ret, stru
 	} else {
 		r = br_netif_default(name, err);
 		if (r < 0)
-			return br_error_prefix(err, "no --interface given");
+			return r;
 	}
 	r = br_netif_info(name, &net.netif, err);
 	if (!r)

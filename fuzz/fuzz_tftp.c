@@ -125,6 +125,8 @@ static void round_trip(const uint8_t *data, size_t len)
 		must(a.opts.v[i].id == b.opts.v[i].id && a.opts.v[i].value == b.opts.v[i].value);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct br_tftp_ops ops = {

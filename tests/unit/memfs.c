@@ -384,10 +384,10 @@ static int memfs_link(struct br_fs *fs, uint64_t ino, uint64_t dir, const char *
 		return -ESTALE;
 	if (r < 0)
 		return r;
-	if (is_dir(n))
-		return -EPERM;
 	if (find(d, name))
 		return -EEXIST;
+	if (is_dir(n))
+		return -EPERM;
 	if (n->attr.nlink >= LINK_MAX_)
 		return -EMLINK;
 	r = change(fs, &now);

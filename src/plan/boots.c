@@ -84,6 +84,7 @@ static void drop_unused_bases(struct br_boots *boots, bool all)
 	HASH_ITER(hh, boots->bases, ib, tmp)
 	{
 		bool used = boots->anonymous &&
+			    /* cppcheck-suppress uninitvar ; HASH_ITER sets it */
 			    br_plan_input(boots->anonymous)->base == ib->base;
 
 		for (struct boot *b = boots->boots; b && !used; b = b->hh.next)

@@ -530,7 +530,7 @@ static int make_list(struct br_extfs *fs, struct ext_node *dir)
 	for (uint32_t lblk = 0; has_csum(fs) && r == 0 && lblk < n; lblk++) {
 		uint32_t at = lblk == 0 ? 12 : 0;
 		uint64_t pblk;
-		struct entry e;
+		struct entry e = { 0 };
 
 		r = block_read(fs, dir, lblk, fs->block, &pblk);
 		if (r == 0)

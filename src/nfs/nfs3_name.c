@@ -6,20 +6,26 @@
 #include "nfs/call.h"
 #include "nfs/status.h"
 
-static int open_named(struct br_nfs_call *call, unsigned i, const struct br_nfs3_dirop *where,
+/* objects[i] is open: may a name in it be changed? */
+static int check_named(struct br_nfs_call *call, unsigned i, const struct br_nfs3_dirop *where,
 	char name[static BR_NFS_NAME_SIZE])
 {
-	int r = br_nfs3_open_dir(call, i, &where->dir);
+	int r = br_nfs3_name(&where->name, name);
 
-	if (r < 0)
-		return r;
-	r = br_nfs3_name(&where->name, name);
 	if (r < 0)
 		return r;
 	r = br_nfs3_check_writable(call);
 	if (r < 0)
 		return r;
 	return br_nfs_may(&call->rpc.cred, &call->objects[i].before, BR_NFS_MAY_EXEC);
+}
+
+static int open_named(struct br_nfs_call *call, const struct br_nfs3_dirop *where,
+	char name[static BR_NFS_NAME_SIZE])
+{
+	int r = br_nfs3_open_dir(call, 0, &where->dir);
+
+	return r < 0 ? r : check_named(call, 0, where, name);
 }
 
 static int find_victim(struct br_nfs_call *call, unsigned i, const char *name, struct br_fs_attr *ret)
@@ -45,7 +51,7 @@ int br_nfs3_remove(struct br_nfs_call *call)
 
 	if (br_nfs3_get_dirop(&call->in, &args) < 0)
 		return BR_RPC_GARBAGE_ARGS;
-	r = open_named(call, 0, &args, name);
+	r = open_named(call, &args, name);
 	if (r < 0)
 		return r;
 	if (br_nfs3_is_dot(name))
@@ -72,7 +78,7 @@ int br_nfs3_rmdir(struct br_nfs_call *call)
 
 	if (br_nfs3_get_dirop(&call->in, &args) < 0)
 		return BR_RPC_GARBAGE_ARGS;
-	r = open_named(call, 0, &args, name);
+	r = open_named(call, &args, name);
 	if (r < 0)
 		return r;
 	if (br_nfs3_is_dot(name))
@@ -127,10 +133,17 @@ int br_nfs3_rename(struct br_nfs_call *call)
 
 	if (br_nfs3_get_rename(&call->in, &args) < 0)
 		return BR_RPC_GARBAGE_ARGS;
-	r = open_named(call, 0, &args.from, from);
+	/* both first, so that a refusal has the attributes of both */
+	r = br_nfs3_open_dir(call, 0, &args.from.dir);
 	if (r < 0)
 		return r;
-	r = open_named(call, 1, &args.to, to);
+	r = br_nfs3_open_dir(call, 1, &args.to.dir);
+	if (r < 0)
+		return r;
+	r = check_named(call, 0, &args.from, from);
+	if (r < 0)
+		return r;
+	r = check_named(call, 1, &args.to, to);
 	if (r < 0)
 		return r;
 	r = may_rename(call, from, to);
@@ -158,7 +171,10 @@ int br_nfs3_link(struct br_nfs_call *call)
 	r = br_nfs3_open(call, 0, &args.fh);
 	if (r < 0)
 		return r;
-	r = open_named(call, 1, &args.where, name);
+	r = br_nfs3_open_dir(call, 1, &args.where.dir);
+	if (r < 0)
+		return r;
+	r = check_named(call, 1, &args.where, name);
 	if (r < 0)
 		return r;
 	if (br_nfs3_is_dot(name))

@@ -52,7 +52,7 @@ void br_nfs_drc_free(struct br_nfs_drc *drc)
 {
 	if (!drc)
 		return;
-	for (unsigned i = 0; i < drc->n; i++)
+	for (unsigned i = 0; i < drc->n && i < drc->lives; i++) /* the others were never used */
 		free(drc->entries[i].reply);
 	free(drc->buckets);
 	free(drc);

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -23,6 +24,10 @@
 #define IN_BYTES 1024	/* RFC 2347: a request has at most 512; longer ones come truncated and are dropped */
 #define PIECES 8	/* of a payload in a batch; a block in more pieces is sent by itself */
 #define TICK_MS 20	/* how late a timer may be */
+#define SPIN_NS 80000u	/* see look() */
+#define SHORT_NS 120000u /* a wait, waking included */
+#define SPIN_AFTER 8	/* short waits in a row */
+#define SPIN_TRANSFERS 4
 #define STUCK_MS 20	/* how long a full send buffer is waited for */
 
 /* struct in_pktinfo and the drop counter */
@@ -48,6 +53,8 @@ struct br_tftp_io {
 	uint16_t port;
 	bool bound; /* to one address: the kernel knows where replies leave from */
 	bool waking; /* SO_RCVTIMEO is set */
+	unsigned short_waits; /* in a row */
+	unsigned n_running;
 	pthread_t thread;
 	_Atomic bool stop;
 	_Atomic uint64_t received, sent, dropped_in, dropped_out;
@@ -224,14 +231,46 @@ static void prepare_slots(struct br_tftp_io *io)
 	}
 }
 
+/*
+ * With a few lock-step clients on a fast wire the next ACK comes sooner than a sleeping thread can be woken, which
+ * then costs more than the whole block. If the last waits were that short, the next is spent looking; the first
+ * one in vain ends it. A Raspberry Pi takes several times SPIN_NS: for it the thread sleeps.
+ */
+static int look(struct br_tftp_io *io)
+{
+	uint64_t until_ns;
+	int n;
+
+	if (io->short_waits < SPIN_AFTER || io->n_running == 0 || io->n_running > SPIN_TRANSFERS)
+		return 0;
+	until_ns = br_now_ns() + SPIN_NS;
+	do {
+		n = recvmmsg(io->fd, io->in_msgs, IN_BATCH, MSG_DONTWAIT, NULL);
+		if (n > 0)
+			return n;
+		sched_yield(); /* the client may need this very processor */
+	} while (br_now_ns() < until_ns);
+	io->short_waits = 0;
+	return 0;
+}
+
 static int receive(struct br_tftp_io *io)
 {
+	uint64_t before_ns;
+	int n;
+
 	for (size_t i = 0; i < IN_BATCH; i++) {
 		io->in_msgs[i].msg_hdr.msg_namelen = sizeof(io->in[i].addr);
 		io->in_msgs[i].msg_hdr.msg_controllen = IN_CONTROL;
 	}
+	n = look(io);
+	if (n > 0)
+		return n;
+	before_ns = br_now_ns();
 	/* waits for the first one only */
-	return recvmmsg(io->fd, io->in_msgs, IN_BATCH, MSG_WAITFORONE, NULL);
+	n = recvmmsg(io->fd, io->in_msgs, IN_BATCH, MSG_WAITFORONE, NULL);
+	io->short_waits = br_now_ns() - before_ns < SHORT_NS ? io->short_waits + 1 : 0;
+	return n;
 }
 
 static void read_control(struct br_tftp_io *io, struct msghdr *h, struct br_tftp_peer *peer)
@@ -291,7 +330,8 @@ static void *worker(void *arg)
 			(void)poll(NULL, 0, TICK_MS); /* the interface went away: do not spin until it is back */
 		next_ns = br_tftp_tick(io->engine, now_ns);
 		flush(io);
-		atomic_store_explicit(&io->running, br_tftp_running(io->engine), memory_order_relaxed);
+		io->n_running = br_tftp_running(io->engine);
+		atomic_store_explicit(&io->running, io->n_running, memory_order_relaxed);
 		set_waking(io, next_ns != UINT64_MAX);
 		if (stopping && (n < IN_BATCH || !last_rounds--))
 			break;

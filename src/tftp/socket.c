@@ -76,8 +76,9 @@ int br_tftp_socket(uint32_t ip, uint16_t port, const char *interface, struct br_
 	}
 	set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
 	set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+	/* bound to one address, replies can leave from no other */
 	if (setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof(on)) < 0 ||
-		setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)) < 0)
+		(!ip && setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)) < 0))
 		return br_error_set(err, errno, "TFTP: cannot set up the socket: %s", strerror(errno));
 	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return bind_error(err, errno, ip, port);

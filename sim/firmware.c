@@ -212,8 +212,11 @@ void br_sim_start_name(const struct br_sim_model *m, const struct br_sim_config 
 {
 	const char *named = fixup ? c->fixup_file : c->start_file;
 	const char *variant = c->gpu_mem == 16 ? "cd" : c->start_debug ? "db" : c->start_x ? "x" : "";
-	bool four = br_str_ends(m->start, "4");
+	bool four = m->start && br_str_ends(m->start, "4");
 
+	out[0] = 0;
+	if (!m->start)
+		return; /* a Pi 5 needs none */
 	if (*named) {
 		br_strcpy(out, BR_SIM_CONFIG_NAME, named);
 		return;

@@ -430,6 +430,14 @@ static void take_overlay_map(struct br_sim_board *b, const struct br_sim_request
 		take_blob(b, &b->overlay_map);
 }
 
+static bool is_blank(const char *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!s[i] || !strchr(" \t\r\n", s[i]))
+			return false;
+	return true;
+}
+
 /* What firmware puts before cmdline.txt, as far as it matters to a kernel elsewhere. */
 static void take_cmdline(struct br_sim_board *b, const struct br_sim_request *q, bool found)
 {
@@ -446,7 +454,7 @@ static void take_cmdline(struct br_sim_board *b, const struct br_sim_request *q,
 	if (!found)
 		warn(b, q->name, "no command line: the firmware's own looks for a root on the SD card");
 	nl = n ? memchr(line, '\n', n) : NULL;
-	if (nl && strspn(nl, "\r\n \t") < (size_t)(line + n - nl))
+	if (nl && !is_blank(nl, (size_t)(line + n - nl)))
 		warn(b, q->name, "has more than one line: the kernel sees only the first");
 	br_text_addf(&t, "coherent_pool=1M snd_bcm2835.enable_headphones=0 smsc95xx.macaddr=%02X:%02X:%02X:%02X:%02X:%02X "
 			 "vc_mem.mem_base=0x3ec00000 vc_mem.mem_size=0x40000000  ", m[0], m[1], m[2], m[3], m[4], m[5]);

@@ -15,6 +15,7 @@
 #include "base/progress.h"
 #include "base/text.h"
 #include "cli/cli.h"
+#include "cli/ls.h"
 #include "cli/table.h"
 
 #define BLOCK 4096 /* runs of zeros are left out in these */
@@ -74,70 +75,6 @@ static int prepare(const struct request *q, const char *what, struct br_client *
 	return *ret_path ? br_client_new(q->common.state, ret_client, err) : -ENOMEM;
 }
 
-static void cell_mode(const json_t *row, char out[static BR_CELL_MAX])
-{
-	static const char letters[] = "rwxrwxrwx";
-	static const struct {
-		const char *type;
-		char letter;
-	} types[] = {
-		{ "file", '-' }, { "directory", 'd' }, { "link", 'l' }, { "char", 'c' }, { "block", 'b' },
-		{ "fifo", 'p' }, { "socket", 's' },
-	};
-	const char *type = json_string_value(json_object_get(row, "type"));
-	unsigned mode = (unsigned)json_integer_value(json_object_get(row, "mode"));
-
-	out[0] = '?';
-	for (size_t i = 0; type && i < BR_ARRAY_SIZE(types); i++) {
-		if (!strcmp(types[i].type, type))
-			out[0] = types[i].letter;
-	}
-	for (int i = 0; i < 9; i++)
-		out[1 + i] = mode & 0400u >> i ? letters[i] : '-';
-	if (mode & 04000)
-		out[3] = mode & 0100 ? 's' : 'S';
-	if (mode & 02000)
-		out[6] = mode & 010 ? 's' : 'S';
-	if (mode & 01000)
-		out[9] = mode & 01 ? 't' : 'T';
-	out[10] = 0;
-}
-
-static void cell_owner(const json_t *row, char out[static BR_CELL_MAX])
-{
-	snprintf(out, BR_CELL_MAX, "%" JSON_INTEGER_FORMAT ":%" JSON_INTEGER_FORMAT,
-		json_integer_value(json_object_get(row, "uid")), json_integer_value(json_object_get(row, "gid")));
-}
-
-static void cell_size(const json_t *row, char out[static BR_CELL_MAX])
-{
-	br_cell_text(row, "size", out);
-}
-
-static void cell_mtime(const json_t *row, char out[static BR_CELL_MAX])
-{
-	br_cell_text(row, "mtime", out);
-	if (strlen(out) > 19)
-		out[19] = 0;
-}
-
-static void cell_name(const json_t *row, char out[static BR_CELL_MAX])
-{
-	char target[BR_CELL_MAX];
-	size_t n;
-
-	br_cell_text(row, "name", out);
-	br_cell_text(row, "target", target);
-	n = strlen(out);
-	if (json_object_get(row, "target"))
-		snprintf(out + n, BR_CELL_MAX - n, " -> %s", target);
-}
-
-static const struct br_column ls_columns[] = {
-	{ "MODE", cell_mode }, { "OWNER", cell_owner }, { "SIZE", cell_size }, { "CHANGED", cell_mtime },
-	{ "NAME", cell_name }, { NULL, NULL },
-};
-
 static int disk_ls(int argc, char **argv)
 {
 	br_cleanup(br_client_freep) struct br_client *client = NULL;
@@ -154,7 +91,7 @@ static int disk_ls(int argc, char **argv)
 		r = br_client_call(client, "GET", path, NULL, &answer, &err);
 	if (r < 0)
 		return br_cli_error(&err, r);
-	br_table_print(json_object_get(answer, "entries"), ls_columns, "name", &q.common);
+	br_table_print(json_object_get(answer, "entries"), br_ls_columns, "name", &q.common);
 	return BR_EXIT_OK;
 }
 

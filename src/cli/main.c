@@ -16,6 +16,7 @@
 /* A file of src/cli with commands adds its table here; help shows them in this order. */
 static const struct br_command own[];
 static const struct br_command *const tables[] = {
+	br_cli_image,
 	br_cli_board,
 	br_cli_event,
 	br_cli_disk,

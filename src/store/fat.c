@@ -779,3 +779,8 @@ const struct br_fat_entry *br_fat_walk(const struct br_fat *fat, size_t i)
 {
 	return i + 1 < fat->n_nodes ? fat->order[i] : NULL;
 }
+
+size_t br_fat_count(const struct br_fat *fat)
+{
+	return fat->n_nodes - 1;
+}

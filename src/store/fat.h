@@ -52,3 +52,4 @@ const struct br_fat_entry *br_fat_lookup(const struct br_fat *fat, const char *p
 const struct br_fat_entry *br_fat_list(const struct br_fat *fat, const char *dir, size_t i);
 /* Every entry of the tree but the root, sorted by path, in order i = 0, 1, ... NULL at the end. */
 const struct br_fat_entry *br_fat_walk(const struct br_fat *fat, size_t i);
+size_t br_fat_count(const struct br_fat *fat); /* of these */

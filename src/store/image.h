@@ -60,6 +60,8 @@ int br_store_list(struct br_store *store,
 /* -ENOENT when there is none of that name. */
 int br_store_info(struct br_store *store, const char *name, struct br_image_info *ret,
 	struct br_error *err);
+/* All of it as a JSON object, fields as named here; free(). NULL when memory is out. */
+char *br_image_info_json(const struct br_image_info *info);
 /* -ENOENT; -EBUSY while a process has it open (a daemon that serves it). */
 int br_store_remove(struct br_store *store, const char *name, struct br_error *err);
 

@@ -91,6 +91,13 @@ static int choose_boot(int fd, struct br_image_info *info, struct br_error *err)
 	return 0;
 }
 
+static void take_boot_label(const struct br_fat *boot, struct br_image_info *info)
+{
+	for (unsigned i = 0; boot && i < info->n_partitions; i++)
+		if (info->partitions[i].number == info->boot && *br_fat_label(boot))
+			br_strcpy(info->partitions[i].label, sizeof(info->partitions[i].label), br_fat_label(boot));
+}
+
 /* ---- models ---- */
 
 /* The firmware's names, and upstream Linux's for the same boards: the firmware falls back to those. */
@@ -219,14 +226,11 @@ static void choose_root(const struct br_fat *boot, struct br_image_info *info)
 	}
 }
 
-/* until ext4 lands */
-extern __typeof__(br_image_fs) br_image_fs __attribute__((weak));
-
 static void look_into_root(struct br_image *image, struct br_image_info *info)
 {
 	struct br_error err = BR_ERROR_NULL;
 	struct br_fs *fs;
-	int r = br_image_fs ? br_image_fs(image, &fs, &err) : -ENOSYS;
+	int r = br_image_fs(image, &fs, &err);
 
 	if (r < 0) {
 		br_inspect_note(info, "its root partition cannot be read: %s", br_error_text(&err, r));
@@ -255,6 +259,7 @@ int br_inspect(int fd, struct br_image_info *info, struct br_error *err)
 	if (r < 0)
 		return r;
 	boot = br_image_boot(image);
+	take_boot_label(boot, info);
 	choose_root(boot, info);
 	if (!info->boot && !info->root)
 		return br_error_set(err, ENOMEDIUM,

@@ -30,5 +30,3 @@ int br_image_of_fd(int fd, const struct br_image_info *info, struct br_image **r
 
 int br_image_info_read(const char *path, struct br_image_info *ret, struct br_error *err);
 int br_image_info_write(const char *path, const struct br_image_info *info, struct br_error *err);
-/* As JSON, for people and the API; free(). NULL when memory is out. */
-char *br_image_info_json(const struct br_image_info *info);

@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "store/image.h"
+#include "store/view.h"
 #include "tests/unit/shell.h"
 
 #define TOOLS "sfdisk mkfs.fat mkfs.ext4 mcopy xz gzip zstd bzip2 zip"
@@ -23,7 +24,9 @@ static const char *dir, *state_dir, *image; /* image NULL: the tools are missing
 
 /* 16 MiB: FAT16 of 4 MiB at 1 MiB, ext4 of 8 MiB at 8 MiB; some of it random, most of it holes. */
 static const char script[] =
-	"set -e; cd '%s'; mkdir -p root/etc root/usr/lib root/usr/bin root/lib/modules/6.1.0-x boot/overlays\n"
+	"set -e; cd '%s'; mkdir -p root/etc root/usr/lib root/usr/bin root/lib/modules/6.1.0-x boot/overlays root/boot/firmware\n"
+	"ln -s boot/firmware/config.txt root/config; ln -s ../../etc root/boot/firmware/covered\n"
+	"printf 'proc /proc proc defaults 0 0\\nPARTUUID=5452574f-01 /boot/firmware vfat defaults 0 2\\n' >root/etc/fstab\n"
 	"printf 'ID=debian\\nPRETTY_NAME=\"Debian GNU/Linux 12\"\\nVERSION_ID=\"12\"\\n' >root/usr/lib/os-release\n"
 	"ln -s ../usr/lib/os-release root/etc/os-release\n"
 	"printf '\\177ELF\\002\\001\\001\\0\\0\\0\\0\\0\\0\\0\\0\\0\\002\\0\\267\\0' >root/usr/bin/env\n"
@@ -154,6 +157,13 @@ static void an_import_finds_out_what_it_is(void **state)
 	assert_string_equal(info.partitions[1].fs, "ext4");
 	assert_string_equal(info.partitions[1].label, "rootfs");
 	assert_string_equal(info.models, "3B+ 3A+ 4B");
+	assert_string_equal(info.partitions[0].label, "bootfs");
+	assert_string_equal(info.os_id, "debian");
+	assert_string_equal(info.os_name, "Debian GNU/Linux 12");
+	assert_string_equal(info.os_version, "12");
+	assert_string_equal(info.arch, "arm64");
+	assert_string_equal(info.kernels, "6.1.0-x");
+	assert_string_equal(info.notes, "");
 	assert_string_equal(info.source, "card.img");
 	assert_int_equal(br_store_info(store, "card", &again, NULL), 0);
 	assert_memory_equal(&info, &again, sizeof(info));
@@ -349,6 +359,88 @@ static void an_open_image_is_shared_and_kept(void **state)
 	assert_int_equal(br_store_remove(second, "card", &err), -ENOENT);
 }
 
+static int join_name(void *ctx, const struct br_fs_dirent *d)
+{
+	strcat(strcat(ctx, d->name), " ");
+	return 0;
+}
+
+static void both_partitions_are_one_tree(void **state)
+{
+	static const struct {
+		const char *path;
+		int r;
+		const char *text;
+	} cases[] = {
+		{ "/boot/firmware/START.elf", 0, "start.elf\n" },
+		{ "/config", 0, "config.txt\n" }, /* a link from one partition into the other */
+		{ "/boot/firmware/../firmware/./config.txt", 0, "config.txt\n" },
+		{ "/boot/firmware/overlays/../../../usr/lib/os-release", 0, "ID=debian\nPRETTY_NAME" },
+		{ "/boot/firmware/covered", -ENOENT, NULL },
+		{ "/boot/firmware/config.txt/x", -ENOTDIR, NULL },
+	};
+	br_cleanup(br_store_closep) struct br_store *store = store_open();
+	br_cleanup(br_image_unrefp) struct br_image *a = NULL;
+	struct br_error err = BR_ERROR_NULL;
+	char names[500] = "";
+	struct br_fs *fs;
+	uint64_t ino;
+	bool eof;
+
+	NEED_IMAGE();
+	assert_int_equal(br_store_import(store, image, &quiet, NULL, NULL), 0);
+	assert_int_equal(br_image_open(store, "card", &a, NULL), 0);
+	if (br_view_open(a, &fs, &err) < 0)
+		fail_msg("%s", err.text);
+	br_image_unref(br_take(a)); /* the view holds its own */
+	assert_string_equal(br_view_boot_path(fs), "/boot/firmware");
+	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++) {
+		char buf[100];
+		size_t n;
+
+		assert_int_equal(br_fs_walk_follow(fs, cases[i].path, &ino), cases[i].r);
+		if (cases[i].r)
+			continue;
+		assert_int_equal(fs->ops->read(fs, ino, 0, buf, strlen(cases[i].text), &n, &eof), 0);
+		assert_int_equal(n, strlen(cases[i].text));
+		assert_memory_equal(buf, cases[i].text, n);
+	}
+	assert_int_equal(br_fs_walk(fs, "/boot/firmware", &ino), 0);
+	assert_int_equal(fs->ops->readdir(fs, ino, 0, join_name, names, &eof), 0);
+	assert_string_equal(names, ". .. bcm2710-rpi-3-b-plus.dtb bcm2711-rpi-4-b.dtb bootcode.bin cmdline.txt config.txt "
+				   "kernel8.img overlays start.elf start4.elf ");
+	assert_int_equal(fs->ops->unlink(fs, ino, "config.txt"), -EROFS);
+	fs->ops->close(fs);
+}
+
+/* Reads of every offset and length agree, over the pieces of a file that does not lie in one. */
+static void pieces_of_a_boot_file_are_joined(void **state)
+{
+	br_cleanup(br_store_closep) struct br_store *store = store_open();
+	br_cleanup(br_image_unrefp) struct br_image *a = NULL;
+	br_cleanup(br_freep) char *whole = NULL, *path = file("boot/kernel8.img"), *part = malloc(5000);
+	struct br_fs *fs;
+	uint64_t ino;
+	size_t len;
+
+	NEED_IMAGE();
+	assert_int_equal(br_file_read(path, 1 << 20, &whole, &len, NULL), 0);
+	assert_int_equal(br_store_import(store, image, &quiet, NULL, NULL), 0);
+	assert_int_equal(br_image_open(store, "card", &a, NULL), 0);
+	assert_int_equal(br_view_open(a, &fs, NULL), 0);
+	assert_int_equal(br_fs_walk(fs, "/boot/firmware/kernel8.img", &ino), 0);
+	for (size_t at = 0; at <= len + 4001; at += 4001) {
+		size_t want = at >= len ? 0 : len - at < 5000 ? len - at : 5000, n;
+		bool eof;
+
+		assert_int_equal(fs->ops->read(fs, ino, at, part, 5000, &n, &eof), 0);
+		assert_int_equal(n, want);
+		assert_int_equal(eof, at + 5000 >= len);
+		assert_memory_equal(part, whole + (at < len ? at : 0), n);
+	}
+	fs->ops->close(fs);
+}
+
 struct listed {
 	unsigned n, broken;
 	char names[200];
@@ -480,6 +572,8 @@ int main(void)
 		TEST(an_interrupted_import_leaves_nothing),
 		TEST(sweeping_spares_a_running_import),
 		TEST(an_open_image_is_shared_and_kept),
+		TEST(both_partitions_are_one_tree),
+		TEST(pieces_of_a_boot_file_are_joined),
 		TEST(a_broken_entry_is_told_not_fatal),
 		TEST(a_full_disk_leaves_nothing),
 		TEST(what_root_imports_is_the_daemons),

@@ -601,7 +601,7 @@ static int find_room(
 int ext_dir_add(struct br_extfs *fs, struct ext_node *dir, const char *name, uint32_t ino, int type)
 {
 	struct ext_dirindex *x;
-	uint32_t n, lblk = 0;
+	uint32_t n = 0, lblk = 0;
 	uint64_t pblk;
 	int r;
 
@@ -736,7 +736,7 @@ int ext_readdir(struct br_fs *base, uint64_t dir, uint64_t cookie, br_fs_readdir
 		_Alignas(8) uint8_t block[4096]; /* not fs->block: fn may look things up */
 		struct ext_node *d;
 		uint64_t pblk;
-		uint32_t n;
+		uint32_t n = 0;
 		int r;
 
 		r = ext_node_dir(fs, dir, &d);

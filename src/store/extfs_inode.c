@@ -182,10 +182,14 @@ int ext_node_write(struct br_extfs *fs, struct ext_node *node, bool fresh)
 /* ---- times ---- */
 
 /* Does the inode on the disk have this field of the large part? */
-#define HAS(fs, node, field)                                                                     \
-	((fs)->inode_size >= offsetof(struct ext2_inode_large, field) + sizeof((node)->inode.field) && \
-		(node)->inode.i_extra_isize + EXT2_GOOD_OLD_INODE_SIZE >=                         \
-			offsetof(struct ext2_inode_large, field) + sizeof((node)->inode.field))
+#define HAS(fs, node, field) \
+	has_field(fs, node, offsetof(struct ext2_inode_large, field) + sizeof((node)->inode.field))
+
+static bool has_field(const struct br_extfs *fs, const struct ext_node *node, size_t end)
+{
+	return fs->inode_size >= end &&
+	       (size_t)node->inode.i_extra_isize + EXT2_GOOD_OLD_INODE_SIZE >= end;
+}
 
 /* 34 bits of seconds and 30 of nanoseconds when there is room, else 32 bits of seconds. */
 static struct timespec time_get(uint32_t sec, uint32_t extra, bool has_extra)

@@ -171,7 +171,7 @@ static int create_do(
 	struct br_extfs *fs, uint64_t dir_ino, const char *name, const struct br_fs_new *node, uint64_t *ret_ino)
 {
 	bool is_dir = (node->mode & LINUX_S_IFMT) == LINUX_S_IFDIR;
-	struct ext_node *dir, *n;
+	struct ext_node *dir, *n = NULL;
 	uint32_t old;
 	int r;
 

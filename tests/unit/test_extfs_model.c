@@ -544,7 +544,7 @@ static void model(void **state)
 		print_message("skipped: mke2fs, e2fsck and debugfs are needed\n");
 		skip();
 	}
-	random_operations(k->options, steps ? (unsigned)atoi(steps) : 3000, seed ? (uint64_t)atoll(seed) : 1);
+	random_operations(k->options, steps ? (unsigned)atoi(steps) : 1500, seed ? (uint64_t)atoll(seed) : 1);
 }
 
 int main(void)

@@ -2,7 +2,6 @@
 /* The worker of the TFTP server: datagrams in and out by the batch. */
 #include "tftp/io.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -13,26 +12,22 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "tftp/outbox.h"
 #include "tftp/socket.h"
 
 #define IN_BATCH 64
-#define OUT_BATCH 128
 #define IN_BYTES 1024	/* RFC 2347: a request has at most 512; longer ones come truncated and are dropped */
-#define PIECES 8	/* of a payload in a batch; a block in more pieces is sent by itself */
 #define TICK_MS 20	/* how late a timer may be */
 #define SPIN_NS 80000u	/* see look() */
 #define SHORT_NS 120000u /* a wait, waking included */
 #define SPIN_AFTER 8	/* short waits in a row */
 #define SPIN_TRANSFERS 4
-#define STUCK_MS 20	/* how long a full send buffer is waited for */
 
 /* struct in_pktinfo and the drop counter */
 #define IN_CONTROL (CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(uint32_t)))
-#define OUT_CONTROL CMSG_SPACE(sizeof(struct in_pktinfo))
 
 struct in_slot {
 	struct sockaddr_in addr;
@@ -41,23 +36,15 @@ struct in_slot {
 	uint8_t data[IN_BYTES];
 };
 
-struct out_slot {
-	struct sockaddr_in addr;
-	struct iovec iov[1 + PIECES];
-	_Alignas(struct cmsghdr) uint8_t control[OUT_CONTROL];
-	uint8_t head[BR_TFTP_HEAD_MAX];
-};
-
 struct br_tftp_io {
 	int fd;
 	uint16_t port;
-	bool bound; /* to one address: the kernel knows where replies leave from */
 	bool waking; /* SO_RCVTIMEO is set */
 	unsigned short_waits; /* in a row */
 	unsigned n_running;
 	pthread_t thread;
 	_Atomic bool stop;
-	_Atomic uint64_t received, sent, dropped_in, dropped_out;
+	_Atomic uint64_t received, dropped_in;
 	_Atomic unsigned running;
 
 	struct br_tftp *engine;
@@ -65,10 +52,9 @@ struct br_tftp_io {
 	struct br_tftp_ops user_ops;
 	void *ctx;
 
-	unsigned n_out;
-	struct mmsghdr in_msgs[IN_BATCH], out_msgs[OUT_BATCH];
+	struct br_tftp_outbox *out;
+	struct mmsghdr in_msgs[IN_BATCH];
 	struct in_slot in[IN_BATCH];
-	struct out_slot out[OUT_BATCH];
 };
 
 static void count(_Atomic uint64_t *counter, uint64_t n)
@@ -77,106 +63,12 @@ static void count(_Atomic uint64_t *counter, uint64_t n)
 	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
 }
 
-/* The send buffer is full: the wire is slower than we are. Waits a moment; false: not even then. */
-static bool wait_writable(struct br_tftp_io *io)
-{
-	struct pollfd p = { .fd = io->fd, .events = POLLOUT };
-
-	return poll(&p, 1, STUCK_MS) > 0 && (p.revents & POLLOUT);
-}
-
-/*
- * Sends what is batched. An error is the first message's that was not sent (no route, a firewall's EPERM, ENOBUFS of
- * a full queue): it is skipped, and comes again with the transfer's timer.
- */
-static void flush(struct br_tftp_io *io)
-{
-	unsigned done = 0, lost = 0, n_out = io->n_out;
-
-	io->n_out = 0;
-	while (done < n_out) {
-		int n = sendmmsg(io->fd, io->out_msgs + done, n_out - done, MSG_DONTWAIT);
-
-		if (n > 0) {
-			done += (unsigned)n;
-			continue;
-		}
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN) {
-			if (wait_writable(io))
-				continue;
-			lost += n_out - done;
-			break;
-		}
-		done++;
-		lost++;
-	}
-	count(&io->sent, n_out - lost);
-	if (lost)
-		count(&io->dropped_out, lost);
-}
-
-static void set_source(struct msghdr *h, uint8_t *control, uint32_t local_ip)
-{
-	struct cmsghdr *c;
-
-	h->msg_control = control;
-	h->msg_controllen = OUT_CONTROL;
-	c = CMSG_FIRSTHDR(h);
-	c->cmsg_level = IPPROTO_IP;
-	c->cmsg_type = IP_PKTINFO;
-	c->cmsg_len = CMSG_LEN(sizeof(struct in_pktinfo));
-	*(struct in_pktinfo *)(void *)CMSG_DATA(c) = (struct in_pktinfo){ .ipi_spec_dst.s_addr = htonl(local_ip) };
-}
-
-/* A block in more pieces than a slot holds: one message by itself, after what waits. */
-static void send_scattered(struct br_tftp_io *io, const struct msghdr *head, const struct br_span *payload, size_t n)
-{
-	struct iovec iov[1 + BR_TFTP_PIECES_MAX];
-	struct msghdr h = *head;
-
-	assert(n <= BR_TFTP_PIECES_MAX);
-	flush(io);
-	iov[0] = head->msg_iov[0];
-	for (size_t i = 0; i < n; i++)
-		iov[1 + i] = (struct iovec){ (void *)(uintptr_t)payload[i].data, payload[i].len };
-	h.msg_iov = iov;
-	h.msg_iovlen = 1 + n;
-	if (sendmsg(io->fd, &h, 0) < 0)
-		count(&io->dropped_out, 1);
-	else
-		count(&io->sent, 1);
-}
-
 static void io_send(void *ctx, const struct br_tftp_peer *peer, const void *head, size_t head_len,
 	const struct br_span *payload, size_t n)
 {
 	struct br_tftp_io *io = ctx;
-	struct out_slot *s;
-	struct msghdr *h;
 
-	if (io->n_out == OUT_BATCH)
-		flush(io);
-	s = &io->out[io->n_out];
-	h = &io->out_msgs[io->n_out].msg_hdr;
-	s->addr.sin_port = htons(peer->port);
-	s->addr.sin_addr.s_addr = htonl(peer->ip);
-	assert(head_len <= sizeof(s->head));
-	memcpy(s->head, head, head_len);
-	s->iov[0].iov_len = head_len;
-	h->msg_controllen = 0;
-	h->msg_control = NULL;
-	if (!io->bound && peer->local_ip)
-		set_source(h, s->control, peer->local_ip);
-	if (n > PIECES) {
-		send_scattered(io, h, payload, n);
-		return;
-	}
-	for (size_t i = 0; i < n; i++)
-		s->iov[1 + i] = (struct iovec){ (void *)(uintptr_t)payload[i].data, payload[i].len };
-	h->msg_iovlen = 1 + n;
-	io->n_out++;
+	br_tftp_outbox_add(io->out, peer, head, head_len, payload, n);
 }
 
 /* The wrappers: the engine calls with the io, the user wants his own. */
@@ -191,8 +83,7 @@ static void io_release(void *ctx, struct br_tftp_file *file)
 {
 	struct br_tftp_io *io = ctx;
 
-	if (io->n_out) /* its bytes may be in the batch */
-		flush(io);
+	br_tftp_outbox_flush(io->out); /* its bytes may be in there */
 	io->user_ops.release(io->ctx, file);
 }
 
@@ -218,15 +109,6 @@ static void prepare_slots(struct br_tftp_io *io)
 		s->iov = (struct iovec){ s->data, sizeof(s->data) };
 		io->in_msgs[i].msg_hdr = (struct msghdr){
 			.msg_name = &s->addr, .msg_iov = &s->iov, .msg_iovlen = 1, .msg_control = s->control
-		};
-	}
-	for (size_t i = 0; i < OUT_BATCH; i++) {
-		struct out_slot *s = &io->out[i];
-
-		s->addr.sin_family = AF_INET;
-		s->iov[0].iov_base = s->head;
-		io->out_msgs[i].msg_hdr = (struct msghdr){
-			.msg_name = &s->addr, .msg_namelen = sizeof(s->addr), .msg_iov = s->iov
 		};
 	}
 }
@@ -329,7 +211,7 @@ static void *worker(void *arg)
 		else if (n < 0 && errno != EAGAIN && errno != EINTR)
 			(void)poll(NULL, 0, TICK_MS); /* the interface went away: do not spin until it is back */
 		next_ns = br_tftp_tick(io->engine, now_ns);
-		flush(io);
+		br_tftp_outbox_flush(io->out);
 		io->n_running = br_tftp_running(io->engine);
 		atomic_store_explicit(&io->running, io->n_running, memory_order_relaxed);
 		set_waking(io, next_ns != UINT64_MAX);
@@ -337,7 +219,7 @@ static void *worker(void *arg)
 			break;
 	}
 	br_tftp_free(io->engine);
-	flush(io);
+	br_tftp_outbox_flush(io->out);
 	return NULL;
 }
 
@@ -360,6 +242,7 @@ static void io_free(struct br_tftp_io *io)
 {
 	if (io->fd >= 0)
 		close(io->fd);
+	br_tftp_outbox_free(io->out);
 	free(io);
 }
 BR_DEFINE_CLEANUP(struct br_tftp_io *, io_free);
@@ -402,9 +285,10 @@ int br_tftp_io_start(const struct br_tftp_io_options *opt, struct br_tftp_io **r
 	if (getsockname(io->fd, (struct sockaddr *)&addr, &len) < 0)
 		return br_error_set(err, errno, "TFTP: getsockname: %s", strerror(errno));
 	io->port = ntohs(addr.sin_port);
-	io->bound = opt->ip != 0;
 	prepare_slots(io);
-	r = make_engine(io, opt);
+	r = br_tftp_outbox_new(io->fd, opt->ip != 0, &io->out);
+	if (r == 0)
+		r = make_engine(io, opt);
 	if (r < 0)
 		return br_error_set(err, -r, "TFTP: cannot start: %s", strerror(-r));
 	r = start_thread(io);
@@ -436,9 +320,9 @@ struct br_tftp_io_stats br_tftp_io_stats(const struct br_tftp_io *io)
 {
 	return (struct br_tftp_io_stats){
 		.received = atomic_load_explicit(&io->received, memory_order_relaxed),
-		.sent = atomic_load_explicit(&io->sent, memory_order_relaxed),
+		.sent = br_tftp_outbox_sent(io->out),
 		.dropped_in = atomic_load_explicit(&io->dropped_in, memory_order_relaxed),
-		.dropped_out = atomic_load_explicit(&io->dropped_out, memory_order_relaxed),
+		.dropped_out = br_tftp_outbox_lost(io->out),
 		.running = atomic_load_explicit(&io->running, memory_order_relaxed),
 	};
 }

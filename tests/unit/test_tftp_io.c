@@ -7,7 +7,9 @@
 #include <net/if.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <spawn.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -99,6 +101,75 @@ static void fetch(int fd, const char *request, size_t len, uint64_t size, size_t
 	}
 	assert_int_equal(send(fd, ack, sizeof(ack), 0), sizeof(ack));
 	assert_int_equal(got, size);
+}
+
+/* Windows of 16 blocks, acknowledged as a whole. */
+static void fetch_windows(int fd, const char *request, size_t len, uint64_t size, size_t blksize)
+{
+	uint8_t buf[2000], ack[4];
+	uint64_t got = 0;
+	ssize_t n = converse(fd, request, len, buf, sizeof(buf));
+	uint16_t expect = 1;
+
+	assert_int_equal(br_tftp_peek(buf, (size_t)n), BR_TFTP_OACK);
+	br_tftp_encode_ack(ack, sizeof(ack), 0);
+	for (;;) {
+		const uint8_t *data;
+		size_t n_data;
+		uint16_t block;
+
+		n = converse(fd, ack, expect % 16 == 1 ? sizeof(ack) : 0, buf, sizeof(buf));
+		assert_true(n > 0);
+		assert_int_equal(br_tftp_decode_data(buf, (size_t)n, &block, &data, &n_data), 0);
+		assert_int_equal(block, expect++);
+		assert_memory_equal(data, test_file_bytes() + got, n_data);
+		got += n_data;
+		br_tftp_encode_ack(ack, sizeof(ack), block);
+		if (n_data < blksize)
+			break;
+	}
+	assert_int_equal(send(fd, ack, sizeof(ack), 0), sizeof(ack));
+	assert_int_equal(got, size);
+}
+
+static const char windows[] = "\0\1p200000\0octet\0blksize\0001468\0windowsize\00016";
+
+static void windows_arrive(void **state)
+{
+	for (int i = 0; i < 2; i++) {
+		struct br_tftp_io *io = start(i ? LOOPBACK : 0, NULL, 0);
+		int fd = client(io, LOOPBACK);
+
+		fetch_windows(fd, windows, sizeof(windows), 200000, 1468);
+		close(fd);
+		br_tftp_io_stop(io);
+		assert_int_equal(seen.outcomes[BR_TFTP_SENT], 1);
+	}
+}
+
+/* The last test: it leaves the network behind. */
+static void windows_arrive_where_they_cannot_be_segmented(void **state)
+{
+	struct ifreq req = { .ifr_name = "lo", .ifr_mtu = 1000 };
+	struct br_tftp_io *io;
+	int fd;
+
+	if (unshare(CLONE_NEWNET) < 0) {
+		print_message("skipped: a network namespace needs root\n");
+		skip();
+	}
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(ioctl(fd, SIOCSIFMTU, &req), 0);
+	req.ifr_flags = IFF_UP;
+	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &req), 0);
+	close(fd);
+	io = start(0, NULL, 1468); /* more than the MTU: the kernel refuses segments, datagrams go as fragments */
+	fd = client(io, LOOPBACK);
+	fetch_windows(fd, windows, sizeof(windows), 200000, 1468);
+	assert_int_equal(br_tftp_io_stats(io).dropped_out, 0);
+	close(fd);
+	br_tftp_io_stop(io);
+	assert_int_equal(seen.outcomes[BR_TFTP_SENT], 1);
 }
 
 static void every_byte_arrives(void **state)
@@ -310,6 +381,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_byte_arrives),
+		cmocka_unit_test(windows_arrive),
 		cmocka_unit_test(blocks_in_very_many_pieces_arrive),
 		cmocka_unit_test(the_mtu_of_an_interface_limits_blocks),
 		cmocka_unit_test(replies_come_from_the_address_asked),
@@ -318,6 +390,7 @@ int main(void)
 		cmocka_unit_test(a_busy_port_is_explained),
 		cmocka_unit_test(curl_fetches),
 		cmocka_unit_test(busybox_fetches),
+		cmocka_unit_test(windows_arrive_where_they_cannot_be_segmented),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, sweep);

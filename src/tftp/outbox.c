@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Batches of datagrams going out. */
+#include "tftp/outbox.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "wire/tftp.h"
+
+#define SLOTS 128
+#define SEGMENTS 16 /* datagrams in one message */
+#define IOVS 48
+#define PIECES 8 /* of one payload; a block in more pieces is sent by itself */
+#define BYTES_MAX 65000 /* of one message: an IP packet has 16 bits of length */
+#define STUCK_MS 20	/* how long a full send buffer is waited for */
+
+/* Several datagrams in one message: each but the last has the first one's length. */
+struct slot {
+	struct sockaddr_in addr;
+	uint32_t local_ip;
+	unsigned n_segments;
+	bool closed; /* the last one was shorter */
+	size_t segment_len, len, head_len;
+	uint8_t first_iov[SEGMENTS];
+	struct iovec iov[IOVS];
+	_Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))];
+	uint8_t heads[BR_TFTP_HEAD_MAX]; /* one after the other */
+};
+
+struct br_tftp_outbox {
+	int fd;
+	bool bound;
+	bool no_segments; /* the kernel or the interface cannot */
+	unsigned n;
+	_Atomic uint64_t sent, lost;
+	struct mmsghdr msgs[SLOTS];
+	struct slot slots[SLOTS];
+};
+
+int br_tftp_outbox_new(int fd, bool bound, struct br_tftp_outbox **ret)
+{
+	struct br_tftp_outbox *box = calloc(1, sizeof(*box));
+
+	if (!box)
+		return -ENOMEM;
+	box->fd = fd;
+	box->bound = bound;
+	for (size_t i = 0; i < SLOTS; i++) {
+		struct slot *s = &box->slots[i];
+
+		s->addr.sin_family = AF_INET;
+		box->msgs[i].msg_hdr = (struct msghdr){
+			.msg_name = &s->addr, .msg_namelen = sizeof(s->addr), .msg_iov = s->iov
+		};
+	}
+	*ret = box;
+	return 0;
+}
+
+void br_tftp_outbox_free(struct br_tftp_outbox *box)
+{
+	free(box);
+}
+
+static void count(_Atomic uint64_t *counter, uint64_t n)
+{
+	/* one writer: no locked instruction needed */
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+uint64_t br_tftp_outbox_sent(const struct br_tftp_outbox *box)
+{
+	return atomic_load_explicit(&box->sent, memory_order_relaxed);
+}
+
+uint64_t br_tftp_outbox_lost(const struct br_tftp_outbox *box)
+{
+	return atomic_load_explicit(&box->lost, memory_order_relaxed);
+}
+
+static void put_control(struct msghdr *h, size_t *at, int level, int type, const void *data, size_t len)
+{
+	struct cmsghdr *c = (struct cmsghdr *)(void *)((uint8_t *)h->msg_control + *at);
+
+	c->cmsg_level = level;
+	c->cmsg_type = type;
+	c->cmsg_len = CMSG_LEN(len);
+	memcpy(CMSG_DATA(c), data, len);
+	*at += CMSG_SPACE(len);
+}
+
+/* Source address and segment size, as far as they must be told. */
+static void set_control(struct br_tftp_outbox *box, struct slot *s, struct msghdr *h, bool segments)
+{
+	size_t at = 0;
+
+	h->msg_control = s->control;
+	if (!box->bound && s->local_ip) {
+		struct in_pktinfo info = { .ipi_spec_dst.s_addr = htonl(s->local_ip) };
+
+		put_control(h, &at, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+	}
+	if (segments) {
+		uint16_t len = (uint16_t)s->segment_len;
+
+		put_control(h, &at, SOL_UDP, UDP_SEGMENT, &len, sizeof(len));
+	}
+	h->msg_controllen = at;
+	if (!at)
+		h->msg_control = NULL;
+}
+
+/* The send buffer is full: the wire is slower than we are. Waits a moment; false: not even then. */
+static bool wait_writable(struct br_tftp_outbox *box)
+{
+	struct pollfd p = { .fd = box->fd, .events = POLLOUT };
+
+	return poll(&p, 1, STUCK_MS) > 0 && (p.revents & POLLOUT);
+}
+
+/* One message at once. Returns 0 or a negative errno. */
+static int send_one(struct br_tftp_outbox *box, const struct msghdr *h)
+{
+	for (int tries = 0;; tries++) {
+		if (sendmsg(box->fd, h, MSG_DONTWAIT) >= 0)
+			return 0;
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN || tries || !wait_writable(box))
+			return -errno;
+	}
+}
+
+/* The datagrams of a message one by one. */
+static void send_segments(struct br_tftp_outbox *box, struct slot *s, struct msghdr h)
+{
+	size_t n_iov = h.msg_iovlen;
+
+	set_control(box, s, &h, false);
+	for (unsigned i = 0; i < s->n_segments; i++) {
+		size_t end = i + 1 < s->n_segments ? s->first_iov[i + 1] : n_iov;
+
+		h.msg_iov = s->iov + s->first_iov[i];
+		h.msg_iovlen = end - s->first_iov[i];
+		count(send_one(box, &h) < 0 ? &box->lost : &box->sent, 1);
+	}
+}
+
+/* The message that was not sent: no route, a firewall's EPERM, a full queue; or segments that cannot be had. */
+static void skip(struct br_tftp_outbox *box, unsigned i, int code)
+{
+	struct slot *s = &box->slots[i];
+
+	if (s->n_segments == 1) {
+		count(&box->lost, 1);
+		return;
+	}
+	/* EIO: the interface has no checksum offload; EINVAL: a segment is larger than the path's MTU */
+	if (code == EIO || code == EINVAL || code == EOPNOTSUPP)
+		box->no_segments = true;
+	send_segments(box, s, box->msgs[i].msg_hdr);
+}
+
+static uint64_t datagrams(const struct br_tftp_outbox *box, unsigned from, unsigned to)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = from; i < to; i++)
+		n += box->slots[i].n_segments;
+	return n;
+}
+
+void br_tftp_outbox_flush(struct br_tftp_outbox *box)
+{
+	unsigned done = 0, n_all = box->n;
+
+	box->n = 0;
+	for (unsigned i = 0; i < n_all; i++)
+		set_control(box, &box->slots[i], &box->msgs[i].msg_hdr, box->slots[i].n_segments > 1);
+	while (done < n_all) {
+		int n = sendmmsg(box->fd, box->msgs + done, n_all - done, MSG_DONTWAIT);
+
+		if (n > 0) {
+			count(&box->sent, datagrams(box, done, done + (unsigned)n));
+			done += (unsigned)n;
+		} else if (errno == EAGAIN && !wait_writable(box)) {
+			count(&box->lost, datagrams(box, done, n_all));
+			return;
+		} else if (errno != EAGAIN && errno != EINTR) {
+			skip(box, done++, errno);
+		}
+	}
+}
+
+/* A block in more pieces than a slot holds: one message by itself, after what waits. */
+static void send_scattered(struct br_tftp_outbox *box, struct slot *s, struct msghdr h,
+	const struct br_span *payload, size_t n)
+{
+	struct iovec iov[1 + BR_TFTP_PIECES_MAX];
+
+	assert(n <= BR_TFTP_PIECES_MAX);
+	iov[0] = s->iov[0];
+	for (size_t i = 0; i < n; i++)
+		iov[1 + i] = (struct iovec){ (void *)(uintptr_t)payload[i].data, payload[i].len };
+	h.msg_iov = iov;
+	h.msg_iovlen = 1 + n;
+	set_control(box, s, &h, false);
+	count(send_one(box, &h) < 0 ? &box->lost : &box->sent, 1);
+}
+
+static size_t total(size_t head_len, const struct br_span *payload, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		head_len += payload[i].len;
+	return head_len;
+}
+
+/* Whether the last message has room for one more datagram. */
+static bool joins(const struct br_tftp_outbox *box, const struct br_tftp_peer *peer, size_t len, size_t head_len,
+	size_t n)
+{
+	const struct slot *s = &box->slots[box->n - 1]; /* box->n > 0 */
+
+	return !box->no_segments && !s->closed && s->addr.sin_port == htons(peer->port) &&
+		s->addr.sin_addr.s_addr == htonl(peer->ip) && len <= s->segment_len && s->n_segments < SEGMENTS &&
+		s->len + len <= BYTES_MAX && s->head_len + head_len <= sizeof(s->heads) &&
+		box->msgs[box->n - 1].msg_hdr.msg_iovlen + 1 + n <= IOVS;
+}
+
+static struct slot *open_slot(struct br_tftp_outbox *box, const struct br_tftp_peer *peer, size_t len)
+{
+	struct slot *s;
+
+	if (box->n == SLOTS)
+		br_tftp_outbox_flush(box);
+	s = &box->slots[box->n];
+	s->addr.sin_port = htons(peer->port);
+	s->addr.sin_addr.s_addr = htonl(peer->ip);
+	s->local_ip = peer->local_ip;
+	s->segment_len = len;
+	s->n_segments = 0;
+	s->len = s->head_len = 0;
+	s->closed = false;
+	box->msgs[box->n++].msg_hdr.msg_iovlen = 0;
+	return s;
+}
+
+static void put_head(struct slot *s, struct msghdr *h, const void *head, size_t head_len)
+{
+	uint8_t *p = s->heads + s->head_len;
+
+	assert(s->head_len + head_len <= sizeof(s->heads));
+	memcpy(p, head, head_len);
+	s->head_len += head_len;
+	s->iov[h->msg_iovlen++] = (struct iovec){ p, head_len };
+}
+
+void br_tftp_outbox_add(struct br_tftp_outbox *box, const struct br_tftp_peer *peer, const void *head,
+	size_t head_len, const struct br_span *payload, size_t n)
+{
+	size_t len = total(head_len, payload, n);
+	struct msghdr *h;
+	struct slot *s;
+
+	if (n > PIECES)
+		br_tftp_outbox_flush(box); /* so that it does not overtake */
+	s = box->n && joins(box, peer, len, head_len, n) ? &box->slots[box->n - 1] : open_slot(box, peer, len);
+	h = &box->msgs[box->n - 1].msg_hdr;
+	s->first_iov[s->n_segments] = (uint8_t)h->msg_iovlen;
+	put_head(s, h, head, head_len);
+	if (n > PIECES) {
+		send_scattered(box, s, *h, payload, n);
+		box->n--;
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		s->iov[h->msg_iovlen++] = (struct iovec){ (void *)(uintptr_t)payload[i].data, payload[i].len };
+	s->n_segments++;
+	s->len += len;
+	s->closed = len < s->segment_len;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "tftp/server.h"
+
+/*
+ * Datagrams on their way out: collected, then sent with one sendmmsg(). Neighbours of one size to one peer, as a
+ * window makes them (RFC 7440), become one message that the kernel cuts (UDP_SEGMENT): it walks the network
+ * stack once for all of them. Payload is not copied; it must stay until the flush.
+ */
+struct br_tftp_outbox;
+
+/* bound: the socket has one address, so that the source of a reply need not be told. The fd stays the caller's. */
+int br_tftp_outbox_new(int fd, bool bound, struct br_tftp_outbox **ret);
+void br_tftp_outbox_free(struct br_tftp_outbox *box);
+/* May flush when full. Arguments as of br_tftp_ops.send. */
+void br_tftp_outbox_add(struct br_tftp_outbox *box, const struct br_tftp_peer *peer, const void *head,
+	size_t head_len, const struct br_span *payload, size_t n);
+/* Sends all. What cannot be sent is counted as lost: the transfers' timers send it again. */
+void br_tftp_outbox_flush(struct br_tftp_outbox *box);
+/* Datagrams since the start; from any thread. */
+uint64_t br_tftp_outbox_sent(const struct br_tftp_outbox *box);
+uint64_t br_tftp_outbox_lost(const struct br_tftp_outbox *box);

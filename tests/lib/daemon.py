@@ -47,8 +47,6 @@ class Daemon:
         path = self.context.path(f"notify-{time.monotonic_ns()}")
         notify.bind(path)
         os.chmod(path, 0o777)
-        # the daemon drops root: let it reach what lies in the scratch directory
-        os.chmod(self.context.dir, 0o755)
         env = {**self.context.env, "NOTIFY_SOCKET": path}
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -47,6 +47,7 @@ class Context:
         self.name = name
         self.say = say
         self.dir = tempfile.mkdtemp(prefix="bramble-test.")
+        os.chmod(self.dir, 0o755)       # for the user the daemon becomes
         self.build = os.path.join(TOP, steps.SANITIZER_BUILD)
         self.bramble = os.path.join(self.build, "bramble")
         self.env = {**os.environ, **steps.SANITIZER_ENV, "LC_ALL": "C.UTF-8"}

@@ -30,6 +30,7 @@ struct br_api {
 	pthread_cond_t news;
 	uint64_t last_seq;
 	bool stopping;
+	unsigned n_followers;
 	void *listener;
 };
 

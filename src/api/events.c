@@ -108,6 +108,10 @@ static void follow_free(void *cls)
 {
 	struct follower *f = cls;
 
+	pthread_mutex_lock(&f->api->news_lock);
+	f->api->n_followers--;
+	pthread_cond_broadcast(&f->api->news); /* a stop waits for this */
+	pthread_mutex_unlock(&f->api->news_lock);
 	br_text_done(&f->out);
 	free(f->type);
 	free(f);
@@ -144,6 +148,9 @@ static int follow(struct br_call *call, const struct br_event_filter *filter, st
 
 	if (!f)
 		return br_error_set(err, ENOMEM, "out of memory");
+	pthread_mutex_lock(&call->api->news_lock);
+	call->api->n_followers++;
+	pthread_mutex_unlock(&call->api->news_lock);
 	f->api = call->api;
 	f->filter = *filter;
 	f->type = filter->type ? strdup(filter->type) : NULL;

@@ -14,6 +14,7 @@
 
 #define CONNECTIONS_MAX 64
 #define TIMEOUT_S 60		 /* of a client that neither sends nor takes */
+#define FAREWELL_S 2
 #define CONNECTION_MEMORY 65536	 /* bounds line and headers: longer ones get 414 or 431 */
 
 /* What has come of a request so far. */
@@ -141,15 +142,29 @@ int br_api_start(const struct br_api_options *opt, struct br_api **ret, struct b
 	return 0;
 }
 
+/* Followers get the end of their stream; those that do not take it are cut off. */
+static void end_followers(struct br_api *api)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += FAREWELL_S;
+	pthread_mutex_lock(&api->news_lock);
+	api->stopping = true;
+	pthread_cond_broadcast(&api->news);
+	while (api->n_followers) {
+		if (pthread_cond_timedwait(&api->news, &api->news_lock, &until))
+			break;
+	}
+	pthread_mutex_unlock(&api->news_lock);
+}
+
 void br_api_stop(struct br_api *api)
 {
 	if (!api)
 		return;
-	pthread_mutex_lock(&api->news_lock);
-	api->stopping = true;
-	pthread_cond_broadcast(&api->news);
-	pthread_mutex_unlock(&api->news_lock);
 	unlink(api->socket_path);
+	end_followers(api);
 	if (api->daemon)
 		MHD_stop_daemon(api->daemon); /* closes the socket, waits for the threads */
 	if (api->listener)

@@ -73,6 +73,22 @@ const json_t *br_json_at(const json_t *row, const char *path)
 	return row;
 }
 
+/* A name of bytes that are no UTF-8 comes as "<key>_hex" beside its escaped form. */
+static bool cell_bytes(const json_t *row, const char *path, char out[static BR_CELL_MAX])
+{
+	char key[64], bytes[256];
+	const char *hex;
+	size_t n;
+
+	snprintf(key, sizeof(key), "%s_hex", path);
+	hex = json_string_value(br_json_at(row, key));
+	n = hex ? strlen(hex) / 2 : 0;
+	if (!n || n > sizeof(bytes) || br_unhex(bytes, n, hex) < 0)
+		return false;
+	br_vis(out, BR_CELL_MAX, bytes, n);
+	return true;
+}
+
 void br_cell_text(const json_t *row, const char *path, char out[static BR_CELL_MAX])
 {
 	const json_t *v = br_json_at(row, path);
@@ -80,9 +96,9 @@ void br_cell_text(const json_t *row, const char *path, char out[static BR_CELL_M
 
 	if (json_is_integer(v))
 		snprintf(out, BR_CELL_MAX, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
-	else if (s && s[0])
+	else if (s && s[0] && !cell_bytes(row, path, out))
 		br_vis(out, BR_CELL_MAX, s, strlen(s));
-	else
+	else if (!s || !s[0])
 		strcpy(out, "-");
 }
 

@@ -2,10 +2,12 @@
 /* bramble event: what happened, and what happens. */
 #include <errno.h>
 #include <getopt.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/text.h"
@@ -191,6 +193,14 @@ static void print_event(const struct tail *t, const json_t *ev)
 	printf("%s  %-16s %-15s %s\n", time_text, board, type, fields);
 }
 
+/* Who reads our output is gone: so are we, though there may be nothing to write for long. */
+static bool reader_gone(void)
+{
+	struct pollfd p = { .fd = STDOUT_FILENO };
+
+	return poll(&p, 1, 0) > 0 && p.revents & (POLLERR | POLLHUP);
+}
+
 static int take_lines(void *ctx, const void *data, size_t n, uint64_t total, struct br_error *err)
 {
 	struct tail *t = ctx;
@@ -212,8 +222,7 @@ static int take_lines(void *ctx, const void *data, size_t n, uint64_t total, str
 			print_event(t, ev);
 		t->line.len = 0;
 	}
-	/* who reads our output is gone: so are we */
-	return fflush(stdout) == EOF ? 1 : 0;
+	return fflush(stdout) == EOF || reader_gone() ? 1 : 0;
 }
 
 static int event_tail(int argc, char **argv)

@@ -94,7 +94,18 @@ static void fill_export(struct br_board_disk *disk, struct br_nfs_export *ret)
 	memcpy(ret->id, disk->id, sizeof(ret->id));
 }
 
-/* A board asks for a path: its own root under any of its names. */
+/* The part of a mount path below the board's own root ("/", "/<name>", "/<name>/etc"); NULL: not its own. */
+static const char *below_root(const char *path, const char *root)
+{
+	size_t n = strlen(root);
+
+	if (!strcmp(path, "/"))
+		return "";
+	if (strncmp(path, root, n) || (path[n] && path[n] != '/'))
+		return NULL;
+	return path + n;
+}
+
 static int mount_own(struct br_glue_nfs *nfs, const struct br_board *board, const char *path,
 	struct br_nfs_export *ret, struct br_error *err)
 {
@@ -102,12 +113,14 @@ static int mount_own(struct br_glue_nfs *nfs, const struct br_board *board, cons
 	br_cleanup(br_plan_unrefp) struct br_plan *plan = NULL;
 	const struct br_plan_input *in;
 	struct br_board_disk *disk;
+	const char *dir;
 	int r = br_boots_reach(glue->boots, board, BR_STAGE_NONE, &plan, NULL, err);
 
 	if (r < 0)
 		return r;
 	in = br_plan_input(plan);
-	if (strcmp(path, "/") && strcmp(path, br_plan_root_path(plan)))
+	dir = below_root(path, br_plan_root_path(plan));
+	if (!dir)
 		return br_error_set(err, EACCES, "%s may mount its own root %s only", board->name,
 			br_plan_root_path(plan));
 	r = br_disks_open(glue->disks, plan, &disk, err);
@@ -119,6 +132,8 @@ static int mount_own(struct br_glue_nfs *nfs, const struct br_board *board, cons
 		return r;
 	}
 	fill_export(disk, ret);
+	if (dir[0])
+		ret->dir = dir;
 	br_event_emit(glue->fleet, board->id, in->boot, BR_EV_MOUNTED,
 		json_pack("{s:s, s:s, s:s}", "path", path, "image",
 			br_image_info(br_plan_base_image(in->base))->name, "disk", in->disk));

@@ -273,7 +273,7 @@ static int make_engine(struct br_tftp_io *io, const struct br_tftp_io_options *o
 int br_tftp_io_start(const struct br_tftp_io_options *opt, struct br_tftp_io **ret, struct br_error *err)
 {
 	br_cleanup(io_freep) struct br_tftp_io *io = calloc(1, sizeof(*io));
-	struct sockaddr_in addr;
+	struct sockaddr_in addr = { 0 };
 	socklen_t len = sizeof(addr);
 	int r;
 

@@ -38,7 +38,10 @@ enum {
 int br_nfs_reserve(struct br_nfs_call *call, size_t n);
 /* Keeps the finished reply and the export (unlocked here) until the next commit. */
 int br_nfs_hold(struct br_nfs_call *call);
-bool br_nfs_port_allowed(const struct br_nfs_call *call);
+/* Tells the owner of the server why, if it wants to know. */
+__attribute__((format(printf, 2, 3))) void br_nfs_tell_refused(struct br_nfs_call *call, const char *fmt, ...);
+/* Is the source port one that only root can have? Told as refused if not. */
+bool br_nfs_port_allowed(struct br_nfs_call *call);
 /* Stores len and record mark. */
 void br_nfs_reply_finish(struct br_nfs_reply *reply, const struct br_writer *out);
 

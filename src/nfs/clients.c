@@ -8,11 +8,12 @@
 #define SETS 1024 /* by address */
 #define WAYS 4
 #define REPORT_NS BR_S
+#define TELL_NS (10 * BR_S)
 
 struct client {
 	uint32_t ip; /* 0: free */
 	bool changed;
-	uint64_t used_ns, reported_ns;
+	uint64_t used_ns, reported_ns, told_ns;
 	uint64_t reads, read_bytes, writes, written_bytes;
 };
 
@@ -76,6 +77,17 @@ void br_nfs_clients_count(struct br_nfs_clients *clients, uint32_t ip, bool writ
 	c->changed = true;
 	if (n == 0)
 		report(clients, c, now_ns, fn, ctx);
+}
+
+bool br_nfs_clients_may_tell(struct br_nfs_clients *clients, uint32_t ip, uint64_t now_ns)
+{
+	struct client *c = get(clients, ip);
+
+	c->used_ns = now_ns;
+	if (c->told_ns && now_ns - c->told_ns < TELL_NS)
+		return false;
+	c->told_ns = now_ns;
+	return true;
 }
 
 bool br_nfs_clients_report_due(const struct br_nfs_clients *clients)

@@ -15,6 +15,8 @@ void br_nfs_clients_free(struct br_nfs_clients *clients);
 /* Counts one READ or WRITE; the first of each kind is reported at once, through fn. */
 void br_nfs_clients_count(struct br_nfs_clients *clients, uint32_t ip, bool write, uint64_t bytes,
 	uint64_t now_ns, br_nfs_clients_fn *fn, void *ctx);
+/* True once in ten seconds per client: a refusal may be told. */
+bool br_nfs_clients_may_tell(struct br_nfs_clients *clients, uint32_t ip, uint64_t now_ns);
 bool br_nfs_clients_report_due(const struct br_nfs_clients *clients);
 /* Reports clients whose numbers changed, each at most once a second. */
 void br_nfs_clients_report(

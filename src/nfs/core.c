@@ -2,6 +2,8 @@
 #include "nfs/core.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
@@ -20,13 +22,14 @@ struct br_nfs_batch {
 };
 
 static const struct {
+	const char *name;
 	uint32_t program, low, high; /* versions */
 	enum br_nfs_service service;
 	int (*run)(struct br_nfs_call *call);
 } programs[] = {
-	{ BR_RPC_NFS, 3, 3, BR_NFS_NFS, br_nfs3_run },
-	{ BR_RPC_MOUNT, 1, 3, BR_NFS_MOUNT, br_nfs_mount_run },
-	{ BR_RPC_PORTMAP, 2, 4, BR_NFS_PORTMAP, br_nfs_portmap_run },
+	{ "NFS", BR_RPC_NFS, 3, 3, BR_NFS_NFS, br_nfs3_run },
+	{ "MOUNT", BR_RPC_MOUNT, 1, 3, BR_NFS_MOUNT, br_nfs_mount_run },
+	{ "portmap", BR_RPC_PORTMAP, 2, 4, BR_NFS_PORTMAP, br_nfs_portmap_run },
 };
 
 int br_nfs_core_init(struct br_nfs_core *core, const struct br_nfs_options *opt)
@@ -60,9 +63,30 @@ void br_nfs_core_report(struct br_nfs_core *core, uint64_t now_ns)
 		br_nfs_clients_report(core->clients, now_ns, core->opt.ops->activity, core->opt.ctx);
 }
 
-bool br_nfs_port_allowed(const struct br_nfs_call *call)
+void br_nfs_tell_refused(struct br_nfs_call *call, const char *fmt, ...)
 {
-	return call->core->opt.allow_high_ports || call->req->port < HIGH_PORT;
+	struct br_nfs_core *core = call->core;
+	const struct br_nfs_request *req = call->req;
+	char why[256];
+	va_list ap;
+
+	if (!core->opt.ops->refused || !br_nfs_clients_may_tell(core->clients, req->ip, req->now_ns))
+		return;
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	core->opt.ops->refused(core->opt.ctx, req->ip, why);
+}
+
+bool br_nfs_port_allowed(struct br_nfs_call *call)
+{
+	if (call->core->opt.allow_high_ports || call->req->port < HIGH_PORT)
+		return true;
+	br_nfs_tell_refused(call,
+		"NFS from source port %u: any user of the board could have sent that and claimed to be root; mount as "
+		"root without 'noresvport'",
+		call->req->port);
+	return false;
 }
 
 /* The reply's memory moves when it must grow. */
@@ -169,8 +193,11 @@ static int run_program(struct br_nfs_call *call)
 	for (size_t i = 0; i < BR_ARRAY_SIZE(programs); i++) {
 		if (programs[i].program != call->rpc.program || !(programs[i].service & call->req->services))
 			continue;
-		if (call->rpc.version < programs[i].low || call->rpc.version > programs[i].high)
+		if (call->rpc.version < programs[i].low || call->rpc.version > programs[i].high) {
+			br_nfs_tell_refused(call, "%s version %u is not served: add 'vers=3' to nfsroot",
+				programs[i].name, call->rpc.version);
 			return BR_RPC_PROG_MISMATCH;
+		}
 		return programs[i].run(call);
 	}
 	return BR_RPC_PROG_UNAVAIL;

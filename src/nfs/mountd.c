@@ -64,6 +64,7 @@ static int mnt(struct br_nfs_call *call)
 		return BR_RPC_GARBAGE_ARGS;
 	if (call->rpc.version != 3) {
 		/* a handle of version 1 and 2 has no room for ours (32 bytes) */
+		br_nfs_tell_refused(call, "MOUNT version %u is not served: add 'vers=3' to nfsroot", call->rpc.version);
 		br_mount_put_status(&call->out, BR_MNT3ERR_NOTSUPP);
 		return 0;
 	}

@@ -37,6 +37,10 @@ struct br_nfs_ops {
 	 * once a second while they go on. No export is locked. May be NULL. */
 	void (*activity)(void *ctx, uint32_t ip, uint64_t reads, uint64_t read_bytes, uint64_t writes,
 		uint64_t written_bytes);
+	/* The server itself turned a client away, for a reason a person should know (its source port, a version of a
+	 * protocol that is not served); not for what mount and find said. At most once in ten seconds per client.
+	 * No export is locked. May be NULL. */
+	void (*refused)(void *ctx, uint32_t ip, const char *why);
 };
 
 struct br_nfs_options {

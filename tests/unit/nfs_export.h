@@ -18,6 +18,7 @@ struct nfs_test_export {
 	int refs; /* held by the server now; 0 when it is idle */
 	uint32_t active_ip;
 	uint64_t reads, read_bytes, writes, written_bytes;
+	unsigned n_refused;
 };
 
 static const uint8_t nfs_test_key[16] = "0123456789abcde";
@@ -71,11 +72,19 @@ static void nfs_test_activity(void *ctx, uint32_t ip, uint64_t reads, uint64_t r
 	e->written_bytes = written_bytes;
 }
 
+static void nfs_test_refused(void *ctx, uint32_t ip, const char *why)
+{
+	struct nfs_test_export *e = ctx;
+
+	e->n_refused++;
+}
+
 static const struct br_nfs_ops nfs_test_ops = {
 	.mount = nfs_test_mount,
 	.find = nfs_test_find,
 	.release = nfs_test_release,
 	.activity = nfs_test_activity,
+	.refused = nfs_test_refused,
 };
 
 static inline void nfs_test_export_init(struct nfs_test_export *e, struct br_fs *fs)

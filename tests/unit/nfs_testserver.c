@@ -1,17 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A server to try clients by hand: nfs_testserver [NFS-PORT [MOUNT-PORT [PORTMAP-PORT]]] exports a small file system in
- * memory on all addresses until it is interrupted.
+ * A server to try clients by hand, on all addresses until it is interrupted:
+ *     nfs_testserver NFS-PORT MOUNT-PORT PORTMAP-PORT [STORE IMAGE DISK]
+ * exports a small file system in memory, or the disk in the directory DISK of the image IMAGE in the store STORE.
  */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "store/disk.h"
+#include "store/image.h"
 #include "tests/unit/nfs_export.h"
 
 static uint16_t port_of(int argc, char **argv, int i)
 {
 	return argc > i ? (uint16_t)strtoul(argv[i], NULL, 10) : 0;
+}
+
+static struct br_fs *small_fs(void)
+{
+	struct br_fs *fs = memfs_new();
+
+	memfs_put(fs, "/etc/hostname", 0644, "pi07\n");
+	memfs_put_link(fs, "/sbin", "usr/sbin");
+	memfs_mkdir(fs, "/usr/sbin");
+	return fs;
+}
+
+static int open_disk(char **argv, struct br_disk **ret, struct br_error *err)
+{
+	struct br_store *store;
+	struct br_image *image;
+	int r = br_store_open(argv[0], &store, err);
+
+	if (r < 0)
+		return r;
+	r = br_image_open(store, argv[1], &image, err);
+	if (r >= 0) {
+		r = br_disk_open(image, argv[2], ret, err);
+		br_image_unref(image);
+	}
+	br_store_close(store);
+	return r;
 }
 
 int main(int argc, char **argv)
@@ -27,14 +57,16 @@ int main(int argc, char **argv)
 	};
 	struct br_error err = BR_ERROR_NULL;
 	struct br_nfs_server *server;
+	struct br_disk *disk = NULL;
 	sigset_t set;
 	int sig;
 
 	memcpy(opt.handle_key, nfs_test_key, sizeof(opt.handle_key));
-	nfs_test_export_init(&export, memfs_new());
-	memfs_put(export.fs, "/etc/hostname", 0644, "pi07\n");
-	memfs_put_link(export.fs, "/sbin", "usr/sbin");
-	memfs_mkdir(export.fs, "/usr/sbin");
+	if (argc == 7 && open_disk(argv + 4, &disk, &err) < 0) {
+		fprintf(stderr, "nfs_testserver: %s\n", err.text);
+		return 1;
+	}
+	nfs_test_export_init(&export, disk ? br_disk_fs(disk) : small_fs());
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
@@ -47,6 +79,9 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	sigwait(&set, &sig);
 	br_nfs_server_stop(server);
-	nfs_test_export_done(&export);
+	if (disk)
+		br_disk_close(disk);
+	else
+		nfs_test_export_done(&export);
 	return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A server to try clients by hand, on all addresses until it is interrupted:
- *     nfs_testserver NFS-PORT MOUNT-PORT PORTMAP-PORT [STORE IMAGE DISK]
- * exports a small file system in memory, or the disk in the directory DISK of the image IMAGE in the store STORE.
+ *     nfs_testserver NFS-PORT MOUNT-PORT PORTMAP-PORT [STORE FILE DISK]
+ * exports a small file system in memory, or the disk in the directory DISK of the image FILE, imported into the store STORE.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -29,13 +29,16 @@ static struct br_fs *small_fs(void)
 
 static int open_disk(char **argv, struct br_disk **ret, struct br_error *err)
 {
+	struct br_image_info info;
 	struct br_store *store;
 	struct br_image *image;
 	int r = br_store_open(argv[0], &store, err);
 
 	if (r < 0)
 		return r;
-	r = br_image_open(store, argv[1], &image, err);
+	r = br_store_import(store, argv[1], &(struct br_import_options){ 0 }, &info, err);
+	if (r >= 0)
+		r = br_image_open(store, info.name, &image, err);
 	if (r >= 0) {
 		r = br_disk_open(image, argv[2], ret, err);
 		br_image_unref(image);

@@ -71,10 +71,28 @@ static int find_bridge(int s, char out[static IFNAMSIZ], struct br_error *err)
 		  : "no bridge is up here: name the interface the server listens on with --interface");
 }
 
+/*
+ * A bridge without an address of its own takes the lowest of its ports', so that a tap
+ * coming or going would change the server's MAC address under the boards that boot.
+ * Setting the address it has now keeps it.
+ */
+static int pin_address(int s, const char *bridge, struct br_error *err)
+{
+	struct ifreq q = { 0 };
+
+	br_strcpy(q.ifr_name, sizeof(q.ifr_name), bridge);
+	if (ioctl(s, SIOCGIFHWADDR, &q) < 0 || ioctl(s, SIOCSIFHWADDR, &q) < 0)
+		return br_error_set(err, errno, "cannot keep the MAC address of bridge %s: %m", bridge);
+	return 0;
+}
+
 static int open_tap(int s, const char *bridge, struct br_sim_link *l, struct br_error *err)
 {
 	struct ifreq q = { .ifr_flags = IFF_TAP | IFF_NO_PI };
+	int r = pin_address(s, bridge, err);
 
+	if (r < 0)
+		return r;
 	l->fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (l->fd < 0)
 		return br_error_set(err, errno,

@@ -209,6 +209,25 @@ static void many_boards_share_a_wire(void **state)
 	run_boards("4", 20);
 }
 
+/* The bridge would take the tap's address, and boards lose their server. */
+static void the_bridge_keeps_its_address(void **state)
+{
+	static const char note[] = "ip -br link show br0 | tr -s ' ' | cut -d' ' -f3 >\"$BR_NOTE\"";
+	static const char same[] = "test \"$(ip -br link show br0 | tr -s ' ' | cut -d' ' -f3)\" = \"$(cat \"$BR_NOTE\")\"";
+	struct br_sim_link *l = NULL;
+	char path[320];
+
+	if (!usable)
+		skip();
+	snprintf(path, sizeof(path), "%s/address", test_dir());
+	setenv("BR_NOTE", path, 1);
+	assert_int_equal(netns_run(note), 0);
+	assert_int_equal(br_sim_link_open("br0", &l, NULL), 0);
+	assert_int_equal(netns_run(same), 0);
+	br_sim_link_close(l);
+	assert_int_equal(netns_run(same), 0);
+}
+
 static void bad_interfaces_have_words(void **state)
 {
 	struct br_sim_link *l = NULL;
@@ -229,6 +248,7 @@ static void bad_interfaces_have_words(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_bridge_keeps_its_address),
 		cmocka_unit_test(every_model_gets_its_kernel),
 		cmocka_unit_test(many_boards_share_a_wire),
 		cmocka_unit_test(bad_interfaces_have_words),

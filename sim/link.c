@@ -74,14 +74,17 @@ static int find_bridge(int s, char out[static IFNAMSIZ], struct br_error *err)
 /*
  * A bridge without an address of its own takes the lowest of its ports', so that a tap
  * coming or going would change the server's MAC address under the boards that boot.
- * Setting the address it has now keeps it.
+ * Setting the address it has now keeps it. (All zeros: its last port went before; then
+ * it will have the tap's, and keep that.)
  */
 static int pin_address(int s, const char *bridge, struct br_error *err)
 {
+	static const char zeros[6] = { 0 };
 	struct ifreq q = { 0 };
 
 	br_strcpy(q.ifr_name, sizeof(q.ifr_name), bridge);
-	if (ioctl(s, SIOCGIFHWADDR, &q) < 0 || ioctl(s, SIOCSIFHWADDR, &q) < 0)
+	if (ioctl(s, SIOCGIFHWADDR, &q) < 0 ||
+		(memcmp(q.ifr_hwaddr.sa_data, zeros, sizeof(zeros)) && ioctl(s, SIOCSIFHWADDR, &q) < 0))
 		return br_error_set(err, errno, "cannot keep the MAC address of bridge %s: %m", bridge);
 	return 0;
 }
@@ -113,7 +116,7 @@ static int open_tap(int s, const char *bridge, struct br_sim_link *l, struct br_
 	q.ifr_flags = IFF_UP;
 	if (ioctl(s, SIOCSIFFLAGS, &q) < 0)
 		return br_error_set(err, errno, "cannot bring tap %s up: %m", l->name);
-	return 0;
+	return pin_address(s, bridge, err);
 }
 
 static int open_packet(const char *ifname, struct br_sim_link *l, struct br_error *err)

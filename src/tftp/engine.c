@@ -230,7 +230,7 @@ static bool make_room(struct br_tftp *tftp)
 	if (!t)
 		return false;
 	end(tftp, t, BR_TFTP_FAILED,
-		t->proven ? "silent for two seconds, and its place was needed"
+		t->peer.proven ? "silent for two seconds, and its place was needed"
 			  : "the client had not answered yet, and its place was needed");
 	return true;
 }
@@ -264,6 +264,7 @@ static void start(struct br_tftp *tftp, const struct br_tftp_peer *peer, const s
 		return;
 	}
 	t->peer = *peer;
+	t->peer.proven = false;
 	t->request_hash = request_hash;
 	t->interval_ns = tftp->opt.retransmit_ns;
 	t->started_ns = t->heard_ns = t->progress_ns = tftp->now_ns;
@@ -284,7 +285,7 @@ static bool request_again(struct br_tftp *tftp, struct br_tftp_transfer *t, uint
 		 * The 3B ROM takes all its files through one port (facts: 49152). If only the last ACK is
 		 * missing the client has the file: nobody asks for the next before.
 		 */
-		if (t->proven && t->sent == t->n_blocks) {
+		if (t->peer.proven && t->sent == t->n_blocks) {
 			t->acked = t->n_blocks;
 			end(tftp, t, BR_TFTP_SENT, NULL);
 		} else {
@@ -292,7 +293,7 @@ static bool request_again(struct br_tftp *tftp, struct br_tftp_transfer *t, uint
 		}
 		return false;
 	}
-	if (!t->proven) {
+	if (!t->peer.proven) {
 		send_again(tftp, t);
 		return true;
 	}
@@ -414,7 +415,7 @@ static uint64_t interval_after(const struct br_tftp_transfer *t)
 
 static void on_timeout(struct br_tftp *tftp, struct br_tftp_transfer *t)
 {
-	unsigned max = t->proven ? tftp->opt.max_retransmits : UNPROVEN_RETRANSMITS;
+	unsigned max = t->peer.proven ? tftp->opt.max_retransmits : UNPROVEN_RETRANSMITS;
 	char reason[200];
 
 	if (max > tftp->opt.max_retransmits)
@@ -425,7 +426,7 @@ static void on_timeout(struct br_tftp *tftp, struct br_tftp_transfer *t)
 		send_again(tftp, t);
 		return;
 	}
-	if (!t->proven)
+	if (!t->peer.proven)
 		snprintf(reason, sizeof(reason),
 			"the client never answered our first packet; does a firewall or a lower MTU stand between?");
 	else if (t->sent == t->n_blocks)

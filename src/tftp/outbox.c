@@ -25,6 +25,7 @@
 struct slot {
 	struct sockaddr_in addr;
 	uint32_t local_ip;
+	bool proven;
 	unsigned n_segments;
 	bool closed; /* the last one was shorter */
 	size_t segment_len, len, head_len;
@@ -125,11 +126,20 @@ static bool wait_writable(struct br_tftp_outbox *box)
 	return poll(&p, 1, STUCK_MS) > 0 && (p.revents & POLLOUT);
 }
 
+/*
+ * MSG_CONFIRM tells the kernel that a peer that answers is there, so that it keeps its MAC address without asking.
+ * The 3B's ROM answers no ARP while it fetches (facts: wire 1.6): a question in the middle would end its boot.
+ */
+static int flags_of(const struct slot *s)
+{
+	return MSG_DONTWAIT | (s->proven ? MSG_CONFIRM : 0);
+}
+
 /* One message at once. Returns 0 or a negative errno. */
-static int send_one(struct br_tftp_outbox *box, const struct msghdr *h)
+static int send_one(struct br_tftp_outbox *box, const struct slot *s, const struct msghdr *h)
 {
 	for (int tries = 0;; tries++) {
-		if (sendmsg(box->fd, h, MSG_DONTWAIT) >= 0)
+		if (sendmsg(box->fd, h, flags_of(s)) >= 0)
 			return 0;
 		if (errno == EINTR)
 			continue;
@@ -149,7 +159,7 @@ static void send_segments(struct br_tftp_outbox *box, struct slot *s, struct msg
 
 		h.msg_iov = s->iov + s->first_iov[i];
 		h.msg_iovlen = end - s->first_iov[i];
-		count(send_one(box, &h) < 0 ? &box->lost : &box->sent, 1);
+		count(send_one(box, s, &h) < 0 ? &box->lost : &box->sent, 1);
 	}
 }
 
@@ -177,6 +187,16 @@ static uint64_t datagrams(const struct br_tftp_outbox *box, unsigned from, unsig
 	return n;
 }
 
+/* How many messages from 'done' on take the same flags. */
+static unsigned run_from(const struct br_tftp_outbox *box, unsigned done, unsigned n_all)
+{
+	unsigned i = done + 1;
+
+	while (i < n_all && box->slots[i].proven == box->slots[done].proven)
+		i++;
+	return i - done;
+}
+
 void br_tftp_outbox_flush(struct br_tftp_outbox *box)
 {
 	unsigned done = 0, n_all = box->n;
@@ -185,7 +205,7 @@ void br_tftp_outbox_flush(struct br_tftp_outbox *box)
 	for (unsigned i = 0; i < n_all; i++)
 		set_control(box, &box->slots[i], &box->msgs[i].msg_hdr, box->slots[i].n_segments > 1);
 	while (done < n_all) {
-		int n = sendmmsg(box->fd, box->msgs + done, n_all - done, MSG_DONTWAIT);
+		int n = sendmmsg(box->fd, box->msgs + done, run_from(box, done, n_all), flags_of(&box->slots[done]));
 
 		if (n > 0) {
 			count(&box->sent, datagrams(box, done, done + (unsigned)n));
@@ -212,7 +232,7 @@ static void send_scattered(struct br_tftp_outbox *box, struct slot *s, struct ms
 	h.msg_iov = iov;
 	h.msg_iovlen = 1 + n;
 	set_control(box, s, &h, false);
-	count(send_one(box, &h) < 0 ? &box->lost : &box->sent, 1);
+	count(send_one(box, s, &h) < 0 ? &box->lost : &box->sent, 1);
 }
 
 static size_t total(size_t head_len, const struct br_span *payload, size_t n)
@@ -228,7 +248,7 @@ static bool joins(const struct br_tftp_outbox *box, const struct br_tftp_peer *p
 {
 	const struct slot *s = &box->slots[box->n - 1]; /* box->n > 0 */
 
-	return !box->no_segments && !s->closed && s->addr.sin_port == htons(peer->port) &&
+	return !box->no_segments && !s->closed && s->proven == peer->proven && s->addr.sin_port == htons(peer->port) &&
 		s->addr.sin_addr.s_addr == htonl(peer->ip) && len <= s->segment_len && s->n_segments < SEGMENTS &&
 		s->len + len <= BYTES_MAX && s->head_len + head_len <= sizeof(s->heads) &&
 		box->msgs[box->n - 1].msg_hdr.msg_iovlen + 1 + n <= IOVS;
@@ -244,6 +264,7 @@ static struct slot *open_slot(struct br_tftp_outbox *box, const struct br_tftp_p
 	s->addr.sin_port = htons(peer->port);
 	s->addr.sin_addr.s_addr = htonl(peer->ip);
 	s->local_ip = peer->local_ip;
+	s->proven = peer->proven;
 	s->segment_len = len;
 	s->n_segments = 0;
 	s->len = s->head_len = 0;

@@ -33,6 +33,7 @@ struct br_tftp_peer {
 	uint32_t ip;
 	uint16_t port;
 	uint32_t local_ip; /* our address the request was sent to, and replies leave from; 0: not known */
+	bool proven; /* in ops->send: it has answered, so it is there; in br_tftp_input(): not looked at */
 };
 
 enum br_tftp_outcome {

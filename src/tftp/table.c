@@ -85,7 +85,7 @@ static void heap_settle(struct br_tftp_table *table, unsigned i)
 
 static struct br_tftp_list *list_of(struct br_tftp_table *table, const struct br_tftp_transfer *t)
 {
-	return t->proven ? &table->proven : &table->unproven;
+	return t->peer.proven ? &table->proven : &table->unproven;
 }
 
 static void list_append(struct br_tftp_list *list, struct br_tftp_transfer *t)
@@ -150,10 +150,10 @@ void br_tftp_table_set_deadline(struct br_tftp_table *table, struct br_tftp_tran
 
 void br_tftp_table_set_proven(struct br_tftp_table *table, struct br_tftp_transfer *t)
 {
-	if (t->proven)
+	if (t->peer.proven)
 		return;
 	list_unlink(&table->unproven, t);
-	t->proven = true;
+	t->peer.proven = true;
 	list_append(&table->proven, t);
 }
 

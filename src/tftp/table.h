@@ -26,7 +26,7 @@ int br_tftp_table_init(struct br_tftp_table *table, unsigned max);
 void br_tftp_table_done(struct br_tftp_table *table);
 
 struct br_tftp_transfer *br_tftp_table_find(const struct br_tftp_table *table, uint32_t ip, uint16_t port);
-/* Room is the caller's to make; t->peer, proven and deadline_ns are set. */
+/* Room is the caller's to make; t->peer and deadline_ns are set. */
 void br_tftp_table_add(struct br_tftp_table *table, struct br_tftp_transfer *t);
 void br_tftp_table_remove(struct br_tftp_table *table, struct br_tftp_transfer *t);
 void br_tftp_table_set_deadline(struct br_tftp_table *table, struct br_tftp_transfer *t, uint64_t deadline_ns);

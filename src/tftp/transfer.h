@@ -19,8 +19,7 @@ struct br_tftp_transfer {
 	unsigned heap_index;
 	uint64_t wake_ns; /* the heap's key: never later than deadline_ns */
 
-	struct br_tftp_peer peer;
-	bool proven;  /* the peer has answered: its address is not forged */
+	struct br_tftp_peer peer; /* proven: its address is not forged */
 	bool oacking; /* OACK is out, ACK 0 has not come */
 	uint32_t blksize;
 	uint16_t window;

@@ -5,12 +5,14 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/glue.h"
@@ -25,6 +27,7 @@ struct client {
 
 struct br_glue_nfs {
 	struct br_glue *glue;
+	atomic_uint_least64_t refused_ns; /* when a refusal was last recorded */
 	pthread_mutex_t lock;
 	struct client *clients; /* bounded by the addresses we lease */
 };
@@ -213,8 +216,24 @@ static void release(void *ctx, struct br_nfs_export *export)
 	br_board_disk_unref(nfs->glue->disks, export->ref);
 }
 
+/* Turned away before any export was asked for. One record a second says it; a flood would only fill the disk. */
+static void refused(void *ctx, uint32_t ip, const char *why)
+{
+	struct br_glue_nfs *nfs = ctx;
+	uint64_t now = br_now_ns(), last = atomic_load(&nfs->refused_ns);
+	struct br_board board = { 0 };
+	char text[BR_IP_TEXT];
+
+	if ((last && now - last < BR_S) || !atomic_compare_exchange_strong(&nfs->refused_ns, &last, now))
+		return;
+	br_board_by_ip(nfs->glue->fleet, ip, &board);
+	br_event_emit(nfs->glue->fleet, board.id, 0, BR_EV_MOUNT_REFUSED,
+		json_pack("{s:s, s:s, s:s}", "ip", br_ip_format(text, ip), "path", "", "reason", why));
+}
+
 const struct br_nfs_ops br_glue_nfs_ops = {
 	.mount = mount,
 	.find = find,
 	.release = release,
+	.refused = refused,
 };

@@ -170,6 +170,8 @@ static int target_of(struct projfs *p, uint64_t ino, struct target *ret)
 	int r;
 
 	*ret = (struct target){ .ino = ino, .shown = ino };
+	if (!ino) /* nobody's, and 0 says VIRTUAL here */
+		return -ESTALE;
 	if (ino >= BR_PROJFS_INO) {
 		struct entry *e;
 

@@ -15,7 +15,7 @@ static int read_start(struct br_fs *fs, const char *path, char *buf, size_t size
 {
 	struct br_fs_attr attr;
 	uint64_t ino;
-	size_t n;
+	size_t n = 0;
 	bool eof;
 	int r = br_fs_walk_follow(fs, path, &ino);
 
@@ -54,7 +54,7 @@ static void take_value(const char *text, const char *key, char *ret, size_t size
 
 static void read_os(struct br_fs *fs, struct br_image_info *info)
 {
-	char text[TEXT_MAX];
+	char text[TEXT_MAX] = "";
 
 	if (read_start(fs, "/etc/os-release", text, sizeof(text)) < 0 &&
 		read_start(fs, "/usr/lib/os-release", text, sizeof(text)) < 0)

@@ -87,7 +87,7 @@ static bool keeps_inode(const struct entry *e)
 
 static int look(struct projfs *p, struct entry *e)
 {
-	struct br_fs_attr attr;
+	struct br_fs_attr attr = { 0 };
 	int r = p->below->ops->lookup(p->below, e->dir, e->name, &e->ino);
 
 	if (r == -ENOENT) {
@@ -130,7 +130,7 @@ static uint64_t number(const struct projfs *p, const struct entry *e)
 /* A number from below to the one outside: a copied file keeps its virtual number as long as it lives. */
 static uint64_t outside(struct projfs *p, uint64_t ino)
 {
-	struct br_fs_attr attr;
+	struct br_fs_attr attr = { 0 };
 
 	for (size_t i = 0; i < p->n; i++) {
 		struct entry *e = &p->entries[i];
@@ -147,7 +147,7 @@ static uint64_t outside(struct projfs *p, uint64_t ino)
 /* The real file a virtual number stands for since the copy, also when that was before a restart. */
 static int target_of_moved(struct projfs *p, struct entry *e, struct target *ret)
 {
-	struct br_fs_attr attr;
+	struct br_fs_attr attr = { 0 };
 	uint64_t ino = e->real;
 	int r;
 
@@ -166,7 +166,7 @@ static int target_of_moved(struct projfs *p, struct entry *e, struct target *ret
 
 static int target_of(struct projfs *p, uint64_t ino, struct target *ret)
 {
-	struct br_fs_attr attr;
+	struct br_fs_attr attr = { 0 };
 	int r;
 
 	*ret = (struct target){ .ino = ino, .shown = ino };
@@ -258,8 +258,8 @@ static int copy_virtual(struct projfs *p, struct entry *e)
 	};
 	char tmp[48];
 	const char *name = e->name;
-	struct br_fs_attr attr;
-	uint64_t ino;
+	struct br_fs_attr attr = { 0 };
+	uint64_t ino = 0;
 	int r = room_for(p, e->len);
 
 	if (e->ino) {
@@ -326,7 +326,7 @@ static void virtual_attr(const struct projfs *p, const struct entry *e, struct b
 static int projfs_getattr(struct br_fs *fs, uint64_t ino, struct br_fs_attr *ret)
 {
 	struct projfs *p = of(fs);
-	struct br_fs_attr attr;
+	struct br_fs_attr attr = { 0 };
 	struct target t;
 	int r = target_of(p, ino, &t);
 
@@ -561,7 +561,7 @@ static void forget_dir(struct projfs *p, uint64_t dir)
 /* The directory at a name below; 0 in *ret when there is none. */
 static int dir_at(struct projfs *p, uint64_t dir, const char *name, uint64_t *ret)
 {
-	struct br_fs_attr attr;
+	struct br_fs_attr attr = { 0 };
 	uint64_t ino;
 	int r = p->below->ops->lookup(p->below, dir, name, &ino);
 
@@ -812,8 +812,8 @@ static bool missing(int r)
 /* Finds the directory here and the file in the image; e->dir stays 0 when the entry cannot do anything. */
 static int place(struct projfs *p, struct br_fs *base, struct entry *e, const char *dir_path)
 {
-	struct br_fs_attr attr;
-	uint64_t dir, base_dir, ino;
+	struct br_fs_attr attr = { 0 };
+	uint64_t dir = 0, base_dir = 0, ino = 0;
 	int r = br_fs_walk_follow(p->below, dir_path, &dir);
 
 	if (!r)

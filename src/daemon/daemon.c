@@ -124,8 +124,9 @@ static int import_image(struct daemon *d, const char *file, struct br_error *err
 	r = br_store_import(d->store, file, &opt, info, err);
 	sigaction(SIGINT, &old_int, NULL);
 	sigaction(SIGTERM, &old_term, NULL);
-	if (!r) {
+	if (r >= 0)
 		snprintf(d->image, sizeof(d->image), "%s", info->name);
+	if (!r) { /* 1: it was there already */
 		br_event_emit(d->fleet, 0, 0, BR_EV_IMAGE_ADDED,
 			json_pack("{s:s, s:s}", "image", info->name, "sha256", info->sha256));
 	}

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sequences of NFSv3 calls with valid heads and handles, so that the procedures themselves are reached. Per call: a byte
- * of procedure, one of who calls, then arguments: a byte below 0x80 is a handle to put there, by number, 0x80..0xfe
- * that many less 0x80 raw bytes that follow, 0xff the end.
+ * Sequences of NFSv3 calls with valid heads and handles, so that the procedures themselves are
+ * reached. Per call: a byte of procedure, one of who calls, then arguments: a byte below 0x80 is a
+ * handle to put there, by number, 0x80..0xfe that many less 0x80 raw bytes that follow, 0xff the
+ * end.
  */
 #include "fuzz/nfs_rig.h"
 #include "nfs/handle.h"
@@ -50,10 +51,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_rig_init(&rig);
 	while (br_reader_left(&r) > 2) {
 		uint8_t buf[CALL_SIZE], proc = br_get_u8(&r), who = br_get_u8(&r), *exact;
-		struct br_rpc_call call = { .xid = ++xid, .program = BR_RPC_NFS, .version = 3, .procedure = proc };
+		struct br_rpc_call call = {
+			.xid = ++xid, .program = BR_RPC_NFS, .version = 3, .procedure = proc
+		};
 		struct br_writer w = br_writer_of(buf, sizeof(buf));
 
-		call.cred = (struct br_rpc_cred){ BR_RPC_AUTH_SYS, who & 3 ? 1000u + (who & 3) : 0, who >> 4, 0, { 0 } };
+		call.cred = (struct br_rpc_cred){ BR_RPC_AUTH_SYS, who & 3 ? 1000u + (who & 3) : 0,
+			who >> 4, 0, { 0 } };
 		br_rpc_put_call(&w, &call);
 		put_arguments(&w, &rig, &r);
 		exact = malloc(w.len);

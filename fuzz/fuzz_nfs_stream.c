@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A connection: bytes arrive in pieces (a byte of length before each piece; 0: the client reads what came back),
- * records and fragments are put together, replies queue up. */
+/* A connection: bytes arrive in pieces (a byte of length before each piece; 0: the client reads
+ * what came back), records and fragments are put together, replies queue up. */
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -51,7 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int fds[2];
 
 	fuzz_rig_init(&rig);
-	if (br_nfs_worker_init(&w, &rig.core) < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) < 0 ||
+	if (br_nfs_worker_init(&w, &rig.core) < 0 ||
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) < 0 ||
 		br_nfs_conn_new(&w, fds[0], 0x0a4d0007, 931, BR_NFS_NFS | BR_NFS_MOUNT) < 0)
 		abort();
 	w.now_ns = 1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Records as a client sends them (each with a mark of four bytes) into the NFS server's core. Handles in the seeds are valid: the
- * file system and the key are always the same. */
+/* Records as a client sends them (each with a mark of four bytes) into the NFS server's core.
+ * Handles in the seeds are valid: the file system and the key are always the same. */
 #include "fuzz/nfs_rig.h"
 #include "wire/rpc.h"
 

@@ -17,7 +17,8 @@ struct fuzz_rig {
 static inline void fuzz_rig_init(struct fuzz_rig *rig)
 {
 	struct br_nfs_options opt = { .ops = &nfs_test_ops, .ctx = &rig->export };
-	static struct br_nfs_core fresh; /* its tables are large to make and this is done for each input */
+	static struct br_nfs_core
+		fresh; /* its tables are large to make and this is done for each input */
 
 	memcpy(opt.handle_key, nfs_test_key, sizeof(opt.handle_key));
 	nfs_test_export_init(&rig->export, memfs_new());

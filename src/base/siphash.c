@@ -28,8 +28,8 @@ uint64_t br_siphash(const uint8_t key[static 16], const void *data, size_t n)
 {
 	const uint8_t *p = data;
 	uint64_t k0 = br_load_le64(key), k1 = br_load_le64(key + 8);
-	uint64_t v[4] = { k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d,
-		k0 ^ 0x6c7967656e657261, k1 ^ 0x7465646279746573 };
+	uint64_t v[4] = { k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261,
+		k1 ^ 0x7465646279746573 };
 	uint64_t last = (uint64_t)n << 56;
 
 	for (; n >= 8; n -= 8, p += 8) {

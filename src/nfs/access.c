@@ -49,7 +49,8 @@ int br_nfs_may_remove(const struct br_rpc_cred *cred, const struct br_fs_attr *d
 
 	if (r < 0)
 		return r;
-	if (dir->mode & S_ISVTX && cred->uid != 0 && cred->uid != dir->uid && cred->uid != victim->uid)
+	if (dir->mode & S_ISVTX && cred->uid != 0 && cred->uid != dir->uid &&
+		cred->uid != victim->uid)
 		return -EPERM;
 	return 0;
 }

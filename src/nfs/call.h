@@ -18,18 +18,20 @@ struct br_nfs_call {
 	struct br_nfs_core *core;
 	const struct br_nfs_request *req;
 	struct br_rpc_call rpc;
-	struct br_reader in;	 /* arguments */
-	struct br_writer out;	 /* the reply from its record mark on */
+	struct br_reader in;  /* arguments */
+	struct br_writer out; /* the reply from its record mark on */
 	struct br_nfs_reply *reply;
-	bool has_export, dirty;	 /* dirty: something was changed and must be stable before the reply goes */
+	bool has_export,
+		dirty; /* dirty: something was changed and must be stable before the reply goes */
 	struct br_nfs_export export; /* locked while has_export */
 	struct br_nfs_object objects[2];
 	uint64_t moved; /* bytes read or written */
 };
 
-/* What running a program gives: 0 (results are encoded), an enum br_rpc_accept, or one of these, or -ENOMEM. */
+/* What running a program gives: 0 (results are encoded), an enum br_rpc_accept, or one of these, or
+ * -ENOMEM. */
 enum {
-	BR_NFS_RUN_HELD = 0x100,	  /* encoded, and given to br_nfs_hold() */
+	BR_NFS_RUN_HELD = 0x100, /* encoded, and given to br_nfs_hold() */
 	BR_NFS_RUN_SILENT = 0x101,
 	BR_NFS_RUN_TOO_WEAK = 0x102, /* AUTH_ERROR: the source port is not a privileged one */
 };
@@ -39,7 +41,8 @@ int br_nfs_reserve(struct br_nfs_call *call, size_t n);
 /* Keeps the finished reply and the export (unlocked here) until the next commit. */
 int br_nfs_hold(struct br_nfs_call *call);
 /* Tells the owner of the server why, if it wants to know. */
-__attribute__((format(printf, 2, 3))) void br_nfs_tell_refused(struct br_nfs_call *call, const char *fmt, ...);
+__attribute__((format(printf, 2, 3))) void br_nfs_tell_refused(
+	struct br_nfs_call *call, const char *fmt, ...);
 /* Is the source port one that only root can have? Told as refused if not. */
 bool br_nfs_port_allowed(struct br_nfs_call *call);
 /* Stores len and record mark. */
@@ -62,7 +65,8 @@ int br_nfs3_open_dir(struct br_nfs_call *call, unsigned i, const struct br_nfs3_
 int br_nfs3_lookup_name(struct br_nfs_call *call, unsigned i, const char *name, uint64_t *ret_ino);
 /* Asked for by those who will change something. -EROFS. */
 int br_nfs3_check_writable(const struct br_nfs_call *call);
-/* A name of a directory entry, terminated. -EACCES: empty or with '/' or NUL; -ENAMETOOLONG. "." and ".." pass. */
+/* A name of a directory entry, terminated. -EACCES: empty or with '/' or NUL; -ENAMETOOLONG. "."
+ * and ".." pass. */
 #define BR_NFS_NAME_SIZE 256
 int br_nfs3_name(const struct br_nfs3_bytes *name, char out[static BR_NFS_NAME_SIZE]);
 bool br_nfs3_is_dot(const char *name); /* "." or ".." */

@@ -5,10 +5,10 @@
 
 #include "base/clock.h"
 
-#define SETS 1024 /* by address */
-#define WAYS 4
+#define SETS      1024 /* by address */
+#define WAYS      4
 #define REPORT_NS BR_S
-#define TELL_NS (10 * BR_S)
+#define TELL_NS   (10 * BR_S)
 
 struct client {
 	uint32_t ip; /* 0: free */

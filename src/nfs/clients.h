@@ -4,7 +4,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What each client has read and written so far, for timelines. Bounded: the client longest silent is forgotten first. */
+/* What each client has read and written so far, for timelines. Bounded: the client longest silent
+ * is forgotten first. */
 struct br_nfs_clients;
 
 typedef void br_nfs_clients_fn(void *ctx, uint32_t ip, uint64_t reads, uint64_t read_bytes,

@@ -13,12 +13,12 @@
 #include "base/clock.h"
 #include "nfs/worker.h"
 
-#define OUT_MAX (4u << 20)	   /* bytes of replies queued before a connection is read no further */
-#define HELD_MAX 4096		   /* calls of one connection in one commit */
-#define KEEP_RECORD (64u << 10)	   /* a record buffer of this size stays for the next record */
+#define OUT_MAX           (4u << 20) /* bytes of replies queued before a connection is read no further */
+#define HELD_MAX          4096       /* calls of one connection in one commit */
+#define KEEP_RECORD       (64u << 10) /* a record buffer of this size stays for the next record */
 #define RECORD_TIMEOUT_NS (60 * BR_S) /* from a record's first byte to its last */
-#define OUT_TIMEOUT_NS (60 * BR_S)    /* without a byte taken */
-#define SEND_IOV 16
+#define OUT_TIMEOUT_NS    (60 * BR_S) /* without a byte taken */
+#define SEND_IOV          16
 
 static bool full(const struct br_nfs_conn *c)
 {
@@ -110,7 +110,8 @@ void br_nfs_conn_kill(struct br_nfs_worker *w, struct br_nfs_conn *c)
 	if (c->dead)
 		return;
 	c->dead = true;
-	/* not left to close(): a child of another thread between fork and exec would keep epoll's entry alive */
+	/* not left to close(): a child of another thread between fork and exec would keep epoll's
+	 * entry alive */
 	epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
 	close(c->fd);
 	c->fd = -1;
@@ -150,7 +151,8 @@ void br_nfs_conn_queue(struct br_nfs_worker *w, struct br_nfs_conn *c, struct br
 	w->bytes += reply->len;
 }
 
-static int on_record(struct br_nfs_worker *w, struct br_nfs_conn *c, const uint8_t *data, size_t len)
+static int on_record(
+	struct br_nfs_worker *w, struct br_nfs_conn *c, const uint8_t *data, size_t len)
 {
 	struct br_nfs_request req = {
 		.ip = c->ip,
@@ -185,7 +187,8 @@ static int on_record(struct br_nfs_worker *w, struct br_nfs_conn *c, const uint8
 	return r;
 }
 
-/* Room for the rest of the fragment. Memory that is not written to costs nothing, so a lying length costs nothing. */
+/* Room for the rest of the fragment. Memory that is not written to costs nothing, so a lying length
+ * costs nothing. */
 static int make_room(struct br_nfs_worker *w, struct br_nfs_conn *c)
 {
 	size_t need = c->record_len + c->fragment_left;
@@ -223,7 +226,8 @@ static int end_fragment(struct br_nfs_worker *w, struct br_nfs_conn *c)
 }
 
 /* Takes bytes of a record mark. */
-static size_t take_mark(struct br_nfs_worker *w, struct br_nfs_conn *c, const uint8_t *p, size_t len)
+static size_t take_mark(
+	struct br_nfs_worker *w, struct br_nfs_conn *c, const uint8_t *p, size_t len)
 {
 	size_t n = sizeof(c->mark) - c->n_mark;
 
@@ -268,8 +272,10 @@ static int take_fragment(
 	return c->fragment_left ? 0 : end_fragment(w, c);
 }
 
-/* Takes bytes of the stream until they end or there is no room for more replies. *ret_n: bytes taken. */
-static int feed(struct br_nfs_worker *w, struct br_nfs_conn *c, const uint8_t *p, size_t len, size_t *ret_n)
+/* Takes bytes of the stream until they end or there is no room for more replies. *ret_n: bytes
+ * taken. */
+static int feed(
+	struct br_nfs_worker *w, struct br_nfs_conn *c, const uint8_t *p, size_t len, size_t *ret_n)
 {
 	size_t done = 0, n;
 	int r = 0;
@@ -290,7 +296,8 @@ static int feed(struct br_nfs_worker *w, struct br_nfs_conn *c, const uint8_t *p
 	return r;
 }
 
-static int keep_backlog(struct br_nfs_worker *w, struct br_nfs_conn *c, const uint8_t *p, size_t len)
+static int keep_backlog(
+	struct br_nfs_worker *w, struct br_nfs_conn *c, const uint8_t *p, size_t len)
 {
 	uint8_t *copy = len ? malloc(len) : NULL;
 
@@ -306,7 +313,8 @@ static int keep_backlog(struct br_nfs_worker *w, struct br_nfs_conn *c, const ui
 	return 0;
 }
 
-static int feed_and_keep(struct br_nfs_worker *w, struct br_nfs_conn *c, const uint8_t *p, size_t len)
+static int feed_and_keep(
+	struct br_nfs_worker *w, struct br_nfs_conn *c, const uint8_t *p, size_t len)
 {
 	size_t n;
 	int r = feed(w, c, p, len, &n);
@@ -314,11 +322,13 @@ static int feed_and_keep(struct br_nfs_worker *w, struct br_nfs_conn *c, const u
 	return r < 0 ? r : keep_backlog(w, c, p + n, len - n);
 }
 
-/* The rest of a fragment goes straight to its record, what follows to the scratch buffer of the worker. */
+/* The rest of a fragment goes straight to its record, what follows to the scratch buffer of the
+ * worker. */
 static int receive(struct br_nfs_worker *w, struct br_nfs_conn *c)
 {
 	struct iovec iov[2] = { { 0 }, { w->scratch, sizeof(w->scratch) } };
-	bool direct = c->in_fragment && c->record_cap - c->record_len >= c->fragment_left && c->fragment_left;
+	bool direct = c->in_fragment && c->record_cap - c->record_len >= c->fragment_left &&
+		      c->fragment_left;
 	struct msghdr msg = { .msg_iov = direct ? iov : iov + 1, .msg_iovlen = direct ? 2 : 1 };
 	size_t first = 0;
 	ssize_t n;
@@ -371,7 +381,8 @@ static int transmit(struct br_nfs_worker *w, struct br_nfs_conn *c)
 		size_t skip = c->out_sent;
 		ssize_t n;
 
-		for (struct br_nfs_reply *r = c->out_first; r && msg.msg_iovlen < SEND_IOV; r = r->next) {
+		for (struct br_nfs_reply *r = c->out_first; r && msg.msg_iovlen < SEND_IOV;
+			r = r->next) {
 			iov[msg.msg_iovlen++] = (struct iovec){ r->data + skip, r->len - skip };
 			skip = 0;
 		}

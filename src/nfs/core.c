@@ -11,8 +11,8 @@
 #include "nfs/call.h"
 
 #define DRC_ENTRIES 16384
-#define REPLY_SIZE 1024 /* bytes for results; procedures that need more reserve it */
-#define HIGH_PORT 1024	/* from here on any program may send */
+#define REPLY_SIZE  1024 /* bytes for results; procedures that need more reserve it */
+#define HIGH_PORT   1024 /* from here on any program may send */
 
 /* A file system with held replies. */
 struct br_nfs_batch {
@@ -60,7 +60,8 @@ bool br_nfs_core_report_due(const struct br_nfs_core *core)
 void br_nfs_core_report(struct br_nfs_core *core, uint64_t now_ns)
 {
 	if (core->opt.ops->activity)
-		br_nfs_clients_report(core->clients, now_ns, core->opt.ops->activity, core->opt.ctx);
+		br_nfs_clients_report(
+			core->clients, now_ns, core->opt.ops->activity, core->opt.ctx);
 }
 
 void br_nfs_tell_refused(struct br_nfs_call *call, const char *fmt, ...)
@@ -70,7 +71,8 @@ void br_nfs_tell_refused(struct br_nfs_call *call, const char *fmt, ...)
 	char why[256];
 	va_list ap;
 
-	if (!core->opt.ops->refused || !br_nfs_clients_may_tell(core->clients, req->ip, req->now_ns))
+	if (!core->opt.ops->refused ||
+		!br_nfs_clients_may_tell(core->clients, req->ip, req->now_ns))
 		return;
 	va_start(ap, fmt);
 	vsnprintf(why, sizeof(why), fmt, ap);
@@ -83,7 +85,8 @@ bool br_nfs_port_allowed(struct br_nfs_call *call)
 	if (call->core->opt.allow_high_ports || call->req->port < HIGH_PORT)
 		return true;
 	br_nfs_tell_refused(call,
-		"NFS from source port %u: any user of the board could have sent that and claimed to be root; mount as "
+		"NFS from source port %u: any user of the board could have sent that and claimed "
+		"to be root; mount as "
 		"root without 'noresvport'",
 		call->req->port);
 	return false;
@@ -139,7 +142,9 @@ int br_nfs_hold(struct br_nfs_call *call)
 			core->opt.ops->release(core->opt.ctx, &call->export);
 			return -ENOMEM;
 		}
-		*b = (struct br_nfs_batch){ .next = core->batches, .export = call->export, .last = &b->first };
+		*b = (struct br_nfs_batch){
+			.next = core->batches, .export = call->export, .last = &b->first
+		};
 		core->batches = b;
 	}
 	reply->xid = call->rpc.xid;
@@ -150,7 +155,8 @@ int br_nfs_hold(struct br_nfs_call *call)
 	return 0;
 }
 
-/* What was answered as done is not stable: say so instead. The failure is never longer than the success was. */
+/* What was answered as done is not stable: say so instead. The failure is never longer than the
+ * success was. */
 static void turn_into_failure(struct br_nfs_reply *reply, int r)
 {
 	struct br_writer w = br_writer_of(reply->data, reply->len);
@@ -191,10 +197,12 @@ void br_nfs_core_commit(
 static int run_program(struct br_nfs_call *call)
 {
 	for (size_t i = 0; i < BR_ARRAY_SIZE(programs); i++) {
-		if (programs[i].program != call->rpc.program || !(programs[i].service & call->req->services))
+		if (programs[i].program != call->rpc.program ||
+			!(programs[i].service & call->req->services))
 			continue;
 		if (call->rpc.version < programs[i].low || call->rpc.version > programs[i].high) {
-			br_nfs_tell_refused(call, "%s version %u is not served: add 'vers=3' to nfsroot",
+			br_nfs_tell_refused(call,
+				"%s version %u is not served: add 'vers=3' to nfsroot",
 				programs[i].name, call->rpc.version);
 			return BR_RPC_PROG_MISMATCH;
 		}
@@ -207,7 +215,8 @@ static void put_prog_mismatch(struct br_nfs_call *call)
 {
 	for (size_t i = 0; i < BR_ARRAY_SIZE(programs); i++)
 		if (programs[i].program == call->rpc.program)
-			br_rpc_put_prog_mismatch(&call->out, call->rpc.xid, programs[i].low, programs[i].high);
+			br_rpc_put_prog_mismatch(
+				&call->out, call->rpc.xid, programs[i].low, programs[i].high);
 }
 
 /* Writes the head that r asks for in place of results. */
@@ -249,7 +258,9 @@ static void put_decode_error(struct br_nfs_call *call, int r)
 int br_nfs_core_call(
 	struct br_nfs_core *core, const struct br_nfs_request *req, struct br_nfs_reply **ret)
 {
-	struct br_nfs_call call = { .core = core, .req = req, .in = br_reader_of(req->data, req->len) };
+	struct br_nfs_call call = {
+		.core = core, .req = req, .in = br_reader_of(req->data, req->len)
+	};
 	int r = br_rpc_get_call(&call.in, &call.rpc);
 
 	if (r < 0)

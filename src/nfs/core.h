@@ -11,13 +11,15 @@
 #include "wire/rpc.h"
 
 /*
- * The server without sockets: one RPC message in, one reply out. A reply to a call that changed something is held
- * until br_nfs_core_commit(), which makes the changes of all calls since the last one stable with one commit per file
- * system and then hands the replies out. Not thread-safe: one core belongs to one thread.
+ * The server without sockets: one RPC message in, one reply out. A reply to a call that changed
+ * something is held until br_nfs_core_commit(), which makes the changes of all calls since the last
+ * one stable with one commit per file system and then hands the replies out. Not thread-safe: one
+ * core belongs to one thread.
  */
 
 #define BR_NFS_IO_MAX (1u << 20) /* bytes in one READ or WRITE */
-/* What a call may have: a WRITE of the greatest size, and room for the head, credentials, handle and names. */
+/* What a call may have: a WRITE of the greatest size, and room for the head, credentials, handle
+ * and names. */
 #define BR_NFS_CALL_MAX (BR_NFS_IO_MAX + 4096)
 
 enum br_nfs_service { /* what is spoken at a port */
@@ -27,8 +29,8 @@ enum br_nfs_service { /* what is spoken at a port */
 };
 
 struct br_nfs_request {
-	uint32_t ip;	   /* the client's */
-	uint16_t port;	   /* the client's */
+	uint32_t ip;       /* the client's */
+	uint16_t port;     /* the client's */
 	uint32_t local_ip; /* where it reached us */
 	unsigned services; /* enum br_nfs_service */
 	const uint8_t *data;
@@ -39,8 +41,8 @@ struct br_nfs_request {
 
 struct br_nfs_reply {
 	struct br_nfs_reply *next; /* for lists of who owns it */
-	void *owner;		   /* of who called, for br_nfs_core_commit() */
-	size_t len;		   /* of data, with the record mark */
+	void *owner;               /* of who called, for br_nfs_core_commit() */
+	size_t len;                /* of data, with the record mark */
 	/* for a held one */
 	uint32_t xid, procedure;
 	struct br_nfs_drc_token drc;
@@ -51,7 +53,7 @@ struct br_nfs_core {
 	struct br_nfs_options opt;
 	uint16_t nfs_port, mount_port; /* as bound, for the port mapper */
 	uint8_t verifier_key[16];      /* random per start */
-	uint64_t n_lost;	       /* failed commits: unstable data may be gone, so write verifiers change */
+	uint64_t n_lost; /* failed commits: unstable data may be gone, so write verifiers change */
 	struct br_nfs_drc *drc;
 	struct br_nfs_clients *clients;
 	struct br_nfs_batch *batches; /* file systems with replies held */
@@ -63,9 +65,11 @@ int br_nfs_core_init(struct br_nfs_core *core, const struct br_nfs_options *opt)
 void br_nfs_core_done(struct br_nfs_core *core);
 
 enum br_nfs_answer {
-	BR_NFS_REPLY = 0,  /* *ret is the caller's: free() */
-	BR_NFS_HELD = 1,   /* comes out of br_nfs_core_commit(); *ret may be given an owner, and is not the caller's */
-	BR_NFS_SILENT = 2, /* none: a duplicate of a call that is being worked on, or one nobody answers */
+	BR_NFS_REPLY = 0, /* *ret is the caller's: free() */
+	BR_NFS_HELD = 1,  /* comes out of br_nfs_core_commit(); *ret may be given an owner, and is
+			     not the caller's */
+	BR_NFS_SILENT =
+		2, /* none: a duplicate of a call that is being worked on, or one nobody answers */
 };
 
 /* An enum br_nfs_answer, -EBADMSG (no call: close the connection), or -ENOMEM. */

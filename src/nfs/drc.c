@@ -8,9 +8,9 @@
 #include "base/clock.h"
 #include "base/hash.h"
 
-#define CHECKED_BYTES 256 /* enough to see the arguments of all but WRITE's data */
-#define KEEP_NS (120 * BR_S) /* longer than any client keeps trying on one connection */
-#define NONE UINT32_MAX
+#define CHECKED_BYTES 256          /* enough to see the arguments of all but WRITE's data */
+#define KEEP_NS       (120 * BR_S) /* longer than any client keeps trying on one connection */
+#define NONE          UINT32_MAX
 
 enum state { FREE, BUSY, DONE };
 
@@ -24,8 +24,8 @@ struct entry {
 };
 
 struct br_nfs_drc {
-	unsigned n;	   /* entries and buckets */
-	unsigned hand;	   /* the entry used next, which is the oldest */
+	unsigned n;    /* entries and buckets */
+	unsigned hand; /* the entry used next, which is the oldest */
 	uint64_t lives;
 	uint32_t *buckets;
 	struct entry entries[];
@@ -92,7 +92,8 @@ static bool same(const struct br_nfs_drc_key *a, const struct br_nfs_drc_key *b)
 }
 
 enum br_nfs_drc_result br_nfs_drc_begin(struct br_nfs_drc *drc, const struct br_nfs_drc_key *key,
-	uint64_t now_ns, struct br_nfs_drc_token *ret_token, const void **ret_reply, size_t *ret_len)
+	uint64_t now_ns, struct br_nfs_drc_token *ret_token, const void **ret_reply,
+	size_t *ret_len)
 {
 	uint32_t *head = bucket(drc, key), slot;
 	struct entry *e;
@@ -110,7 +111,9 @@ enum br_nfs_drc_result br_nfs_drc_begin(struct br_nfs_drc *drc, const struct br_
 	slot = drc->hand++ & (drc->n - 1);
 	e = &drc->entries[slot];
 	forget(drc, e);
-	*e = (struct entry){ .key = *key, .state = BUSY, .next = *head, .life = ++drc->lives, .since_ns = now_ns };
+	*e = (struct entry){
+		.key = *key, .state = BUSY, .next = *head, .life = ++drc->lives, .since_ns = now_ns
+	};
 	*head = slot;
 	*ret_token = (struct br_nfs_drc_token){ .slot = slot, .life = e->life };
 	return BR_NFS_DRC_NEW;

@@ -26,7 +26,8 @@ int br_nfs_handle_get(
 {
 	struct br_reader r = br_reader_of(data, len);
 
-	if (len != BR_NFS_HANDLE_SIZE || br_load_be64((const uint8_t *)data + CHECKED) != br_siphash(key, data, CHECKED))
+	if (len != BR_NFS_HANDLE_SIZE ||
+		br_load_be64((const uint8_t *)data + CHECKED) != br_siphash(key, data, CHECKED))
 		return -EBADMSG;
 	if (br_get_be32(&r) != VERSION)
 		return -EBADMSG;

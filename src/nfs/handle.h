@@ -5,9 +5,9 @@
 #include <stdint.h>
 
 /*
- * What is in a file handle: which export, which inode, which life of the inode number. The client keeps it for
- * weeks and over restarts of the server. A SipHash over it keeps anyone from making up handles to inodes that no
- * directory led them to.
+ * What is in a file handle: which export, which inode, which life of the inode number. The client
+ * keeps it for weeks and over restarts of the server. A SipHash over it keeps anyone from making up
+ * handles to inodes that no directory led them to.
  */
 struct br_nfs_handle {
 	uint8_t export_id[16];

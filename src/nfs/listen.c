@@ -16,15 +16,16 @@ static const struct {
 	uint16_t port;
 	const char *cure;
 } holders[] = {
-	{ 111,
-		"most likely rpcbind has it; stop that with 'systemctl disable --now rpcbind.socket rpcbind', or go "
-		"without bramble's port mapper: the boards it boots are given all ports on the kernel command line" },
-	{ 2049,
-		"most likely the kernel's NFS server has it; stop that with 'systemctl disable --now nfs-server', or "
+	{ 111, "most likely rpcbind has it; stop that with 'systemctl disable --now rpcbind.socket "
+	       "rpcbind', or go "
+	       "without bramble's port mapper: the boards it boots are given all ports on the "
+	       "kernel command line" },
+	{ 2049, "most likely the kernel's NFS server has it; stop that with 'systemctl disable "
+		"--now nfs-server', or "
 		"stop NFS-Ganesha, or give bramble another address or port" },
-	{ 20048,
-		"most likely rpc.mountd has it; stop that with 'systemctl disable --now nfs-server nfs-mountd', or give "
-		"bramble another port" },
+	{ 20048, "most likely rpc.mountd has it; stop that with 'systemctl disable --now "
+		 "nfs-server nfs-mountd', or give "
+		 "bramble another port" },
 };
 
 static const char *cure_of(uint16_t port)
@@ -35,7 +36,8 @@ static const char *cure_of(uint16_t port)
 	return "stop the program that has it ('ss -lpn' shows it), or give another port";
 }
 
-static int explain(int r, uint32_t ip, uint16_t port, bool udp, const char *what, struct br_error *err)
+static int explain(
+	int r, uint32_t ip, uint16_t port, bool udp, const char *what, struct br_error *err)
 {
 	char text[BR_IP_TEXT];
 	const char *proto = udp ? "UDP" : "TCP";
@@ -43,14 +45,17 @@ static int explain(int r, uint32_t ip, uint16_t port, bool udp, const char *what
 	br_ip_format(text, ip);
 	switch (-r) {
 	case EADDRINUSE:
-		return br_error_set(err, EADDRINUSE, "%s port %u (%s) is in use: %s", proto, port, what, cure_of(port));
+		return br_error_set(err, EADDRINUSE, "%s port %u (%s) is in use: %s", proto, port,
+			what, cure_of(port));
 	case EACCES:
 		return br_error_set(err, EACCES,
-			"%s port %u (%s): not allowed; start as root or with CAP_NET_BIND_SERVICE", proto, port, what);
+			"%s port %u (%s): not allowed; start as root or with CAP_NET_BIND_SERVICE",
+			proto, port, what);
 	case EADDRNOTAVAIL:
 		return br_error_set(err, EADDRNOTAVAIL,
-			"%s port %u (%s): this machine has no address %s; give one that 'ip address' shows", proto,
-			port, what, text);
+			"%s port %u (%s): this machine has no address %s; give one that 'ip "
+			"address' shows",
+			proto, port, what, text);
 	}
 	return br_error_set(err, -r, "%s port %u (%s) on %s: %s", proto, port, what, text,
 		br_error_text(NULL, r));
@@ -59,7 +64,8 @@ static int explain(int r, uint32_t ip, uint16_t port, bool udp, const char *what
 static int bind_socket(uint32_t ip, uint16_t *port, bool udp, int *ret_fd)
 {
 	struct sockaddr_in addr = {
-		.sin_family = AF_INET, .sin_port = htons(*port), .sin_addr.s_addr = htonl(ip) };
+		.sin_family = AF_INET, .sin_port = htons(*port), .sin_addr.s_addr = htonl(ip)
+	};
 	socklen_t len = sizeof(addr);
 	br_cleanup(br_closep) int fd =
 		socket(AF_INET, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -71,7 +77,8 @@ static int bind_socket(uint32_t ip, uint16_t *port, bool udp, int *ret_fd)
 		return -errno;
 	if (!udp && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0)
 		return -errno;
-	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || (!udp && listen(fd, BACKLOG) < 0))
+	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+		(!udp && listen(fd, BACKLOG) < 0))
 		return -errno;
 	if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
 		return -errno;
@@ -80,7 +87,8 @@ static int bind_socket(uint32_t ip, uint16_t *port, bool udp, int *ret_fd)
 	return 0;
 }
 
-int br_nfs_listen(uint32_t ip, uint16_t *port, bool udp, const char *what, int *ret_fd, struct br_error *err)
+int br_nfs_listen(
+	uint32_t ip, uint16_t *port, bool udp, const char *what, int *ret_fd, struct br_error *err)
 {
 	int r = bind_socket(ip, port, udp, ret_fd);
 

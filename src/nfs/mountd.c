@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MOUNT: a path to the handle of its root directory. Nothing is kept of who mounted: clients do not tell when they end. */
+/* MOUNT: a path to the handle of its root directory. Nothing is kept of who mounted: clients do not
+ * tell when they end. */
 #include <errno.h>
 
 #include "base/cleanup.h"
@@ -12,7 +13,7 @@ static int dir_handle(struct br_nfs_call *call, const struct br_nfs_export *expo
 {
 	struct br_fs *fs = export->fs;
 	struct br_nfs_handle handle;
-	struct br_fs_attr attr;
+	struct br_fs_attr attr = { 0 };
 	uint64_t ino;
 	int r;
 
@@ -32,7 +33,8 @@ static int dir_handle(struct br_nfs_call *call, const struct br_nfs_export *expo
 	return 0;
 }
 
-static int mount_path(struct br_nfs_call *call, const char *path, uint8_t out[static BR_NFS_HANDLE_SIZE])
+static int mount_path(
+	struct br_nfs_call *call, const char *path, uint8_t out[static BR_NFS_HANDLE_SIZE])
 {
 	struct br_nfs_core *core = call->core;
 	struct br_error err = BR_ERROR_NULL;
@@ -64,7 +66,8 @@ static int mnt(struct br_nfs_call *call)
 		return BR_RPC_GARBAGE_ARGS;
 	if (call->rpc.version != 3) {
 		/* a handle of version 1 and 2 has no room for ours (32 bytes) */
-		br_nfs_tell_refused(call, "MOUNT version %u is not served: add 'vers=3' to nfsroot", call->rpc.version);
+		br_nfs_tell_refused(call, "MOUNT version %u is not served: add 'vers=3' to nfsroot",
+			call->rpc.version);
 		br_mount_put_status(&call->out, BR_MNT3ERR_NOTSUPP);
 		return 0;
 	}
@@ -91,7 +94,7 @@ static int empty_list(struct br_nfs_call *call)
 
 int br_nfs_mount_run(struct br_nfs_call *call)
 {
-	static int (*const procs[])(struct br_nfs_call *call) = {
+	static int (*const procs[])(struct br_nfs_call * call) = {
 		[BR_MOUNT_NULL] = null,
 		[BR_MOUNT_MNT] = mnt,
 		[BR_MOUNT_DUMP] = empty_list,

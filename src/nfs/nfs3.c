@@ -10,7 +10,7 @@
 
 /* What a failed call says besides its status, one letter each, of objects[0], [1] ... */
 #define ATTR 'a' /* post_op_attr */
-#define WCC 'w'	 /* wcc_data */
+#define WCC  'w' /* wcc_data */
 
 static const struct {
 	int (*run)(struct br_nfs_call *call);
@@ -50,9 +50,11 @@ int br_nfs3_open(struct br_nfs_call *call, unsigned i, const struct br_nfs3_fh *
 	if (br_nfs_handle_get(core->opt.handle_key, fh->p, fh->len, &o->handle) < 0)
 		return BR_NFS3_ERROR(BR_NFS3ERR_BADHANDLE);
 	if (!call->has_export) {
-		r = core->opt.ops->find(core->opt.ctx, call->req->ip, o->handle.export_id, &call->export);
+		r = core->opt.ops->find(
+			core->opt.ctx, call->req->ip, o->handle.export_id, &call->export);
+		/* for good or for now: a client gives up on STALE and asks again on JUKEBOX */
 		if (r < 0)
-			return -ESTALE; /* whatever the reason: the handle gives nothing any more */
+			return r == -EAGAIN || r == -ENOMEM ? r : -ESTALE;
 		pthread_mutex_lock(call->export.lock);
 		call->has_export = true;
 	} else if (memcmp(o->handle.export_id, call->export.id, sizeof(call->export.id))) {
@@ -236,8 +238,8 @@ static void count_activity(struct br_nfs_call *call)
 	uint32_t proc = call->rpc.procedure;
 
 	if (core->opt.ops->activity && (proc == BR_NFS3_READ || proc == BR_NFS3_WRITE))
-		br_nfs_clients_count(core->clients, call->req->ip, proc == BR_NFS3_WRITE, call->moved,
-			call->req->now_ns, core->opt.ops->activity, core->opt.ctx);
+		br_nfs_clients_count(core->clients, call->req->ip, proc == BR_NFS3_WRITE,
+			call->moved, call->req->now_ns, core->opt.ops->activity, core->opt.ctx);
 }
 
 static int end_call(struct br_nfs_call *call, int r)
@@ -289,8 +291,8 @@ int br_nfs3_run(struct br_nfs_call *call)
 		struct br_nfs_drc_key key = { call->rpc.xid, call->req->ip, call->req->port,
 			br_nfs_drc_check(call->req->data, call->req->len) };
 
-		switch (br_nfs_drc_begin(call->core->drc, &key, call->req->now_ns, &call->reply->drc, &old,
-			&old_len)) {
+		switch (br_nfs_drc_begin(call->core->drc, &key, call->req->now_ns,
+			&call->reply->drc, &old, &old_len)) {
 		case BR_NFS_DRC_NEW:
 			break;
 		case BR_NFS_DRC_BUSY:

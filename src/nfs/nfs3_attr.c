@@ -24,8 +24,8 @@ int br_nfs3_getattr(struct br_nfs_call *call)
 	return 0;
 }
 
-static int set_time(const struct br_nfs_call *call, enum br_nfs3_time_how how, const struct timespec *sent,
-	struct timespec *ret)
+static int set_time(const struct br_nfs_call *call, enum br_nfs3_time_how how,
+	const struct timespec *sent, struct timespec *ret)
 {
 	if (how == BR_NFS3_SERVER_TIME) {
 		ret->tv_sec = (time_t)(call->req->wall_ns / BR_S);
@@ -38,11 +38,14 @@ static int set_time(const struct br_nfs_call *call, enum br_nfs3_time_how how, c
 	return 0;
 }
 
-int br_nfs3_sattr(const struct br_nfs_call *call, const struct br_nfs3_sattr *in, struct br_fs_setattr *ret)
+int br_nfs3_sattr(
+	const struct br_nfs_call *call, const struct br_nfs3_sattr *in, struct br_fs_setattr *ret)
 {
 	int r;
 
-	*ret = (struct br_fs_setattr){ .mode = in->mode, .uid = in->uid, .gid = in->gid, .size = in->size };
+	*ret = (struct br_fs_setattr){
+		.mode = in->mode, .uid = in->uid, .gid = in->gid, .size = in->size
+	};
 	if (in->set_mode)
 		ret->set |= BR_FS_SET_MODE;
 	if (in->set_uid)
@@ -74,7 +77,8 @@ static int may_setattr(const struct br_rpc_cred *cred, const struct br_fs_attr *
 	const struct br_nfs3_sattr *in)
 {
 	bool owner = cred->uid == 0 || cred->uid == attr->uid;
-	bool own_time = in->set_atime == BR_NFS3_CLIENT_TIME || in->set_mtime == BR_NFS3_CLIENT_TIME;
+	bool own_time =
+		in->set_atime == BR_NFS3_CLIENT_TIME || in->set_mtime == BR_NFS3_CLIENT_TIME;
 
 	if (in->set_mode && !owner)
 		return -EPERM;
@@ -101,7 +105,8 @@ static int may_set_size(const struct br_rpc_cred *cred, const struct br_fs_attr 
 }
 
 /* A new mode or owner must not leave a set-id bit that the caller could not set. */
-static void guard_setid(const struct br_rpc_cred *cred, const struct br_fs_attr *attr, struct br_fs_setattr *set)
+static void guard_setid(
+	const struct br_rpc_cred *cred, const struct br_fs_attr *attr, struct br_fs_setattr *set)
 {
 	uint32_t gid = set->set & BR_FS_SET_GID ? set->gid : attr->gid;
 
@@ -155,7 +160,8 @@ int br_nfs3_setattr(struct br_nfs_call *call)
 		return r;
 	if (set.set) {
 		guard_setid(&call->rpc.cred, &call->objects[0].before, &set);
-		r = call->export.fs->ops->setattr(call->export.fs, call->objects[0].handle.ino, &set);
+		r = call->export.fs->ops->setattr(
+			call->export.fs, call->objects[0].handle.ino, &set);
 		if (r < 0)
 			return r;
 		call->dirty = true;
@@ -192,10 +198,12 @@ int br_nfs3_access(struct br_nfs_call *call)
 	for (size_t i = 0; i < BR_ARRAY_SIZE(accesses); i++) {
 		unsigned may = S_ISDIR(attr->mode) ? accesses[i].dir : accesses[i].other;
 
-		if (!(args.access & accesses[i].bit) || !may || br_nfs_may(&call->rpc.cred, attr, may) < 0)
+		if (!(args.access & accesses[i].bit) || !may ||
+			br_nfs_may(&call->rpc.cred, attr, may) < 0)
 			continue;
 		/* devices and pipes may be written on a read-only export: they are the client's */
-		if (may & BR_NFS_MAY_WRITE && call->export.read_only && (S_ISDIR(attr->mode) || S_ISREG(attr->mode)))
+		if (may & BR_NFS_MAY_WRITE && call->export.read_only &&
+			(S_ISDIR(attr->mode) || S_ISREG(attr->mode)))
 			continue;
 		granted |= accesses[i].bit;
 	}

@@ -66,20 +66,21 @@ int br_nfs3_lookup(struct br_nfs_call *call)
 }
 
 /*
- * A listing is collected first and encoded afterwards: READDIRPLUS asks the file system for attributes, which must not
- * happen while it lists. Collected entries: inode, cookie, length of the name (4 bytes), name.
+ * A listing is collected first and encoded afterwards: READDIRPLUS asks the file system for
+ * attributes, which must not happen while it lists. Collected entries: inode, cookie, length of the
+ * name (4 bytes), name.
  */
 struct listing {
 	struct br_writer entries;
 	bool plus, full;
 	uint64_t n;
-	uint64_t size, size_max;	 /* of the entries encoded */
+	uint64_t size, size_max;         /* of the entries encoded */
 	uint64_t dir_size, dir_size_max; /* of the names, cookies and file ids alone */
 };
 
 #define LISTING_HEAD (BR_NFS3_POST_OP_SIZE + 8) /* directory attributes, verifier */
-#define LISTING_TAIL (4 + 4)			/* no more entries, eof */
-#define ENTRY_PLUS (BR_NFS3_POST_OP_SIZE + 4 + 4 + BR_NFS_HANDLE_SIZE)
+#define LISTING_TAIL (4 + 4)                    /* no more entries, eof */
+#define ENTRY_PLUS   (BR_NFS3_POST_OP_SIZE + 4 + 4 + BR_NFS_HANDLE_SIZE)
 
 static int take_entry(void *ctx, const struct br_fs_dirent *entry)
 {
@@ -88,9 +89,10 @@ static int take_entry(void *ctx, const struct br_fs_dirent *entry)
 	size_t dir_size = 8 + 4 + len + br_xdr_padding(len) + 8;
 	size_t size = 4 + dir_size + (list->plus ? ENTRY_PLUS : 0);
 
-	/* RFC 1813, 3.3.17: maxcount is a limit; dircount says how much the client wants, and one entry it always gets */
+	/* RFC 1813, 3.3.17: maxcount is a limit; dircount says how much the client wants, and one
+	 * entry it always gets */
 	list->full = list->size + size > list->size_max ||
-		(list->n && list->dir_size + dir_size > list->dir_size_max);
+		     (list->n && list->dir_size + dir_size > list->dir_size_max);
 	if (list->full)
 		return 1;
 	list->size += size;
@@ -174,7 +176,8 @@ static int list_dir(struct br_nfs_call *call, const struct br_nfs3_readdir_args 
 	list.entries = br_writer_of(buf, max);
 	list.size_max = max - LISTING_HEAD - LISTING_TAIL;
 	fs = call->export.fs;
-	r = fs->ops->readdir(fs, call->objects[0].handle.ino, args->cookie, take_entry, &list, &eof);
+	r = fs->ops->readdir(
+		fs, call->objects[0].handle.ino, args->cookie, take_entry, &list, &eof);
 	if (r < 0)
 		return r == -EINVAL ? BR_NFS3_ERROR(BR_NFS3ERR_BAD_COOKIE) : r;
 	if (list.full && !list.n)

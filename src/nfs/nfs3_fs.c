@@ -2,11 +2,12 @@
 /* NFSv3: FSSTAT, FSINFO, PATHCONF. */
 #include "nfs/call.h"
 
-/* What clients should take. With 100 Mbit/s (Pi 3B) a reply of 128 KiB holds up the others behind it for 10 ms. */
-#define IO_PREFERRED (128u << 10)
-#define IO_MULTIPLE 4096
+/* What clients should take. With 100 Mbit/s (Pi 3B) a reply of 128 KiB holds up the others behind
+ * it for 10 ms. */
+#define IO_PREFERRED  (128u << 10)
+#define IO_MULTIPLE   4096
 #define DIR_PREFERRED (64u << 10)
-#define FILE_MAX ((1ull << 44) - 4096) /* ext4 with blocks of 4 KiB: 2^32 - 1 of them */
+#define FILE_MAX      ((1ull << 44) - 4096) /* ext4 with blocks of 4 KiB: 2^32 - 1 of them */
 #define LINK_MAX_EXT4 65000
 
 static int open_handle(struct br_nfs_call *call)
@@ -29,9 +30,9 @@ int br_nfs3_fsstat(struct br_nfs_call *call)
 	if (r < 0)
 		return r;
 	br_nfs3_put_object_attr(call, 0);
-	br_nfs3_put_fsstat(&call->out,
-		&(struct br_nfs3_fsstat){ st.total_bytes, st.free_bytes, st.avail_bytes, st.total_files,
-			st.free_files, st.free_files, 0 });
+	br_nfs3_put_fsstat(
+		&call->out, &(struct br_nfs3_fsstat){ st.total_bytes, st.free_bytes, st.avail_bytes,
+				    st.total_files, st.free_files, st.free_files, 0 });
 	return 0;
 }
 
@@ -48,7 +49,7 @@ int br_nfs3_fsinfo(struct br_nfs_call *call)
 		.max_file_size = FILE_MAX,
 		.time_delta = { 0, 1 },
 		.properties = BR_NFS3_FSF_LINK | BR_NFS3_FSF_SYMLINK | BR_NFS3_FSF_HOMOGENEOUS |
-			BR_NFS3_FSF_CANSETTIME,
+			      BR_NFS3_FSF_CANSETTIME,
 	};
 	int r = open_handle(call);
 

@@ -54,7 +54,8 @@ static int open_for_read(struct br_nfs_call *call, const struct br_nfs3_fh *fh)
 	return br_nfs_may_read_data(&call->rpc.cred, attr);
 }
 
-/* Reads straight into the reply behind its head, whose numbers are filled in when they are known. */
+/* Reads straight into the reply behind its head, whose numbers are filled in when they are known.
+ */
 static int read_data(struct br_nfs_call *call, uint64_t offset, uint32_t want)
 {
 	struct br_fs *fs = call->export.fs;
@@ -141,7 +142,8 @@ int br_nfs3_write(struct br_nfs_call *call)
 	call->moved = n;
 	br_nfs3_put_object_wcc(call, 0);
 	br_put_be32(&call->out, n);
-	br_put_be32(&call->out, args.stable == BR_NFS3_UNSTABLE ? BR_NFS3_UNSTABLE : BR_NFS3_FILE_SYNC);
+	br_put_be32(
+		&call->out, args.stable == BR_NFS3_UNSTABLE ? BR_NFS3_UNSTABLE : BR_NFS3_FILE_SYNC);
 	br_put_be64(&call->out, br_nfs3_write_verifier(call));
 	return 0;
 }
@@ -156,7 +158,8 @@ int br_nfs3_commit(struct br_nfs_call *call)
 	r = open_for_write(call, &args.fh);
 	if (r < 0)
 		return r;
-	call->dirty = true; /* the reply waits for the commit of the whole file system, which covers the range */
+	call->dirty = true; /* the reply waits for the commit of the whole file system, which covers
+			       the range */
 	br_nfs3_put_object_wcc(call, 0);
 	br_put_be64(&call->out, br_nfs3_write_verifier(call));
 	return 0;

@@ -7,7 +7,8 @@
 #include "nfs/status.h"
 
 #define TARGET_MAX 4095
-/* ext4 keeps 34 bits of seconds; Linux's nfsd leaves out the sign, so that the verifier comes back as it was */
+/* ext4 keeps 34 bits of seconds; Linux's nfsd leaves out the sign, so that the verifier comes back
+ * as it was */
 #define VERIFIER_MASK 0x7fffffffu
 
 /* Opens the directory for a new entry. */
@@ -30,8 +31,8 @@ static int open_parent(struct br_nfs_call *call, const struct br_nfs3_dirop *whe
 }
 
 /* Whose the new inode is, and its mode, as Linux's inode_init_owner() says. */
-static void fill_new(const struct br_nfs_call *call, const struct br_nfs3_sattr *attr, uint32_t type,
-	struct br_fs_new *ret)
+static void fill_new(const struct br_nfs_call *call, const struct br_nfs3_sattr *attr,
+	uint32_t type, struct br_fs_new *ret)
 {
 	const struct br_fs_attr *dir = &call->objects[0].before;
 	const struct br_rpc_cred *cred = &call->rpc.cred;
@@ -44,7 +45,8 @@ static void fill_new(const struct br_nfs_call *call, const struct br_nfs3_sattr 
 		else if (cred->uid != 0 && !br_nfs_in_group(cred, dir->gid))
 			ret->mode &= ~(uint32_t)S_ISGID;
 	}
-	/* only root gives files away; from others it is a guess that is passed over, as by Linux's nfsd */
+	/* only root gives files away; from others it is a guess that is passed over, as by Linux's
+	 * nfsd */
 	if (cred->uid == 0 && attr->set_uid)
 		ret->uid = attr->uid;
 	if (cred->uid == 0 && attr->set_gid)
@@ -52,7 +54,8 @@ static void fill_new(const struct br_nfs_call *call, const struct br_nfs3_sattr 
 }
 
 /* Size and times of a new file; whatever fails then, it is as if it had never been made. */
-static int set_rest(struct br_nfs_call *call, uint64_t ino, const struct br_nfs3_sattr *attr, uint32_t type)
+static int set_rest(
+	struct br_nfs_call *call, uint64_t ino, const struct br_nfs3_sattr *attr, uint32_t type)
 {
 	struct br_fs *fs = call->export.fs;
 	struct br_fs_setattr set;
@@ -72,7 +75,8 @@ static int make(struct br_nfs_call *call, const char *name, const struct br_nfs3
 	struct br_fs *fs = call->export.fs;
 	uint64_t dir = call->objects[0].handle.ino, ino;
 	uint32_t type = node->mode & S_IFMT;
-	int r = br_nfs_may(&call->rpc.cred, &call->objects[0].before, BR_NFS_MAY_WRITE | BR_NFS_MAY_EXEC);
+	int r = br_nfs_may(
+		&call->rpc.cred, &call->objects[0].before, BR_NFS_MAY_WRITE | BR_NFS_MAY_EXEC);
 
 	if (r < 0)
 		return r;
@@ -112,9 +116,10 @@ static int put_made(struct br_nfs_call *call, uint64_t ino)
 	return 0;
 }
 
-/* CREATE where the name is taken: fine for UNCHECKED (size 0 then empties it), and for EXCLUSIVE when it was this
- * client that made it. */
-static int create_existing(struct br_nfs_call *call, const struct br_nfs3_create_args *args, uint64_t ino)
+/* CREATE where the name is taken: fine for UNCHECKED (size 0 then empties it), and for EXCLUSIVE
+ * when it was this client that made it. */
+static int create_existing(
+	struct br_nfs_call *call, const struct br_nfs3_create_args *args, uint64_t ino)
 {
 	struct br_fs *fs = call->export.fs;
 	struct br_fs_setattr set = { .set = BR_FS_SET_SIZE, .size = args->attr.size };
@@ -128,10 +133,11 @@ static int create_existing(struct br_nfs_call *call, const struct br_nfs3_create
 		return -EEXIST;
 	case BR_NFS3_EXCLUSIVE:
 		return attr.atime.tv_sec == (time_t)(args->verf[0] & VERIFIER_MASK) &&
-				attr.mtime.tv_sec == (time_t)(args->verf[1] & VERIFIER_MASK) &&
-				S_ISREG(attr.mode) && !attr.size
-			? 0
-			: -EEXIST;
+				       attr.mtime.tv_sec ==
+					       (time_t)(args->verf[1] & VERIFIER_MASK) &&
+				       S_ISREG(attr.mode) && !attr.size
+			       ? 0
+			       : -EEXIST;
 	case BR_NFS3_UNCHECKED:
 		break;
 	}
@@ -150,8 +156,8 @@ static int create_existing(struct br_nfs_call *call, const struct br_nfs3_create
 	return r;
 }
 
-static int create_new(struct br_nfs_call *call, const struct br_nfs3_create_args *args, const char *name,
-	uint64_t *ret_ino)
+static int create_new(struct br_nfs_call *call, const struct br_nfs3_create_args *args,
+	const char *name, uint64_t *ret_ino)
 {
 	struct br_nfs3_sattr attr = args->attr;
 	struct br_fs_new node;

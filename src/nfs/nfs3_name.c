@@ -28,7 +28,8 @@ static int open_named(struct br_nfs_call *call, const struct br_nfs3_dirop *wher
 	return r < 0 ? r : check_named(call, 0, where, name);
 }
 
-static int find_victim(struct br_nfs_call *call, unsigned i, const char *name, struct br_fs_attr *ret)
+static int find_victim(
+	struct br_nfs_call *call, unsigned i, const char *name, struct br_fs_attr *ret)
 {
 	struct br_fs *fs = call->export.fs;
 	uint64_t ino;
@@ -181,7 +182,8 @@ int br_nfs3_link(struct br_nfs_call *call)
 		return -EEXIST;
 	if (S_ISDIR(call->objects[0].before.mode))
 		return -EPERM; /* link(2) */
-	r = br_nfs_may(&call->rpc.cred, &call->objects[1].before, BR_NFS_MAY_WRITE | BR_NFS_MAY_EXEC);
+	r = br_nfs_may(
+		&call->rpc.cred, &call->objects[1].before, BR_NFS_MAY_WRITE | BR_NFS_MAY_EXEC);
 	if (r < 0)
 		return r;
 	fs = call->export.fs;

@@ -1,25 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The port mapper: says where NFS and MOUNT are. Registers nothing, forwards nothing. */
+#include "wire/portmap.h"
 #include "base/cleanup.h"
 #include "nfs/call.h"
-#include "wire/portmap.h"
 #include "wire/xdr.h"
 
-#define N_MAPPINGS 11
+#define N_MAPPINGS   11
 #define PORTMAP_PORT 111
 
-static unsigned mappings(const struct br_nfs_call *call, struct br_portmap_mapping out[static N_MAPPINGS])
+static unsigned mappings(
+	const struct br_nfs_call *call, struct br_portmap_mapping out[static N_MAPPINGS])
 {
 	static const uint32_t transports[] = { BR_PORTMAP_TCP, BR_PORTMAP_UDP };
 	unsigned n = 0;
 
 	for (unsigned t = 0; t < BR_ARRAY_SIZE(transports); t++) {
 		for (uint32_t v = 2; v <= 4; v++)
-			out[n++] = (struct br_portmap_mapping){ BR_RPC_PORTMAP, v, transports[t], PORTMAP_PORT };
-		out[n++] = (struct br_portmap_mapping){ BR_RPC_MOUNT, 3, transports[t], call->core->mount_port };
-		out[n++] = (struct br_portmap_mapping){ BR_RPC_MOUNT, 1, transports[t], call->core->mount_port };
+			out[n++] = (struct br_portmap_mapping){ BR_RPC_PORTMAP, v, transports[t],
+				PORTMAP_PORT };
+		out[n++] = (struct br_portmap_mapping){ BR_RPC_MOUNT, 3, transports[t],
+			call->core->mount_port };
+		out[n++] = (struct br_portmap_mapping){ BR_RPC_MOUNT, 1, transports[t],
+			call->core->mount_port };
 	}
-	out[n++] = (struct br_portmap_mapping){ BR_RPC_NFS, 3, BR_PORTMAP_TCP, call->core->nfs_port };
+	out[n++] =
+		(struct br_portmap_mapping){ BR_RPC_NFS, 3, BR_PORTMAP_TCP, call->core->nfs_port };
 	return n;
 }
 
@@ -71,7 +76,8 @@ static int getaddr(struct br_nfs_call *call)
 	if (br_rpcbind_get_binding(&call->in, &want) < 0)
 		return BR_RPC_GARBAGE_ARGS;
 	port = port_of(call, &want);
-	br_xdr_put_string(&call->out, port ? br_rpcbind_uaddr(uaddr, call->req->local_ip, port) : "");
+	br_xdr_put_string(
+		&call->out, port ? br_rpcbind_uaddr(uaddr, call->req->local_ip, port) : "");
 	return 0;
 }
 
@@ -116,7 +122,7 @@ static int get_time(struct br_nfs_call *call)
 
 int br_nfs_portmap_run(struct br_nfs_call *call)
 {
-	static int (*const version2[])(struct br_nfs_call *call) = {
+	static int (*const version2[])(struct br_nfs_call * call) = {
 		[BR_PORTMAP_NULL] = null,
 		[BR_PORTMAP_SET] = refuse,
 		[BR_PORTMAP_UNSET] = refuse,
@@ -124,7 +130,7 @@ int br_nfs_portmap_run(struct br_nfs_call *call)
 		[BR_PORTMAP_DUMP] = dump,
 		[BR_PORTMAP_CALLIT] = silent,
 	};
-	static int (*const rpcbind[])(struct br_nfs_call *call) = {
+	static int (*const rpcbind[])(struct br_nfs_call * call) = {
 		[BR_PORTMAP_NULL] = null,
 		[BR_PORTMAP_SET] = refuse,
 		[BR_PORTMAP_UNSET] = refuse,

@@ -17,8 +17,8 @@ struct br_nfs_server {
 	pthread_t thread;
 };
 
-static int add_socket(struct br_nfs_server *s, uint16_t *port, bool udp, const char *what, unsigned services,
-	struct br_error *err)
+static int add_socket(struct br_nfs_server *s, uint16_t *port, bool udp, const char *what,
+	unsigned services, struct br_error *err)
 {
 	int fd, r = br_nfs_listen(s->core.opt.ip, port, udp, what, &fd, err);
 
@@ -29,8 +29,8 @@ static int add_socket(struct br_nfs_server *s, uint16_t *port, bool udp, const c
 }
 
 /* The same port for TCP and UDP; when it is ours to pick, one that is free for both. */
-static int add_pair(
-	struct br_nfs_server *s, uint16_t *port, const char *what, unsigned services, struct br_error *err)
+static int add_pair(struct br_nfs_server *s, uint16_t *port, const char *what, unsigned services,
+	struct br_error *err)
 {
 	int udp_fd = -1, tcp_fd = -1, r = -EADDRINUSE;
 	uint16_t picked = *port;
@@ -57,7 +57,8 @@ static int add_pair(
 
 static int add_sockets(struct br_nfs_server *s, struct br_error *err)
 {
-	uint16_t nfs = s->core.opt.nfs_port, mount = s->core.opt.mount_port, portmap = s->core.opt.portmap_port;
+	uint16_t nfs = s->core.opt.nfs_port, mount = s->core.opt.mount_port,
+		 portmap = s->core.opt.portmap_port;
 	int r = add_socket(s, &nfs, false, "NFS", BR_NFS_NFS | BR_NFS_MOUNT, err);
 
 	if (r < 0)
@@ -96,7 +97,8 @@ static int start_thread(struct br_nfs_server *s)
 	return r;
 }
 
-int br_nfs_server_start(const struct br_nfs_options *opt, struct br_nfs_server **ret, struct br_error *err)
+int br_nfs_server_start(
+	const struct br_nfs_options *opt, struct br_nfs_server **ret, struct br_error *err)
 {
 	struct br_nfs_server *s = malloc(sizeof(*s));
 	int r;
@@ -118,7 +120,8 @@ int br_nfs_server_start(const struct br_nfs_options *opt, struct br_nfs_server *
 	if (r == 0) {
 		r = start_thread(s);
 		if (r < 0)
-			br_error_set(err, -r, "NFS server: cannot start a thread: %s", br_error_text(NULL, r));
+			br_error_set(err, -r, "NFS server: cannot start a thread: %s",
+				br_error_text(NULL, r));
 	}
 	if (r < 0) {
 		br_nfs_worker_done(&s->worker);

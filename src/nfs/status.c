@@ -29,7 +29,8 @@ enum {
 	BADTYPE = 1 << 19,
 	ANY = 1 << 20, /* allowed to every procedure: IO, STALE, BADHANDLE, SERVERFAULT, JUKEBOX */
 
-	/* RFC 1813 gives PERM to SETATTR only and a removed directory no NOENT; Linux, server and clients, uses both wherever a name is made or removed */
+	/* RFC 1813 gives PERM to SETATTR only and a removed directory no NOENT; Linux, server and
+	   clients, uses both wherever a name is made or removed */
 	MAKE = PERM | NOENT | ACCES | EXIST | NOTDIR | NOSPC | ROFS | NAME | MLINK,
 	REMOVE = PERM | NOENT | ACCES | NOTDIR | NAME | ROFS,
 };
@@ -85,13 +86,15 @@ static const unsigned allowed[BR_NFS3_PROCS] = {
 	[BR_NFS3_LINK] = MAKE | NOENT | XDEV | INVAL | NOTSUPP,
 	[BR_NFS3_READDIR] = ACCES | NOTDIR | COOKIE | TOOSMALL,
 	[BR_NFS3_READDIRPLUS] = ACCES | NOTDIR | COOKIE | TOOSMALL | NOTSUPP,
-	[BR_NFS3_COMMIT] = NOSPC, /* a delayed write's; RFC 1813 knows only IO here, Linux clients know all */
+	[BR_NFS3_COMMIT] =
+		NOSPC, /* a delayed write's; RFC 1813 knows only IO here, Linux clients know all */
 };
 
 enum br_nfs3_status br_nfs3_status(enum br_nfs3_proc proc, int r)
 {
 	for (size_t i = 0; i < BR_ARRAY_SIZE(statuses); i++) {
-		if (r != BR_NFS3_ERROR(statuses[i].status) && (!statuses[i].error || r != -statuses[i].error))
+		if (r != BR_NFS3_ERROR(statuses[i].status) &&
+			(!statuses[i].error || r != -statuses[i].error))
 			continue;
 		if ((allowed[proc] | ANY) & statuses[i].group)
 			return statuses[i].status;

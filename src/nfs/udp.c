@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Port mapper and MOUNT over UDP: a datagram is a call, its answer leaves from the address it came to. */
+/* Port mapper and MOUNT over UDP: a datagram is a call, its answer leaves from the address it came
+ * to. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -33,7 +34,8 @@ static void answer(const struct br_nfs_socket *socket, struct sockaddr_in *to, u
 	const struct br_nfs_reply *reply)
 {
 	struct in_pktinfo info = { .ipi_spec_dst.s_addr = htonl(from_ip) };
-	struct iovec iov = { (void *)(reply->data + BR_RPC_MARK_SIZE), reply->len - BR_RPC_MARK_SIZE };
+	struct iovec iov = { (void *)(reply->data + BR_RPC_MARK_SIZE),
+		reply->len - BR_RPC_MARK_SIZE };
 	union control control = { 0 };
 	struct msghdr msg = {
 		.msg_name = to,

@@ -13,10 +13,10 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 
-#define EVENTS 1024
+#define EVENTS           1024
 #define ACCEPTS_PER_TURN 64
-#define BYTES_MAX (512u << 20) /* in all buffers of connections together */
-#define SWEEP_NS BR_S
+#define BYTES_MAX        (512u << 20) /* in all buffers of connections together */
+#define SWEEP_NS         BR_S
 
 int br_nfs_worker_init(struct br_nfs_worker *w, struct br_nfs_core *core)
 {
@@ -69,7 +69,8 @@ void br_nfs_worker_done(struct br_nfs_worker *w)
 	br_closep(&w->epoll_fd);
 }
 
-int br_nfs_worker_add(struct br_nfs_worker *w, enum br_nfs_source_kind kind, int fd, unsigned services)
+int br_nfs_worker_add(
+	struct br_nfs_worker *w, enum br_nfs_source_kind kind, int fd, unsigned services)
 {
 	struct br_nfs_socket *s = &w->sockets[w->n_sockets];
 	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = s };
@@ -101,7 +102,8 @@ static unsigned count_of(const struct br_nfs_worker *w, uint32_t ip)
 	return n;
 }
 
-/* Closes the connection that did nothing for longest, of 'ip' or of anyone (0). An NFS client connects again by itself. */
+/* Closes the connection that did nothing for longest, of 'ip' or of anyone (0). An NFS client
+ * connects again by itself. */
 static bool close_idle(struct br_nfs_worker *w, uint32_t ip)
 {
 	for (struct br_nfs_conn *c = w->oldest; c; c = c->newer) {
@@ -138,7 +140,8 @@ static void on_listener(struct br_nfs_worker *w, const struct br_nfs_socket *s)
 	for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
 		struct sockaddr_in from = { 0 };
 		socklen_t len = sizeof(from);
-		int fd = accept4(s->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept4(
+			s->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		uint32_t ip = ntohl(from.sin_addr.s_addr);
 
 		if (fd < 0 && (errno == EMFILE || errno == ENFILE) && close_idle(w, 0))
@@ -206,7 +209,8 @@ static void commit(struct br_nfs_worker *w)
 	}
 }
 
-/* Closes who makes us wait: overdue ones, and when memory runs short, the longest silent of those that hold some. */
+/* Closes who makes us wait: overdue ones, and when memory runs short, the longest silent of those
+ * that hold some. */
 static void sweep(struct br_nfs_worker *w)
 {
 	struct br_nfs_conn *newer;
@@ -237,7 +241,9 @@ static int timeout_ms(const struct br_nfs_worker *w)
 {
 	if (w->resuming)
 		return 0;
-	return w->n_waiting || w->accept_paused || br_nfs_core_report_due(w->core) ? (int)(SWEEP_NS / BR_MS) : -1;
+	return w->n_waiting || w->accept_paused || br_nfs_core_report_due(w->core)
+		       ? (int)(SWEEP_NS / BR_MS)
+		       : -1;
 }
 
 void br_nfs_worker_run(struct br_nfs_worker *w)

@@ -4,11 +4,12 @@
 #include "nfs/core.h"
 
 /*
- * A worker: one thread with its connections and its core. There is one today; connections could be spread over
- * several, as nothing here is shared between workers (the duplicate request cache of the core would have to be).
+ * A worker: one thread with its connections and its core. There is one today; connections could be
+ * spread over several, as nothing here is shared between workers (the duplicate request cache of
+ * the core would have to be).
  *
- * One turn: take what is ready, answer what needs no disk, make all changes of the turn stable with one commit per
- * file system, send the answers to those.
+ * One turn: take what is ready, answer what needs no disk, make all changes of the turn stable with
+ * one commit per file system, send the answers to those.
  */
 
 enum br_nfs_source_kind { /* what an epoll event is about */
@@ -24,10 +25,10 @@ struct br_nfs_socket {
 	unsigned services; /* enum br_nfs_service */
 };
 
-#define BR_NFS_SOCKETS_MAX 5
-#define BR_NFS_CONNS_MAX 4096
+#define BR_NFS_SOCKETS_MAX      5
+#define BR_NFS_CONNS_MAX        4096
 #define BR_NFS_CONNS_PER_CLIENT 256
-#define BR_NFS_SCRATCH_SIZE (64u << 10)
+#define BR_NFS_SCRATCH_SIZE     (64u << 10)
 
 struct br_nfs_conn {
 	enum br_nfs_source_kind kind; /* first: as in br_nfs_socket */
@@ -37,7 +38,7 @@ struct br_nfs_conn {
 	uint16_t port;
 	uint32_t events; /* asked of epoll */
 	bool dead, resuming, committing;
-	bool waiting; /* somebody is slow: timeouts are running */
+	bool waiting;                      /* somebody is slow: timeouts are running */
 	struct br_nfs_conn *older, *newer; /* by last activity */
 	struct br_nfs_conn *next_dead, *next_resuming, *next_committing;
 
@@ -49,7 +50,7 @@ struct br_nfs_conn {
 	uint8_t *record;
 	size_t record_len, record_cap;
 	uint64_t record_since_ns; /* when its first byte came; 0: none is under way */
-	uint8_t *backlog; /* read, but not looked at until there is room for replies */
+	uint8_t *backlog;         /* read, but not looked at until there is room for replies */
 	size_t backlog_len;
 
 	/* output */
@@ -67,8 +68,8 @@ struct br_nfs_worker {
 	struct br_nfs_socket sockets[BR_NFS_SOCKETS_MAX];
 	unsigned n_sockets;
 	struct br_nfs_conn *oldest, *newest;
-	struct br_nfs_conn *dead;	/* freed at the end of the turn */
-	struct br_nfs_conn *resuming;	/* have a backlog and room again */
+	struct br_nfs_conn *dead;       /* freed at the end of the turn */
+	struct br_nfs_conn *resuming;   /* have a backlog and room again */
 	struct br_nfs_conn *committing; /* get replies from the commit */
 	unsigned n_conns, n_waiting;
 	size_t bytes; /* in buffers of connections */
@@ -83,7 +84,8 @@ struct br_nfs_worker {
 int br_nfs_worker_init(struct br_nfs_worker *w, struct br_nfs_core *core);
 void br_nfs_worker_done(struct br_nfs_worker *w);
 /* fd: non-blocking; the worker's from now on, also on failure. */
-int br_nfs_worker_add(struct br_nfs_worker *w, enum br_nfs_source_kind kind, int fd, unsigned services);
+int br_nfs_worker_add(
+	struct br_nfs_worker *w, enum br_nfs_source_kind kind, int fd, unsigned services);
 /* Runs until woken by br_nfs_worker_stop(). */
 void br_nfs_worker_run(struct br_nfs_worker *w);
 void br_nfs_worker_stop(struct br_nfs_worker *w);

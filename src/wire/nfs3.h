@@ -6,9 +6,10 @@
 #include "base/bytes.h"
 
 /*
- * NFS version 3 (RFC 1813): arguments from bytes to structs, the building blocks of results from structs to
- * bytes. A decoder returns 0 or -EBADMSG; pointers in what it fills point into the input. What a name or handle may
- * hold is the server's business: here only their bounds in the message are checked.
+ * NFS version 3 (RFC 1813): arguments from bytes to structs, the building blocks of results from
+ * structs to bytes. A decoder returns 0 or -EBADMSG; pointers in what it fills point into the
+ * input. What a name or handle may hold is the server's business: here only their bounds in the
+ * message are checked.
  */
 
 enum br_nfs3_proc {
@@ -113,8 +114,8 @@ enum br_nfs3_properties { /* of FSINFO */
 	BR_NFS3_FSF_CANSETTIME = 0x10,
 };
 
-#define BR_NFS3_FHSIZE 64
-#define BR_NFS3_VERFSIZE 8 /* of create, write and cookie verifiers */
+#define BR_NFS3_FHSIZE    64
+#define BR_NFS3_VERFSIZE  8 /* of create, write and cookie verifiers */
 #define BR_NFS3_MODE_MASK 07777u
 
 struct br_nfs3_bytes {
@@ -180,8 +181,8 @@ struct br_nfs3_write_args {
 struct br_nfs3_create_args {
 	struct br_nfs3_dirop where;
 	enum br_nfs3_create how;
-	struct br_nfs3_sattr attr;   /* not with EXCLUSIVE */
-	uint32_t verf[2];	     /* with EXCLUSIVE */
+	struct br_nfs3_sattr attr; /* not with EXCLUSIVE */
+	uint32_t verf[2];          /* with EXCLUSIVE */
 };
 
 struct br_nfs3_mkdir_args {
@@ -243,7 +244,7 @@ int br_nfs3_get_commit(struct br_reader *r, struct br_nfs3_commit_args *ret);
 
 /* pieces of results */
 
-#define BR_NFS3_FATTR_SIZE 84
+#define BR_NFS3_FATTR_SIZE   84
 #define BR_NFS3_POST_OP_SIZE (4 + BR_NFS3_FATTR_SIZE)
 
 struct br_nfs3_wcc { /* what weak cache consistency wants to know of before */

@@ -69,7 +69,7 @@ const char *br_rpcbind_netid(uint32_t protocol)
 
 const char *br_rpcbind_uaddr(char out[static BR_RPCBIND_UADDR], uint32_t ip, uint16_t port)
 {
-	snprintf(out, BR_RPCBIND_UADDR, "%u.%u.%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255,
-		ip & 255, port >> 8u, port & 255u);
+	snprintf(out, BR_RPCBIND_UADDR, "%u.%u.%u.%u.%u.%u", ip >> 24, ip >> 16 & 255,
+		ip >> 8 & 255, ip & 255, port >> 8u, port & 255u);
 	return out;
 }

@@ -3,7 +3,8 @@
 
 #include "base/bytes.h"
 
-/* ONC RPC version 2 (RFC 5531): the head of calls and replies, AUTH_NONE and AUTH_SYS, record marking. */
+/* ONC RPC version 2 (RFC 5531): the head of calls and replies, AUTH_NONE and AUTH_SYS, record
+ * marking. */
 
 enum br_rpc_program {
 	BR_RPC_PORTMAP = 100000,
@@ -34,7 +35,7 @@ enum br_rpc_auth_error {
 
 #define BR_RPC_AUTH_MAX 400 /* bytes of a credential or verifier */
 #define BR_RPC_GIDS_MAX 16
-#define BR_RPC_NOBODY 65534 /* who AUTH_NONE is */
+#define BR_RPC_NOBODY   65534 /* who AUTH_NONE is */
 
 struct br_rpc_cred {
 	uint32_t flavor; /* enum br_rpc_flavor */
@@ -51,8 +52,8 @@ struct br_rpc_call {
 /* What is wrong with a call that is one, and has to be answered so. */
 enum br_rpc_decoded {
 	BR_RPC_BAD_VERSION = 1, /* br_rpc_put_rpc_mismatch() */
-	BR_RPC_BAD_CRED = 2,	/* br_rpc_put_auth_error() with AUTH_BADCRED */
-	BR_RPC_BAD_VERF = 3,	/* br_rpc_put_auth_error() with AUTH_BADVERF */
+	BR_RPC_BAD_CRED = 2,    /* br_rpc_put_auth_error() with AUTH_BADCRED */
+	BR_RPC_BAD_VERF = 3,    /* br_rpc_put_auth_error() with AUTH_BADVERF */
 };
 
 /* Reads the head; r then stands at the arguments. 0, an enum br_rpc_decoded (xid is valid), or

@@ -68,7 +68,8 @@ static inline void rig_take_reply(void *ctx, struct br_nfs_reply *reply)
 }
 
 /* Starts a call; the arguments go to the returned writer. */
-static inline struct br_writer *rig_begin(struct nfs_rig *rig, uint32_t program, uint32_t version, uint32_t procedure)
+static inline struct br_writer *rig_begin(
+	struct nfs_rig *rig, uint32_t program, uint32_t version, uint32_t procedure)
 {
 	struct br_rpc_call call = { ++rig->xid, program, version, procedure, rig->cred };
 
@@ -103,8 +104,8 @@ static inline int rig_submit(struct nfs_rig *rig, const void *data, size_t len)
 	return r;
 }
 
-/* Sends the call that was begun (again) and commits; the reply's reader stands behind the accepted head, whose accept
- * status must be the given one. */
+/* Sends the call that was begun (again) and commits; the reply's reader stands behind the accepted
+ * head, whose accept status must be the given one. */
 static inline struct br_reader rig_send(struct nfs_rig *rig, enum br_rpc_accept accept)
 {
 	struct br_reader r;
@@ -216,8 +217,8 @@ static inline struct nfs_fh rig_mount(struct nfs_rig *rig, const char *path)
 	return fh;
 }
 
-static inline struct nfs_fh rig_lookup(struct nfs_rig *rig, const struct nfs_fh *dir, const char *name,
-	enum br_nfs3_status status)
+static inline struct nfs_fh rig_lookup(
+	struct nfs_rig *rig, const struct nfs_fh *dir, const char *name, enum br_nfs3_status status)
 {
 	struct nfs_fh fh = { 0 };
 	struct br_reader r;
@@ -245,8 +246,8 @@ static inline struct br_nfs3_fattr rig_getattr(struct nfs_rig *rig, const struct
 	return attr;
 }
 
-static inline void put_write(struct br_writer *w, const struct nfs_fh *fh, uint64_t offset, const char *text,
-	enum br_nfs3_stable stable)
+static inline void put_write(struct br_writer *w, const struct nfs_fh *fh, uint64_t offset,
+	const char *text, enum br_nfs3_stable stable)
 {
 	put_fh(w, fh);
 	br_put_be64(w, offset);
@@ -256,8 +257,8 @@ static inline void put_write(struct br_writer *w, const struct nfs_fh *fh, uint6
 }
 
 /* Returns the verifier. */
-static inline uint64_t rig_write(struct nfs_rig *rig, const struct nfs_fh *fh, uint64_t offset, const char *text,
-	enum br_nfs3_stable stable)
+static inline uint64_t rig_write(struct nfs_rig *rig, const struct nfs_fh *fh, uint64_t offset,
+	const char *text, enum br_nfs3_stable stable)
 {
 	struct br_reader r;
 	uint64_t verifier;
@@ -273,8 +274,8 @@ static inline uint64_t rig_write(struct nfs_rig *rig, const struct nfs_fh *fh, u
 }
 
 /* Reads at most count bytes as text; the end of the file must be as told. */
-static inline void rig_read(struct nfs_rig *rig, const struct nfs_fh *fh, uint64_t offset, uint32_t count,
-	const char *expect, bool eof)
+static inline void rig_read(struct nfs_rig *rig, const struct nfs_fh *fh, uint64_t offset,
+	uint32_t count, const char *expect, bool eof)
 {
 	struct br_writer *w = rig_nfs(rig, BR_NFS3_READ);
 	struct br_reader r;

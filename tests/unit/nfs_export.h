@@ -14,7 +14,7 @@ struct nfs_test_export {
 	pthread_mutex_t lock;
 	uint8_t id[16];
 	uint32_t only_ip; /* 0: anyone */
-	bool read_only, gone;
+	bool read_only, gone, busy;
 	int refs; /* held by the server now; 0 when it is idle */
 	uint32_t active_ip;
 	uint64_t reads, read_bytes, writes, written_bytes;
@@ -25,12 +25,15 @@ static const uint8_t nfs_test_key[16] = "0123456789abcde";
 
 static void nfs_test_fill(struct nfs_test_export *e, struct br_nfs_export *ret)
 {
-	*ret = (struct br_nfs_export){ .fs = e->fs, .lock = &e->lock, .read_only = e->read_only, .ref = e };
+	*ret = (struct br_nfs_export){
+		.fs = e->fs, .lock = &e->lock, .read_only = e->read_only, .ref = e
+	};
 	memcpy(ret->id, e->id, sizeof(ret->id));
 	__atomic_add_fetch(&e->refs, 1, __ATOMIC_RELAXED);
 }
 
-static int nfs_test_mount(void *ctx, uint32_t ip, const char *path, struct br_nfs_export *ret, struct br_error *err)
+static int nfs_test_mount(
+	void *ctx, uint32_t ip, const char *path, struct br_nfs_export *ret, struct br_error *err)
 {
 	struct nfs_test_export *e = ctx;
 
@@ -43,10 +46,13 @@ static int nfs_test_mount(void *ctx, uint32_t ip, const char *path, struct br_nf
 	return 0;
 }
 
-static int nfs_test_find(void *ctx, uint32_t ip, const uint8_t id[static 16], struct br_nfs_export *ret)
+static int nfs_test_find(
+	void *ctx, uint32_t ip, const uint8_t id[static 16], struct br_nfs_export *ret)
 {
 	struct nfs_test_export *e = ctx;
 
+	if (e->busy)
+		return -EAGAIN;
 	if (e->gone || (e->only_ip && e->only_ip != ip) || memcmp(id, e->id, sizeof(e->id)))
 		return -ESTALE;
 	nfs_test_fill(e, ret);
@@ -60,8 +66,8 @@ static void nfs_test_release(void *ctx, struct br_nfs_export *export)
 	__atomic_sub_fetch(&e->refs, 1, __ATOMIC_RELAXED);
 }
 
-static void nfs_test_activity(void *ctx, uint32_t ip, uint64_t reads, uint64_t read_bytes, uint64_t writes,
-	uint64_t written_bytes)
+static void nfs_test_activity(void *ctx, uint32_t ip, uint64_t reads, uint64_t read_bytes,
+	uint64_t writes, uint64_t written_bytes)
 {
 	struct nfs_test_export *e = ctx;
 

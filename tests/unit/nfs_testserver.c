@@ -2,7 +2,8 @@
 /*
  * A server to try clients by hand, on all addresses until it is interrupted:
  *     nfs_testserver NFS-PORT MOUNT-PORT PORTMAP-PORT [STORE FILE DISK]
- * exports a small file system in memory, or the disk in the directory DISK of the image FILE, imported into the store STORE.
+ * exports a small file system in memory, or the disk in the directory DISK of the image FILE,
+ * imported into the store STORE.
  */
 #include <signal.h>
 #include <stdio.h>

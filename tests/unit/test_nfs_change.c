@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The writing half of NFSv3: what changes, what is stable when, what happens once. Without sockets. */
+/* The writing half of NFSv3: what changes, what is stable when, what happens once. Without sockets.
+ */
 #include "tests/unit/test.h"
 
 #include <sys/stat.h>
@@ -39,7 +40,8 @@ static void as(uint32_t uid)
 	rig.cred.n_gids = 0;
 }
 
-static struct nfs_wcc setattr(const struct nfs_fh *fh, const struct br_nfs3_sattr *attr, enum br_nfs3_status status)
+static struct nfs_wcc setattr(
+	const struct nfs_fh *fh, const struct br_nfs3_sattr *attr, enum br_nfs3_status status)
 {
 	struct br_writer *w = rig_nfs(&rig, BR_NFS3_SETATTR);
 	struct br_reader r;
@@ -102,7 +104,8 @@ static struct nfs_fh create(const struct nfs_fh *dir, const char *name, enum br_
 
 static const struct br_nfs3_sattr mode_644 = { .set_mode = true, .mode = 0644 };
 
-static struct nfs_fh mkdir_(const struct nfs_fh *dir, const char *name, uint32_t bits, enum br_nfs3_status status)
+static struct nfs_fh mkdir_(
+	const struct nfs_fh *dir, const char *name, uint32_t bits, enum br_nfs3_status status)
 {
 	struct br_writer *w = rig_nfs(&rig, BR_NFS3_MKDIR);
 
@@ -111,7 +114,8 @@ static struct nfs_fh mkdir_(const struct nfs_fh *dir, const char *name, uint32_t
 	return finish_make(status);
 }
 
-static void remove_(enum br_nfs3_proc proc, const struct nfs_fh *dir, const char *name, enum br_nfs3_status status)
+static void remove_(enum br_nfs3_proc proc, const struct nfs_fh *dir, const char *name,
+	enum br_nfs3_status status)
 {
 	struct br_reader r;
 
@@ -121,8 +125,8 @@ static void remove_(enum br_nfs3_proc proc, const struct nfs_fh *dir, const char
 	assert_ended(&r);
 }
 
-static void rename_(const struct nfs_fh *from_dir, const char *from, const struct nfs_fh *to_dir, const char *to,
-	enum br_nfs3_status status)
+static void rename_(const struct nfs_fh *from_dir, const char *from, const struct nfs_fh *to_dir,
+	const char *to, enum br_nfs3_status status)
 {
 	struct br_writer *w = rig_nfs(&rig, BR_NFS3_RENAME);
 	struct br_reader r;
@@ -238,8 +242,8 @@ static void owner_writes_what_its_mode_forbids(void **state)
 
 	mode(&pub, 0777);
 	as(1000);
-	fh = create(&pub, "mine", BR_NFS3_UNCHECKED, &(struct br_nfs3_sattr){ .set_mode = true, .mode = 0 }, 0,
-		BR_NFS3_OK);
+	fh = create(&pub, "mine", BR_NFS3_UNCHECKED,
+		&(struct br_nfs3_sattr){ .set_mode = true, .mode = 0 }, 0, BR_NFS3_OK);
 	rig_write(&rig, &fh, 0, "still open", BR_NFS3_FILE_SYNC);
 	rig_read(&rig, &fh, 0, 100, "still open", true);
 	as(1001);
@@ -278,7 +282,12 @@ static void create_in_its_three_ways(void **state)
 
 static void new_files_belong_to_their_maker(void **state)
 {
-	struct br_nfs3_sattr attr = { .set_mode = true, .mode = 06755, .set_uid = true, .uid = 5, .set_gid = true, .gid = 6 };
+	struct br_nfs3_sattr attr = { .set_mode = true,
+		.mode = 06755,
+		.set_uid = true,
+		.uid = 5,
+		.set_gid = true,
+		.gid = 6 };
 	struct br_nfs3_fattr got;
 	struct nfs_fh fh;
 
@@ -287,7 +296,10 @@ static void new_files_belong_to_their_maker(void **state)
 	assert_int_equal(got.uid, 5);
 	assert_int_equal(got.gid, 6);
 	assert_int_equal(got.mode, 06755);
-	setattr(&pub, &(struct br_nfs3_sattr){ .set_mode = true, .mode = 02777, .set_gid = true, .gid = 50 }, BR_NFS3_OK);
+	setattr(&pub,
+		&(struct br_nfs3_sattr){
+			.set_mode = true, .mode = 02777, .set_gid = true, .gid = 50 },
+		BR_NFS3_OK);
 	mode(&pub, 02777);
 	as(1000);
 	fh = create(&pub, "own", BR_NFS3_UNCHECKED, &attr, 0, BR_NFS3_OK);
@@ -304,7 +316,8 @@ static void new_files_belong_to_their_maker(void **state)
 	as(0);
 	remove_(BR_NFS3_REMOVE, &pub, "own", BR_NFS3_OK);
 	remove_(BR_NFS3_REMOVE, &pub, "given", BR_NFS3_OK);
-	setattr(&pub, &(struct br_nfs3_sattr){ .set_mode = true, .mode = 0777, .set_gid = true }, BR_NFS3_OK);
+	setattr(&pub, &(struct br_nfs3_sattr){ .set_mode = true, .mode = 0777, .set_gid = true },
+		BR_NFS3_OK);
 	mode(&pub, 0777);
 }
 
@@ -323,9 +336,11 @@ static void setattr_by_owner_and_others(void **state)
 		{ 1000, { .set_gid = true, .gid = 77 }, BR_NFS3ERR_PERM },
 		{ 1000, { .set_gid = true, .gid = 1000 }, BR_NFS3_OK },
 		{ 1000, { .set_mtime = BR_NFS3_CLIENT_TIME, .mtime = { 5, 6 } }, BR_NFS3_OK },
-		{ 1000, { .set_mtime = BR_NFS3_CLIENT_TIME, .mtime = { 5, 1000000000 } }, BR_NFS3ERR_INVAL },
+		{ 1000, { .set_mtime = BR_NFS3_CLIENT_TIME, .mtime = { 5, 1000000000 } },
+			BR_NFS3ERR_INVAL },
 		{ 1001, { .set_mtime = BR_NFS3_CLIENT_TIME }, BR_NFS3ERR_PERM },
-		{ 1001, { .set_mtime = BR_NFS3_SERVER_TIME, .set_atime = BR_NFS3_SERVER_TIME }, BR_NFS3_OK }, /* may write */
+		{ 1001, { .set_mtime = BR_NFS3_SERVER_TIME, .set_atime = BR_NFS3_SERVER_TIME },
+			BR_NFS3_OK }, /* may write */
 		{ 1001, { .set_size = true, .size = 3 }, BR_NFS3_OK },
 		{ 1000, { .set_size = true, .size = 1ull << 63 }, BR_NFS3ERR_FBIG },
 		{ 0, { .set_uid = true, .uid = 1001, .set_gid = true, .gid = 1001 }, BR_NFS3_OK },
@@ -350,7 +365,9 @@ static void setattr_by_owner_and_others(void **state)
 
 static void setattr_sets_times_and_guards(void **state)
 {
-	struct br_nfs3_sattr attr = { .set_atime = BR_NFS3_SERVER_TIME, .set_mtime = BR_NFS3_CLIENT_TIME, .mtime = { 7, 8 } };
+	struct br_nfs3_sattr attr = { .set_atime = BR_NFS3_SERVER_TIME,
+		.set_mtime = BR_NFS3_CLIENT_TIME,
+		.mtime = { 7, 8 } };
 	struct br_nfs3_fattr got = setattr(&file, &attr, BR_NFS3_OK).after;
 	struct br_writer *w;
 
@@ -371,7 +388,12 @@ static void setattr_sets_times_and_guards(void **state)
 
 static void setid_bits_are_guarded(void **state)
 {
-	struct br_nfs3_sattr attr = { .set_mode = true, .mode = 06755, .set_uid = true, .uid = 1000, .set_gid = true, .gid = 1000 };
+	struct br_nfs3_sattr attr = { .set_mode = true,
+		.mode = 06755,
+		.set_uid = true,
+		.uid = 1000,
+		.set_gid = true,
+		.gid = 1000 };
 	struct nfs_fh fh = create(&pub, "s", BR_NFS3_UNCHECKED, &mode_644, 0, BR_NFS3_OK);
 
 	/* a change of owner clears them, also when the mode comes with it */
@@ -394,10 +416,14 @@ static void directories_links_and_nodes(void **state)
 		uint32_t type, uid;
 		enum br_nfs3_status status;
 	} nodes[] = {
-		{ BR_NF3CHR, 0, BR_NFS3_OK },	       { BR_NF3BLK, 0, BR_NFS3_OK },
-		{ BR_NF3SOCK, 0, BR_NFS3_OK },	       { BR_NF3FIFO, 1000, BR_NFS3_OK },
-		{ BR_NF3CHR, 1000, BR_NFS3ERR_PERM },  { BR_NF3REG, 0, BR_NFS3ERR_BADTYPE },
-		{ BR_NF3DIR, 0, BR_NFS3ERR_BADTYPE },  { 99, 0, BR_NFS3ERR_BADTYPE },
+		{ BR_NF3CHR, 0, BR_NFS3_OK },
+		{ BR_NF3BLK, 0, BR_NFS3_OK },
+		{ BR_NF3SOCK, 0, BR_NFS3_OK },
+		{ BR_NF3FIFO, 1000, BR_NFS3_OK },
+		{ BR_NF3CHR, 1000, BR_NFS3ERR_PERM },
+		{ BR_NF3REG, 0, BR_NFS3ERR_BADTYPE },
+		{ BR_NF3DIR, 0, BR_NFS3ERR_BADTYPE },
+		{ 99, 0, BR_NFS3ERR_BADTYPE },
 	};
 	struct nfs_fh dir = mkdir_(&root, "d", 0777, BR_NFS3_OK), link;
 	struct br_writer *w;
@@ -642,25 +668,31 @@ static void the_cache_is_bounded(void **state)
 	for (uint32_t i = 0; i < 6; i++) {
 		struct br_nfs_drc_key key = { .xid = i };
 
-		assert_int_equal(br_nfs_drc_begin(drc, &key, 1, &tokens[i], &reply, &len), BR_NFS_DRC_NEW);
+		assert_int_equal(
+			br_nfs_drc_begin(drc, &key, 1, &tokens[i], &reply, &len), BR_NFS_DRC_NEW);
 	}
 	for (uint32_t i = 0; i < 6; i++)
-		br_nfs_drc_finish(drc, tokens[i], &i, sizeof(i)); /* of the first two nothing is known any more */
+		br_nfs_drc_finish(drc, tokens[i], &i,
+			sizeof(i)); /* of the first two nothing is known any more */
 	for (uint32_t i = 2; i < 6; i++) {
 		struct br_nfs_drc_key key = { .xid = i };
 		struct br_nfs_drc_token token;
 
-		assert_int_equal(br_nfs_drc_begin(drc, &key, 1, &token, &reply, &len), BR_NFS_DRC_DONE);
+		assert_int_equal(
+			br_nfs_drc_begin(drc, &key, 1, &token, &reply, &len), BR_NFS_DRC_DONE);
 		assert_int_equal(len, sizeof(i));
 		assert_memory_equal(reply, &i, len);
 	}
-	assert_int_equal(br_nfs_drc_begin(drc, &(struct br_nfs_drc_key){ .xid = 9 }, 1, tokens, &reply, &len),
+	assert_int_equal(br_nfs_drc_begin(drc, &(struct br_nfs_drc_key){ .xid = 9 }, 1, tokens,
+				 &reply, &len),
 		BR_NFS_DRC_NEW);
 	br_nfs_drc_finish(drc, tokens[0], big, sizeof(big));
-	assert_int_equal(br_nfs_drc_begin(drc, &(struct br_nfs_drc_key){ .xid = 9 }, 1, tokens, &reply, &len),
+	assert_int_equal(br_nfs_drc_begin(drc, &(struct br_nfs_drc_key){ .xid = 9 }, 1, tokens,
+				 &reply, &len),
 		BR_NFS_DRC_NEW);
 	br_nfs_drc_drop(drc, tokens[0]);
-	assert_int_equal(br_nfs_drc_begin(drc, &(struct br_nfs_drc_key){ .xid = 9 }, 1, tokens, &reply, &len),
+	assert_int_equal(br_nfs_drc_begin(drc, &(struct br_nfs_drc_key){ .xid = 9 }, 1, tokens,
+				 &reply, &len),
 		BR_NFS_DRC_NEW);
 	br_nfs_drc_free(drc);
 }

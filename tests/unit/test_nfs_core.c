@@ -71,13 +71,11 @@ static void rpc_refusals(void **state)
 		enum br_rpc_accept accept;
 		uint32_t low, high;
 	} cases[] = {
-		{ BR_RPC_NFS, 3, 0, BR_RPC_SUCCESS },
-		{ BR_RPC_NFS, 3, 22, BR_RPC_PROC_UNAVAIL },
+		{ BR_RPC_NFS, 3, 0, BR_RPC_SUCCESS }, { BR_RPC_NFS, 3, 22, BR_RPC_PROC_UNAVAIL },
 		{ BR_RPC_NFS, 2, 0, BR_RPC_PROG_MISMATCH, 3, 3 },
 		{ BR_RPC_NFS, 4, 0, BR_RPC_PROG_MISMATCH, 3, 3 },
 		{ BR_RPC_NFS, 3, BR_NFS3_GETATTR, BR_RPC_GARBAGE_ARGS },
-		{ BR_RPC_MOUNT, 3, 0, BR_RPC_SUCCESS },
-		{ BR_RPC_MOUNT, 1, 0, BR_RPC_SUCCESS },
+		{ BR_RPC_MOUNT, 3, 0, BR_RPC_SUCCESS }, { BR_RPC_MOUNT, 1, 0, BR_RPC_SUCCESS },
 		{ BR_RPC_MOUNT, 4, 0, BR_RPC_PROG_MISMATCH, 1, 3 },
 		{ BR_RPC_MOUNT, 3, 6, BR_RPC_PROC_UNAVAIL },
 		{ BR_RPC_MOUNT, 3, 1, BR_RPC_GARBAGE_ARGS },
@@ -231,7 +229,8 @@ static void portmap_says_the_ports(void **state)
 			br_rpcbind_uaddr(uaddr, 0x0a4d0001, (uint16_t)cases[i].port);
 		assert_string_equal(got, uaddr);
 	}
-	assert_string_equal(br_rpcbind_uaddr((char[BR_RPCBIND_UADDR]){ 0 }, 0x0a4d0001, 2049), "10.77.0.1.8.1");
+	assert_string_equal(
+		br_rpcbind_uaddr((char[BR_RPCBIND_UADDR]){ 0 }, 0x0a4d0001, 2049), "10.77.0.1.8.1");
 }
 
 static void portmap_registers_and_forwards_nothing(void **state)
@@ -261,7 +260,8 @@ static void mount_refusals(void **state)
 {
 	static const char too_long[BR_MOUNT_PATH_MAX + 2] = { [0 ... BR_MOUNT_PATH_MAX] = 'a' };
 	struct br_reader r;
-	struct nfs_fh etc = rig_mount(&rig, "/etc"), found = rig_lookup(&rig, &root, "etc", BR_NFS3_OK);
+	struct nfs_fh etc = rig_mount(&rig, "/etc"),
+		      found = rig_lookup(&rig, &root, "etc", BR_NFS3_OK);
 	static const struct {
 		const char *path;
 		enum br_mount_status status;
@@ -365,6 +365,9 @@ static void foreign_and_old_handles_are_stale(void **state)
 	rig.export.gone = true;
 	expect_getattr(&root, BR_NFS3ERR_STALE);
 	rig.export.gone = false;
+	rig.export.busy = true;
+	expect_getattr(&root, BR_NFS3ERR_JUKEBOX);
+	rig.export.busy = false;
 }
 
 static void attributes_arrive(void **state)
@@ -386,7 +389,8 @@ static void attributes_arrive(void **state)
 static void lookup_of_dots(void **state)
 {
 	struct nfs_fh etc = rig_lookup(&rig, &root, "etc", BR_NFS3_OK);
-	struct nfs_fh up = rig_lookup(&rig, &etc, "..", BR_NFS3_OK), self = rig_lookup(&rig, &etc, ".", BR_NFS3_OK);
+	struct nfs_fh up = rig_lookup(&rig, &etc, "..", BR_NFS3_OK),
+		      self = rig_lookup(&rig, &etc, ".", BR_NFS3_OK);
 	struct nfs_fh above = rig_lookup(&rig, &root, "..", BR_NFS3_OK);
 
 	assert_memory_equal(up.b, root.b, root.len);
@@ -460,7 +464,8 @@ struct seen {
 };
 
 /* One call of READDIR or READDIRPLUS from a cookie. */
-static struct seen list_some(const struct nfs_fh *dir, bool plus, uint64_t cookie, uint32_t dircount, uint32_t maxcount)
+static struct seen list_some(
+	const struct nfs_fh *dir, bool plus, uint64_t cookie, uint32_t dircount, uint32_t maxcount)
 {
 	struct br_writer *w = rig_nfs(&rig, plus ? BR_NFS3_READDIRPLUS : BR_NFS3_READDIR);
 	struct seen seen = { 0 };
@@ -501,8 +506,14 @@ static void listings_keep_to_their_limits(void **state)
 		bool plus;
 		uint32_t dircount, maxcount;
 	} cases[] = {
-		{ false, 0, 160 }, { false, 0, 512 }, { false, 0, 1000 }, { false, 0, UINT32_MAX },
-		{ true, 512, 4096 }, { true, 1, 4096 }, { true, UINT32_MAX, 300 }, { true, 8192, 32768 },
+		{ false, 0, 160 },
+		{ false, 0, 512 },
+		{ false, 0, 1000 },
+		{ false, 0, UINT32_MAX },
+		{ true, 512, 4096 },
+		{ true, 1, 4096 },
+		{ true, UINT32_MAX, 300 },
+		{ true, 8192, 32768 },
 		{ true, UINT32_MAX, UINT32_MAX },
 	};
 	struct nfs_fh many = rig_lookup(&rig, &root, "many", BR_NFS3_OK);
@@ -512,7 +523,8 @@ static void listings_keep_to_their_limits(void **state)
 		unsigned n = 0, calls = 0;
 
 		do {
-			seen = list_some(&many, cases[i].plus, seen.cookie, cases[i].dircount, cases[i].maxcount);
+			seen = list_some(&many, cases[i].plus, seen.cookie, cases[i].dircount,
+				cases[i].maxcount);
 			assert_true(seen.size <= cases[i].maxcount);
 			assert_true(seen.n > 0 || seen.eof);
 			n += seen.n;
@@ -577,10 +589,10 @@ static void access_is_what_a_mode_says(void **state)
 		const struct nfs_fh *fh;
 		uint32_t uid, want, granted;
 	} cases[] = {
-		{ &etc, 0, 0x3f, 0x1f },	/* root: all but EXECUTE, which directories do not have */
-		{ &etc, 1000, 0x3f, 0x03 },	/* 0755: read and look up */
+		{ &etc, 0, 0x3f, 0x1f }, /* root: all but EXECUTE, which directories do not have */
+		{ &etc, 1000, 0x3f, 0x03 }, /* 0755: read and look up */
 		{ &etc, 1000, 0x02, 0x02 },
-		{ &shadow, 0, 0x3f, 0x0d },	/* nobody may execute it, root neither */
+		{ &shadow, 0, 0x3f, 0x0d }, /* nobody may execute it, root neither */
 		{ &shadow, 1000, 0x3f, 0 },
 		{ &su, 1000, 0x3f, 0x20 },
 		{ &su, 0, 0x3f, 0x2d },

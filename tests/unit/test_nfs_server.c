@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "nfs/server.h"
 #include "nfs/worker.h"
@@ -29,7 +30,8 @@ static int start(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct br_nfs_options opt = {
-		.ip = LOOPBACK, .allow_high_ports = true, .ops = &nfs_test_ops, .ctx = &f->export };
+		.ip = LOOPBACK, .allow_high_ports = true, .ops = &nfs_test_ops, .ctx = &f->export
+	};
 	struct br_error err = BR_ERROR_NULL;
 
 	memcpy(opt.handle_key, nfs_test_key, sizeof(opt.handle_key));
@@ -101,7 +103,9 @@ static void libnfs_writes(void **state)
 
 static int connect_to(uint16_t port, int type)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(LOOPBACK) };
+	struct sockaddr_in to = {
+		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(LOOPBACK)
+	};
 	struct timeval patience = { .tv_sec = 20 };
 	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
 
@@ -111,10 +115,11 @@ static int connect_to(uint16_t port, int type)
 	return fd;
 }
 
-static struct br_writer begin(uint8_t *buf, size_t size, uint32_t xid, uint32_t program, uint32_t version,
-	uint32_t procedure)
+static struct br_writer begin(uint8_t *buf, size_t size, uint32_t xid, uint32_t program,
+	uint32_t version, uint32_t procedure)
 {
-	struct br_rpc_call call = { xid, program, version, procedure, { .flavor = BR_RPC_AUTH_SYS } };
+	struct br_rpc_call call = { xid, program, version, procedure,
+		{ .flavor = BR_RPC_AUTH_SYS } };
 	struct br_writer w = br_writer_of(buf, size);
 
 	br_put_be32(&w, 0); /* record mark */
@@ -221,10 +226,10 @@ static void nonsense_closes_its_connection(void **state)
 		const char *bytes;
 		size_t n;
 	} cases[] = {
-		{ "\x7f\xff\xff\xff", 4 },			/* a fragment of 2 GiB */
-		{ "\x80\x20\x00\x00", 4 },			/* more than any call has */
-		{ "\x80\x00\x00\x04\0\0\0\1", 8 },		/* no call */
-		{ "\x80\x00\x00\x00", 4 },			/* an empty record */
+		{ "\x7f\xff\xff\xff", 4 },         /* a fragment of 2 GiB */
+		{ "\x80\x20\x00\x00", 4 },         /* more than any call has */
+		{ "\x80\x00\x00\x04\0\0\0\1", 8 }, /* no call */
+		{ "\x80\x00\x00\x00", 4 },         /* an empty record */
 		{ "GET / HTTP/1.1\r\n\r\n", 18 },
 	};
 	struct fixture *f = *state;
@@ -242,8 +247,8 @@ static void nonsense_closes_its_connection(void **state)
 	close(other);
 }
 
-/* A client that asks for far more than it reads is read no further, and others are served meanwhile; when it reads, it gets
- * all of it. */
+/* A client that asks for far more than it reads is read no further, and others are served
+ * meanwhile; when it reads, it gets all of it. */
 static void slow_readers_hold_up_nobody(void **state)
 {
 	enum { CALLS = 2000, SIZE = 256 << 10 };
@@ -268,7 +273,8 @@ static void slow_readers_hold_up_nobody(void **state)
 	if (!writer) {
 		for (uint32_t i = 0; i < CALLS; i++) {
 			uint8_t buf[300];
-			struct br_writer w = begin(buf, sizeof(buf), i, BR_RPC_NFS, 3, BR_NFS3_READ);
+			struct br_writer w =
+				begin(buf, sizeof(buf), i, BR_RPC_NFS, 3, BR_NFS3_READ);
 
 			put_fh(&w, &fh);
 			br_put_be64(&w, 0);
@@ -303,7 +309,8 @@ static void waiting_writes_share_a_commit(void **state)
 	int fd = connect_to(br_nfs_server_port(f->server), SOCK_STREAM);
 
 	for (uint32_t i = 0; i < CALLS; i++) {
-		struct br_writer w = begin(all + n, sizeof(all) - n, i, BR_RPC_NFS, 3, BR_NFS3_WRITE);
+		struct br_writer w =
+			begin(all + n, sizeof(all) - n, i, BR_RPC_NFS, 3, BR_NFS3_WRITE);
 
 		put_write(&w, &fh, 0, "pi07\n", BR_NFS3_FILE_SYNC);
 		br_rpc_store_mark(w.buf, (uint32_t)(w.len - BR_RPC_MARK_SIZE), true);
@@ -381,7 +388,8 @@ static void port_mapper_and_busy_ports(void **state)
 {
 	struct fixture *f = *state;
 	struct br_nfs_options opt = {
-		.ip = LOOPBACK, .portmap_port = free_port(), .ops = &nfs_test_ops, .ctx = &f->export };
+		.ip = LOOPBACK, .portmap_port = free_port(), .ops = &nfs_test_ops, .ctx = &f->export
+	};
 	struct br_nfs_server *second = NULL, *third = NULL;
 	struct br_error err = BR_ERROR_NULL;
 	struct br_portmap_mapping m = { BR_RPC_NFS, 3, BR_PORTMAP_TCP, 0 };
@@ -406,6 +414,35 @@ static void port_mapper_and_busy_ports(void **state)
 	assert_non_null(strstr(err.text, "192.0.2.1"));
 }
 
+static void who_keeps_us_waiting_is_closed(void **state)
+{
+	static const struct {
+		uint64_t record_since_s, out_since_s; /* 0: nothing under way */
+		size_t out_bytes;
+		uint64_t now_s;
+		bool overdue;
+	} cases[] = {
+		{ 0, 0, 0, 100000, false }, /* silent for long, but nothing is asked of us */
+		{ 100, 0, 0, 160, false }, { 100, 0, 0, 161, true },       /* half a record */
+		{ 0, 100, 1000, 160, false }, { 0, 100, 1000, 161, true }, /* takes no replies */
+		{ 100, 200, 8 << 20, 250,
+			false }, /* its record is not read while it does not read */
+	};
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++) {
+		struct br_nfs_reply reply = { 0 };
+		struct br_nfs_conn c = {
+			.record_since_ns = cases[i].record_since_s * BR_S,
+			.out_since_ns = cases[i].out_since_s * BR_S,
+			.out_bytes = cases[i].out_bytes,
+			.out_first = cases[i].out_bytes ? &reply : NULL,
+		};
+
+		assert_int_equal(br_nfs_conn_overdue(&c, cases[i].now_s * BR_S), cases[i].overdue);
+		assert_int_equal(br_nfs_conn_idle(&c), i == 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -418,6 +455,7 @@ int main(void)
 		cmocka_unit_test(one_client_cannot_take_all_connections),
 		cmocka_unit_test(datagrams_are_answered),
 		cmocka_unit_test(port_mapper_and_busy_ports),
+		cmocka_unit_test(who_keeps_us_waiting_is_closed),
 	};
 
 	return cmocka_run_group_tests_name("nfs_server", tests, start, stop);

@@ -169,9 +169,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(&w, 0, sizeof(w));
 	if (br_extfs_open(cow, true, &w.fs, NULL) == 0) {
 		w.inos[w.n++] = w.fs->ops->root(w.fs);
-		for (size_t i = 0; i < w.n; i++)
+		for (size_t i = 0; i < w.n && i < 60; i++)
 			look(&w, w.inos[i]);
-		for (size_t i = 0; i < w.n; i++)
+		for (size_t i = 0; i < w.n && i < 24; i++)
 			change(w.fs, w.inos[i], i);
 		w.fs->ops->commit(w.fs);
 		w.fs->ops->close(w.fs);

@@ -116,7 +116,7 @@ static int alloc_extent(
 	run.pblk = pblk;
 	run.len = (uint32_t)n;
 	fs->touched = true;
-	ext2fs_block_alloc_stats_range(fs->e2, pblk, (blk_t)n, +1);
+	ext_take_blocks(fs, pblk, run.len);
 	e = ext2fs_extent_open2(fs->e2, node->ino, ext_small(node), &h);
 	if (!e) {
 		e = tree_add(h, &run);

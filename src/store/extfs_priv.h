@@ -108,6 +108,7 @@ int ext_end(struct br_extfs *fs, int r);
 int ext_need_bitmaps(struct br_extfs *fs);
 /* -ENOSPC unless n blocks and a reserve for metadata are free. */
 int ext_need_space(struct br_extfs *fs, uint64_t n_blocks);
+void ext_take_blocks(struct br_extfs *fs, uint64_t first, uint32_t n); /* marks free blocks used */
 void ext_log_inode(struct br_extfs *fs, uint32_t ino, int inuse, bool dir);
 
 /* extfs_inode.c. get: -ESTALE when there is no such inode in use. */

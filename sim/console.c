@@ -36,8 +36,12 @@ static bool in_escape(struct br_sim_console *c, char x)
 	case ESCAPE:
 		c->escape = x == '[' ? CSI : x == ']' ? OSC : PLAIN;
 		return true;
-	case CSI:
-		if (x >= 0x40 && x <= 0x7e)
+	case CSI: /* a byte that cannot be in one: it was cut (systemd shortens lines in the middle of one) */
+		if (x < 0x20 || x > 0x7e) {
+			c->escape = PLAIN;
+			return in_escape(c, x);
+		}
+		if (x >= 0x40)
 			c->escape = PLAIN;
 		return true;
 	default:

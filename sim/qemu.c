@@ -213,7 +213,7 @@ static void compose(const struct br_sim_qemu_config *c, const struct handed *h, 
 	arg(a, "%s", cmdline ? cmdline : "");
 }
 
-static int find_program(struct br_error *err)
+int br_sim_qemu_find(struct br_error *err)
 {
 	const char *path = getenv("PATH");
 	br_cleanup(br_freep) char *copy = strdup(path ? path : "/usr/bin");
@@ -269,7 +269,7 @@ int br_sim_qemu_start(const struct br_sim_qemu_config *c, struct br_sim_qemu *re
 {
 	struct handed h = { -1, -1, -1, -1, -1 };
 	struct br_sim_qemu q = BR_SIM_QEMU_NULL;
-	int r = find_program(err);
+	int r = br_sim_qemu_find(err);
 
 	q.usb = machine_of(c->model) == &raspi3b;
 	if (!r)

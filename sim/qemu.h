@@ -32,7 +32,9 @@ struct br_sim_qemu {
 const char *br_sim_qemu_machine(const struct br_sim_model *m);
 /* The kernel's arguments in this machine: the firmware's, with the console that it has. Fresh memory; NULL: none left. */
 char *br_sim_qemu_cmdline(const struct br_sim_qemu_config *c);
-/* -ENOENT with the package's name when QEMU is missing. The process dies with ours. */
+/* 0, or -ENOENT with the package's name when QEMU is missing. */
+int br_sim_qemu_find(struct br_error *err);
+/* The process dies with ours. */
 int br_sim_qemu_start(const struct br_sim_qemu_config *c, struct br_sim_qemu *ret, struct br_error *err);
 /* True when it has ended by itself; *ret_status as of wait(2). */
 bool br_sim_qemu_ended(struct br_sim_qemu *q, int *ret_status);

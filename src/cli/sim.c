@@ -16,6 +16,7 @@
 #include "cli/cli.h"
 #include "sim/expect.h"
 #include "sim/machine.h"
+#include "sim/qemu.h"
 #include "sim/report.h"
 #include "sim/runner.h"
 
@@ -293,9 +294,11 @@ static int set_up(struct sim *s, struct br_error *err)
 	const char *console = s->interactive ? "-" : s->console;
 	int r = 0;
 
-	if (s->check_dir)
+	if (s->boot)
+		r = br_sim_qemu_find(err);
+	if (!r && s->check_dir)
 		r = br_sim_expect_dir(s->check_dir, &s->expect, err);
-	if (s->check_image)
+	if (!r && s->check_image)
 		r = br_sim_expect_image(s->check_image, &s->expect, err);
 	if (!r)
 		r = br_sim_link_open(s->interface, &s->link, err);

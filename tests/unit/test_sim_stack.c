@@ -189,6 +189,8 @@ static void consoles_are_read(void **state)
 	assert_false(c.seen);
 	assert_string_equal(br_sim_console_line(&c, 0), "one");
 	assert_string_equal(br_sim_console_last(&c), "two login: no");
+	br_sim_console_add(&c, "cut\x1b[\xe2\x80\xa6 here\n", 14); /* as systemd does */
+	assert_string_equal(br_sim_console_last(&c), "cut\xe2\x80\xa6 here");
 	br_sim_console_add(&c, "pi log", 6);
 	br_sim_console_add(&c, "in: ", 4);
 	assert_true(c.seen);

@@ -197,7 +197,7 @@ static void consoles_are_read(void **state)
 	assert_string_equal(c.match, "pi login: ");
 	for (int i = 0; i < 3000; i++)
 		br_sim_console_add(&c, i % 700 ? "x" : "\n", 1);
-	assert_int_equal(strlen(br_sim_console_line(&c, 3)), BR_SIM_CONSOLE_LINE - 1);
+	assert_int_equal(strlen(br_sim_console_line(&c, 4)), BR_SIM_CONSOLE_LINE - 1);
 	assert_null(br_sim_console_line(&c, 50));
 	regfree(&re);
 }

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -64,10 +65,23 @@ struct daemon {
 	uv_signal_t sigterm, sigint;
 };
 
+/* A connection per board and per follower of events, and a few files per disk: as many as we are allowed. */
+static void raise_file_limit(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) < 0 || lim.rlim_cur == lim.rlim_max)
+		return;
+	lim.rlim_cur = lim.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &lim) < 0)
+		br_log_warning("cannot raise the limit of open files: %s", strerror(errno));
+}
+
 static int start_state(struct daemon *d, struct br_error *err)
 {
 	int r;
 
+	raise_file_limit();
 	umask(0077); /* the state holds host keys and boards' files */
 	r = br_state_dir(d->config->state, &d->state, err);
 	if (!r)

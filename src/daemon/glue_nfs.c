@@ -174,14 +174,16 @@ static int find_again(struct br_glue_nfs *nfs, uint32_t ip, const uint8_t id[sta
 	struct br_board board;
 	int r = br_glue_board_by_ip(nfs->glue, ip, &board);
 
-	if (r < 0)
+	if (r == -ENOENT)
 		return -EACCES;
-	r = br_boots_plan(nfs->glue->boots, &board, &plan, &err);
+	if (!r)
+		r = br_boots_plan(nfs->glue->boots, &board, &plan, &err);
 	if (!r)
 		r = br_disks_open(nfs->glue->disks, plan, &disk, &err);
 	if (r < 0) {
 		br_log_warning("NFS: %s", br_error_text(&err, r));
-		return -ESTALE;
+		/* only what cannot get better may end a board's root */
+		return r == -ESTALE || r == -ENOENT ? -ESTALE : -EAGAIN;
 	}
 	if (memcmp(disk->id, id, sizeof(disk->id))) {
 		br_board_disk_unref(nfs->glue->disks, disk);

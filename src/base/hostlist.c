@@ -14,6 +14,8 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 
+#define BRACKETS_MAX 8
+
 struct names {
 	char **v;
 	size_t n, cap;
@@ -90,6 +92,8 @@ static int expand_one(struct names *out, const char *prefix, const char *rest, s
 	items = strndup(open + 1, (size_t)(close - open - 1));
 	if (!head || !items)
 		return br_error_set(err, ENOMEM, "host list: out of memory");
+	if (!items[strspn(items, ",")])
+		return br_error_set(err, EINVAL, "host list: empty brackets after '%s'", head);
 	for (char *it = strtok_r(items, ",", &save); it; it = strtok_r(NULL, ",", &save)) {
 		int r = expand_range(out, head, it, close + 1, err);
 
@@ -97,6 +101,16 @@ static int expand_one(struct names *out, const char *prefix, const char *rest, s
 			return r;
 	}
 	return 0;
+}
+
+/* Each is a level of recursion. */
+static int brackets_of(const char *s)
+{
+	int n = 0;
+
+	for (; *s; s++)
+		n += *s == '[';
+	return n;
 }
 
 int br_hostlist_expand(const char *text, char ***ret, size_t *ret_n, struct br_error *err)
@@ -114,7 +128,9 @@ int br_hostlist_expand(const char *text, char ***ret, size_t *ret_n, struct br_e
 		} else {
 			br_cleanup(br_freep) char *one = strndup(start, (size_t)(s - start));
 
-			r = one ? expand_one(&out, "", one, err)
+			r = one && brackets_of(one) > BRACKETS_MAX
+				? br_error_set(err, E2BIG, "host list: more than %d ranges in one name", BRACKETS_MAX)
+				: one ? expand_one(&out, "", one, err)
 				: br_error_set(err, ENOMEM, "host list: out of memory");
 		}
 		if (r < 0 || !*s)

@@ -93,6 +93,8 @@ static void hostlists_expand(void **state)
 	assert_int_equal(br_hostlist_expand("a,,b", &v, &n, NULL), -EINVAL);
 	assert_int_equal(br_hostlist_expand("a[1-99999999]", &v, &n, NULL), -E2BIG);
 	assert_int_equal(br_hostlist_expand("a[3-1]", &v, &n, NULL), -EINVAL);
+	assert_int_equal(br_hostlist_expand("a[]", &v, &n, NULL), -EINVAL);
+	assert_int_equal(br_hostlist_expand("a[1][1][1][1][1][1][1][1][1]", &v, &n, NULL), -E2BIG);
 }
 
 static void addresses_parse(void **state)

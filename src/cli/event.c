@@ -75,8 +75,10 @@ static void cell_fields(const json_t *row, char out[static BR_CELL_MAX])
 		br_cleanup(br_freep) char *other = NULL;
 		const char *s = json_string_value(v);
 
-		if (!s)
-			s = other = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+		if (!s) {
+			other = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+			s = other;
+		}
 		br_text_addf(&t, "%s", t.len ? " " : "");
 		br_text_add_vis(&t, key, strlen(key));
 		br_text_add(&t, "=");

@@ -409,6 +409,112 @@ static void the_host_is_full(void **state)
 	ext_test_end(&t);
 }
 
+/* ---- killed at each write of a commit ---- */
+
+struct killer {
+	char layer[512], copies[512];
+	unsigned n;
+};
+
+static void copy_layer(struct killer *k)
+{
+	if (k->n)
+		assert_int_equal(run("cp -r --sparse=always %s %s/%u", k->layer, k->copies, k->n++), 0);
+}
+
+static ssize_t killer_pwrite(void *ctx, int fd, const void *buf, size_t n, off_t offset)
+{
+	size_t half = n / 2;
+
+	/* torn in the middle, too */
+	copy_layer(ctx);
+	if (half && pwrite(fd, buf, half, offset) != (ssize_t)half)
+		return -1;
+	copy_layer(ctx);
+	return pwrite(fd, buf, n, offset);
+}
+
+static int killer_fdatasync(void *ctx, int fd)
+{
+	copy_layer(ctx);
+	return 0;
+}
+
+/* Returns 1 when the second state is there, 0 for the first. */
+static int which_state(struct ext_test *t)
+{
+	uint64_t ino;
+	int r = br_fs_walk(t->fs, "dir/file 2", &ino);
+
+	if (r == 0) {
+		assert_int_equal(attr_of(t, ino).size, 30000);
+		assert_int_equal(br_fs_walk(t->fs, "first", &ino), -ENOENT);
+		return 1;
+	}
+	assert_int_equal(r, -ENOENT);
+	assert_int_equal(br_fs_walk(t->fs, "first", &ino), 0);
+	assert_int_equal(attr_of(t, ino).size, 50000);
+	return 0;
+}
+
+static void second_state(struct ext_test *t)
+{
+	static const uint8_t buf[30000] = { 2 };
+	uint64_t dir = make(t, root_of(t), "dir", S_IFDIR | 0755), ino;
+	char name[20];
+
+	for (int i = 0; i < 5; i++) {
+		snprintf(name, sizeof(name), "file %d", i);
+		ino = make(t, dir, name, S_IFREG | 0644);
+		assert_int_equal(t->fs->ops->write(t->fs, ino, 0, buf, sizeof(buf)), 0);
+	}
+	assert_int_equal(t->fs->ops->unlink(t->fs, root_of(t), "first"), 0);
+}
+
+static void killed_while_committing(void **state)
+{
+	struct killer k = { 0 };
+	struct br_cow_io io = { .ctx = &k, .pwrite = killer_pwrite, .fdatasync = killer_fdatasync };
+	static const uint8_t buf[50000] = { 1 };
+	struct ext_test t;
+	uint64_t ino;
+	int last = 0;
+
+	NEEDS_TOOLS();
+	make_image("kill.img", 8192, "", NULL);
+	ext_test_new(&t, "kill.img");
+	snprintf(k.layer, sizeof(k.layer), "%s", t.layer);
+	snprintf(k.copies, sizeof(k.copies), "%s.copies", t.image);
+	assert_int_equal(mkdir(k.copies, 0700), 0);
+	ext_test_kill(&t);
+	ext_test_open(&t, &io);
+	ino = make(&t, root_of(&t), "first", S_IFREG | 0644);
+	assert_int_equal(t.fs->ops->write(t.fs, ino, 0, buf, sizeof(buf)), 0);
+	assert_int_equal(t.fs->ops->commit(t.fs), 0);
+	k.n = 1; /* from here on every instant is kept */
+	second_state(&t);
+	assert_int_equal(t.fs->ops->commit(t.fs), 0);
+	copy_layer(&k);
+	ext_test_kill(&t);
+	assert_true(k.n > 8);
+	for (unsigned i = 1; i < k.n; i++) {
+		int which;
+
+		snprintf(t.layer, sizeof(t.layer), "%s/%u", k.copies, i);
+		ext_test_open(&t, NULL);
+		which = which_state(&t);
+		assert_true(which >= last);
+		last = which;
+		ext_test_fsck(&t);
+		ext_test_kill(&t);
+	}
+	assert_int_equal(last, 1);
+	snprintf(t.layer, sizeof(t.layer), "%s", k.layer);
+	ext_test_open(&t, NULL);
+	ext_test_end(&t);
+	assert_int_equal(run("rm -rf %s", k.copies), 0);
+}
+
 /* ---- images as they come ---- */
 
 static void content_made_elsewhere(void **state)
@@ -593,6 +699,7 @@ int main(void)
 		cmocka_unit_test(setgid_directories),
 		cmocka_unit_test(the_file_system_is_full),
 		cmocka_unit_test(the_host_is_full),
+		cmocka_unit_test(killed_while_committing),
 		cmocka_unit_test(content_made_elsewhere),
 		cmocka_unit_test(unwritten_extents),
 		cmocka_unit_test(xattrs_are_kept_and_freed),

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Disks of an image in a store: made, locked, closed, opened again, exported; and the image's own file system. */
+#include "tests/unit/test.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "store/disk.h"
+#include "store/image.h"
+#include "tests/unit/shell.h"
+
+#define TOOLS "sfdisk mkfs.fat mke2fs e2fsck"
+
+BR_DEFINE_CLEANUP(struct br_image *, br_image_unref);
+
+/* Two images, 'card' and 'other', that differ in one byte. */
+static const char script[] =
+	"set -e; cd '%s'; mkdir -p root/etc; echo hello >root/etc/motd\n"
+	"truncate -s 24M card.img\n"
+	"printf 'label: dos\\nstart=2048,size=8192,type=c\\nstart=16384,size=32768,type=83\\n' | sfdisk -q card.img 2>/dev/null\n"
+	"mkfs.fat -F 16 -s 1 --offset 2048 card.img 4096 >/dev/null 2>&1\n"
+	"mke2fs -q -F -t ext4 -b 4096 -d root -E offset=8388608 card.img 16M 2>/dev/null\n"
+	"cp --sparse=always card.img other.img; printf x | dd of=other.img bs=1 seek=1000000 conv=notrunc 2>/dev/null";
+
+static struct br_store *store;
+static char dir[300], state_dir[300], disk_dir[300];
+
+static int set_up(void **state)
+{
+	struct br_import_options opt = { .quiet = true };
+	struct br_error err = BR_ERROR_NULL;
+
+	snprintf(dir, sizeof(dir), "%s", test_dir());
+	snprintf(state_dir, sizeof(state_dir), "%s/state", dir);
+	snprintf(disk_dir, sizeof(disk_dir), "%s/disk", dir);
+	if (test_sh(script, dir) != 0)
+		return 0; /* without the tools: each test skips */
+	if (br_store_open(state_dir, &store, &err) < 0)
+		fail_msg("%s", err.text);
+	for (int i = 0; i < 2; i++) {
+		br_cleanup(br_freep) char *path = br_path_join(dir, i ? "other.img" : "card.img");
+
+		if (br_store_import(store, path, &opt, NULL, &err) < 0)
+			fail_msg("%s", err.text);
+	}
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	br_store_close(store);
+	return br_remove_tree(dir, NULL);
+}
+
+static struct br_image *image_open(const char *name)
+{
+	struct br_error err = BR_ERROR_NULL;
+	struct br_image *image;
+
+	if (br_image_open(store, name, &image, &err) < 0)
+		fail_msg("%s", err.text);
+	return image;
+}
+
+static struct br_disk *disk_open(struct br_image *image)
+{
+	struct br_error err = BR_ERROR_NULL;
+	struct br_disk *disk;
+
+	if (br_disk_open(image, disk_dir, &disk, &err) < 0)
+		fail_msg("%s", err.text);
+	return disk;
+}
+
+static void write_file(struct br_fs *fs, const char *name, const char *text)
+{
+	struct br_fs_new new = { .mode = S_IFREG | 0644 };
+	uint64_t ino;
+
+	assert_int_equal(fs->ops->create(fs, fs->ops->root(fs), name, &new, &ino), 0);
+	assert_int_equal(fs->ops->write(fs, ino, 0, text, strlen(text)), 0);
+}
+
+static void assert_file(struct br_fs *fs, const char *path, const char *text)
+{
+	char buf[100];
+	uint64_t ino;
+	size_t got;
+	bool eof;
+
+	assert_int_equal(br_fs_walk(fs, path, &ino), 0);
+	assert_int_equal(fs->ops->read(fs, ino, 0, buf, sizeof(buf) - 1, &got, &eof), 0);
+	buf[got] = 0;
+	assert_string_equal(buf, text);
+}
+
+static void a_disk_keeps_what_was_written(void **state)
+{
+	br_cleanup(br_image_unrefp) struct br_image *image = NULL;
+	struct br_disk_usage usage;
+	struct br_disk *disk;
+	struct br_fs *plain;
+	uint8_t uuid[16], sector[512];
+	uint64_t ino;
+
+	test_needs(TOOLS);
+	image = image_open("card");
+	disk = disk_open(image);
+	assert_ptr_equal(br_disk_image(disk), image);
+	memcpy(uuid, br_disk_uuid(disk), 16);
+	assert_file(br_disk_fs(disk), "/etc/motd", "hello\n");
+	write_file(br_disk_fs(disk), "new", "from a board");
+	br_disk_close(disk);
+
+	disk = disk_open(image);
+	assert_memory_equal(br_disk_uuid(disk), uuid, 16);
+	assert_file(br_disk_fs(disk), "/new", "from a board");
+	br_disk_usage(disk, &usage);
+	assert_int_equal(usage.base_bytes, 16 << 20);
+	assert_true(usage.changed_bytes >= 4096 && usage.changed_bytes < 1 << 20);
+	assert_true(usage.stored_bytes >= usage.changed_bytes && usage.stored_bytes < 2 << 20);
+	assert_int_equal(br_disk_read(disk, 1024, sector, sizeof(sector)), 0);
+	assert_int_equal(sector[56] | sector[57] << 8, 0xef53);
+
+	/* the image is as it was */
+	assert_int_equal(br_image_fs(image, &plain, NULL), 0);
+	assert_file(plain, "/etc/motd", "hello\n");
+	assert_int_equal(br_fs_walk(plain, "/new", &ino), -ENOENT);
+	assert_int_equal(plain->ops->unlink(plain, 2, "etc"), -EROFS);
+	plain->ops->close(plain);
+	br_disk_close(disk);
+	br_disk_close(NULL);
+	assert_int_equal(br_remove_tree(disk_dir, NULL), 0);
+}
+
+static void export_is_clean(void **state)
+{
+	br_cleanup(br_freep) char *path = NULL;
+	br_cleanup(br_image_unrefp) struct br_image *image = NULL;
+	struct br_error err = BR_ERROR_NULL;
+	struct br_disk *disk;
+	struct stat st;
+
+	test_needs(TOOLS);
+	image = image_open("card");
+	disk = disk_open(image);
+	path = br_path_join(dir, "export.img");
+	write_file(br_disk_fs(disk), "a", "not yet committed");
+	assert_int_equal(br_disk_export(disk, path, true, &err), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, 16 << 20);
+	assert_true(st.st_blocks * 512 < 4 << 20);
+	assert_int_equal(test_sh("PATH=$PATH:/usr/sbin:/sbin; e2fsck -fn %s >/dev/null 2>&1 && "
+				 "debugfs -R 'cat a' %s 2>/dev/null | grep -q '^not yet committed$'", path, path), 0);
+	assert_int_equal(br_disk_export(disk, path, true, &err), -EEXIST);
+	assert_non_null(strstr(err.text, "export.img"));
+	assert_int_equal(br_disk_export(disk, "/nonexistent/x", true, &err), -ENOENT);
+	br_disk_close(disk);
+	assert_int_equal(br_remove_tree(disk_dir, NULL), 0);
+}
+
+static void what_does_not_fit_is_refused(void **state)
+{
+	br_cleanup(br_image_unrefp) struct br_image *card = NULL, *other = NULL;
+	br_cleanup(br_freep) char *json = NULL, *map = NULL;
+	struct br_error err = BR_ERROR_NULL;
+	struct br_disk *disk, *second;
+	pid_t child;
+	int status;
+
+	test_needs(TOOLS);
+	card = image_open("card");
+	other = image_open("other");
+	disk = disk_open(card);
+	child = fork();
+	if (child == 0) /* locks are per open file: another process sees it as this one would */
+		_exit(br_disk_open(card, disk_dir, &second, &err) == -EBUSY && strstr(err.text, disk_dir) ? 0 : 1);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	assert_int_equal(br_disk_open(card, disk_dir, &second, &err), -EBUSY);
+	assert_non_null(strstr(err.text, "in use"));
+	br_disk_close(disk);
+	assert_int_equal(br_disk_open(other, disk_dir, &second, &err), -ESTALE);
+	assert_non_null(strstr(err.text, "another content"));
+	json = br_path_join(disk_dir, "disk.json");
+	map = br_path_join(disk_dir, "map");
+	assert_int_equal(unlink(map), 0);
+	assert_int_equal(br_disk_open(card, disk_dir, &second, &err), -EUCLEAN);
+	assert_non_null(strstr(err.text, "missing"));
+	assert_int_equal(br_file_write(json, "{", 1, 0600, NULL), 0);
+	assert_int_equal(br_file_write(map, "x", 1, 0600, NULL), 0);
+	assert_int_equal(br_disk_open(card, disk_dir, &second, &err), -EUCLEAN);
+	assert_non_null(strstr(err.text, "disk.json"));
+	/* a start that was interrupted before disk.json was there left a map: the disk is made anew */
+	assert_int_equal(unlink(json), 0);
+	br_disk_close(disk_open(card));
+	assert_int_equal(br_remove_tree(disk_dir, NULL), 0);
+}
+
+static void disks_are_independent(void **state)
+{
+	br_cleanup(br_image_unrefp) struct br_image *image = NULL;
+	struct br_error err = BR_ERROR_NULL;
+	struct br_disk *disks[20];
+	char path[400], text[40];
+
+	test_needs(TOOLS);
+	image = image_open("card");
+	for (int i = 0; i < 20; i++) {
+		snprintf(path, sizeof(path), "%s%d", disk_dir, i);
+		snprintf(text, sizeof(text), "disk %d", i);
+		if (br_disk_open(image, path, &disks[i], &err) < 0)
+			fail_msg("%s", err.text);
+		write_file(br_disk_fs(disks[i]), "which", text);
+	}
+	for (int i = 0; i < 20; i++) {
+		snprintf(text, sizeof(text), "disk %d", i);
+		assert_file(br_disk_fs(disks[i]), "/which", text);
+		br_disk_close(disks[i]);
+		snprintf(path, sizeof(path), "%s%d", disk_dir, i);
+		assert_int_equal(br_remove_tree(path, NULL), 0);
+	}
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_disk_keeps_what_was_written),
+		cmocka_unit_test(export_is_clean),
+		cmocka_unit_test(what_does_not_fit_is_refused),
+		cmocka_unit_test(disks_are_independent),
+	};
+
+	return cmocka_run_group_tests_name("disk", tests, set_up, tear_down);
+}

@@ -197,7 +197,7 @@ static void refuse(struct br_tftp *tftp, const struct br_tftp_peer *peer, const 
 	const char *name, const struct br_tftp_file *file, int error)
 {
 	char path[600], reason[200];
-	struct br_tftp_report rep = { .outcome = why->outcome, .ip = peer->ip };
+	struct br_tftp_report rep = { .outcome = why->outcome, .ip = peer->ip, .file = file };
 
 	send_error(tftp, peer, why->code, why->words);
 	rep.path = file && file->path[0] ? file->path : br_vis(path, sizeof(path), name, strlen(name));

@@ -47,7 +47,7 @@ enum br_tftp_outcome {
 struct br_tftp_report {
 	enum br_tftp_outcome outcome;
 	uint32_t ip;
-	const struct br_tftp_file *file; /* NULL when it was never opened */
+	const struct br_tftp_file *file; /* what open() filled in, also when it failed; NULL when it was not asked */
 	const char *path;		 /* cleaned, or the escaped name of the request; safe to print */
 	uint64_t bytes;			 /* acknowledged */
 	uint64_t duration_ns;

@@ -85,6 +85,8 @@ static void on_report(void *ctx, const struct br_tftp_report *rep)
 	struct bench *b = ctx;
 
 	assert_non_null(rep->path);
+	if (rep->outcome == BR_TFTP_MISSING && strcmp(rep->path, "nothing") == 0)
+		assert_int_equal(rep->file->board_id, 7); /* a missing file too belongs to its board */
 	if (rep->outcome == BR_TFTP_REFUSED || rep->outcome == BR_TFTP_FAILED)
 		assert_non_null(rep->reason);
 	if (rep->outcome == BR_TFTP_SENT)

@@ -60,6 +60,7 @@ static int test_open(void *ctx, uint32_t ip, const char *name, struct br_tftp_fi
 	uint64_t size;
 
 	br_strcpy(file->path, sizeof(file->path), strlen(name) < 64 ? name : "long");
+	file->board_id = 7;
 	if (strcmp(name, "secret") == 0)
 		return -EACCES;
 	if (strcmp(name, "broken") == 0)

@@ -312,7 +312,7 @@ void br_cow_end(struct br_cow *cow, bool keep)
 	}
 	cow->in_op = false;
 	/* A full host disk is not this operation's fault: it is said by the next write. */
-	if (cow->n_mem > MEM_SPILL)
+	if (cow->n_mem > MEM_SPILL && cow->writable)
 		(void)spill(cow);
 }
 
@@ -394,7 +394,7 @@ int br_cow_read(struct br_cow *cow, uint64_t offset, void *buf, size_t len)
 
 static int may_write(const struct br_cow *cow, uint64_t offset, size_t len)
 {
-	if (!cow->writable)
+	if (!cow->writable && !cow->memory)
 		return -EROFS;
 	if (cow->broken || offset > cow->size || len > cow->size - offset)
 		return -EIO;
@@ -794,6 +794,11 @@ void br_cow_close(struct br_cow *cow)
 	if (cow->slots.fd >= 0)
 		close(cow->slots.fd);
 	free(cow);
+}
+
+void br_cow_memory(struct br_cow *cow, bool on)
+{
+	cow->memory = on;
 }
 
 bool br_cow_writable(const struct br_cow *cow)

@@ -45,7 +45,7 @@ struct br_cow {
 	int base_fd;
 	uint64_t start, size;
 	uint32_t n_blocks;
-	bool writable, broken, in_op;
+	bool writable, broken, in_op, memory;
 	char *dir;
 	uint8_t uuid[16];
 	const struct br_cow_io *io;

@@ -347,14 +347,47 @@ static int check_root(struct br_extfs *fs, struct br_error *err)
 	return 0;
 }
 
+/* The library and what it read of the groups; all of it damaged things are refused here. */
+static int open_checked(struct br_extfs *fs, struct br_error *err)
+{
+	int r = ext_check_super(fs->cow, fs->writable, err);
+
+	if (r == 0)
+		r = open_library(fs, err);
+	return r < 0 ? r : check_groups(fs, err);
+}
+
+static int open_recovered(struct br_extfs *fs, struct br_error *err)
+{
+	bool replay;
+	int r = open_checked(fs, err);
+
+	if (r < 0)
+		return r;
+	replay = ext2fs_has_feature_journal_needs_recovery(fs->e2->super);
+	if (replay) {
+		r = fs->writable ? ext_recover_journal(fs, err) : ext_recover_read_only(fs, err);
+		if (r < 0)
+			return r;
+		ext_nodes_drop(fs);
+		ext2fs_free(fs->e2);
+		fs->e2 = NULL;
+		r = open_checked(fs, err);
+		if (r < 0)
+			return r;
+	}
+	fs->block = calloc(1, fs->bs);
+	if (!fs->block)
+		return br_error_set(err, ENOMEM, "out of memory");
+	r = check_root(fs, err);
+	return r < 0 || !fs->writable ? r : ext_recover_rest(fs, replay, err);
+}
+
 int br_extfs_open(struct br_cow *cow, bool writable, struct br_fs **ret, struct br_error *err)
 {
 	struct br_extfs *fs;
 	int r;
 
-	r = ext_check_super(cow, writable, err);
-	if (r < 0)
-		return r;
 	fs = calloc(1, sizeof(*fs));
 	if (!fs)
 		return br_error_set(err, ENOMEM, "out of memory");
@@ -362,13 +395,7 @@ int br_extfs_open(struct br_cow *cow, bool writable, struct br_fs **ret, struct 
 	fs->cow = cow;
 	fs->writable = writable;
 	br_random(&fs->name_seed, sizeof(fs->name_seed));
-	r = open_library(fs, err);
-	if (r == 0)
-		r = check_groups(fs, err);
-	if (r == 0) {
-		fs->block = calloc(1, fs->bs);
-		r = fs->block ? check_root(fs, err) : br_error_set(err, ENOMEM, "out of memory");
-	}
+	r = open_recovered(fs, err);
 	if (r < 0) {
 		fs_close(&fs->fs);
 		return r;

@@ -101,6 +101,12 @@ int ext_errno(errcode_t e);
 /* extfs_super.c: is this an ext4 that can be served? */
 int ext_check_super(struct br_cow *cow, bool writable, struct br_error *err);
 
+/* extfs_recover.c: after these two the library must be opened anew. */
+int ext_recover_journal(struct br_extfs *fs, struct br_error *err);
+int ext_recover_read_only(struct br_extfs *fs, struct br_error *err); /* in memory only */
+/* Counts and orphans, then a commit. */
+int ext_recover_rest(struct br_extfs *fs, bool replayed, struct br_error *err);
+
 /* extfs.c: every changing operation runs between these. end returns r, or why it could not be kept. */
 int ext_begin(struct br_extfs *fs);
 int ext_end(struct br_extfs *fs, int r);

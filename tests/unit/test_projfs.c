@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "store/projfs.h"
+#include "tests/unit/fsdiff.h"
 #include "tests/unit/memfs.h"
 
 /*
@@ -443,14 +444,6 @@ static void senseless_projections_are_refused(void **state)
 
 /* ---- against a file system that simply has what the projection shows ---- */
 
-static uint32_t seed;
-
-static uint32_t rnd(uint32_t n)
-{
-	seed = seed * 1664525 + 1013904223;
-	return (seed >> 8) % n;
-}
-
 static struct br_fs *equivalent(void)
 {
 	struct br_fs *fs = memfs_new();
@@ -466,115 +459,14 @@ static struct br_fs *equivalent(void)
 	return fs;
 }
 
-struct names {
-	char name[64][64];
-	size_t n;
-};
-
-static int collect(void *ctx, const struct br_fs_dirent *d)
-{
-	struct names *l = ctx;
-
-	if (strcmp(d->name, ".") && strcmp(d->name, ".."))
-		memcpy(l->name[l->n++], d->name, strlen(d->name) + 1);
-	return 0;
-}
-
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(a, b);
-}
-
-static void dump(struct br_fs *fs, uint64_t dir, const char *path, struct br_text *out)
-{
-	struct names l = { .n = 0 };
-	bool eof;
-
-	assert_int_equal(fs->ops->readdir(fs, dir, 0, collect, &l, &eof), 0);
-	qsort(l.name, l.n, sizeof(l.name[0]), by_text);
-	for (size_t i = 0; i < l.n; i++) {
-		br_cleanup(br_freep) char *p = br_asprintf("%s/%s", path, l.name[i]);
-		char text[256] = "";
-		struct br_fs_attr a;
-		uint64_t ino;
-		size_t n = 0;
-
-		assert_int_equal(fs->ops->lookup(fs, dir, l.name[i], &ino), 0);
-		assert_int_equal(fs->ops->getattr(fs, ino, &a), 0);
-		assert_int_equal(a.ino, ino);
-		if (S_ISREG(a.mode))
-			assert_int_equal(fs->ops->read(fs, ino, 0, text, 255, &n, &eof), 0);
-		else if (S_ISLNK(a.mode))
-			assert_int_equal(fs->ops->readlink(fs, ino, text, sizeof(text)), 0);
-		br_text_addf(out, "%s %o %u:%u %u %llu '%s'\n", p, a.mode, a.uid, a.gid, a.nlink,
-			(unsigned long long)a.size, text);
-		if (S_ISDIR(a.mode))
-			dump(fs, ino, p, out);
-	}
-}
-
-struct step {
-	unsigned op;
-	const char *dir, *name, *dir2, *name2;
-	uint32_t value;
-};
-
-static int apply(struct br_fs *fs, const struct step *s)
-{
-	const struct br_fs_setattr attr = { .set = s->value & (BR_FS_SET_MODE | BR_FS_SET_UID | BR_FS_SET_SIZE),
-		.mode = 0600 + s->value % 64, .uid = s->value % 5, .size = s->value % 30 };
-	uint32_t type = s->value % 3 == 0 ? S_IFDIR | 0755 : s->value % 3 == 1 ? S_IFREG | 0644 : S_IFLNK | 0777;
-	const struct br_fs_new node = { .mode = type, .target = "somewhere" };
-	uint64_t dir, dir2, ino;
-	int r = br_fs_walk_follow(fs, s->dir, &dir);
-
-	if (!r)
-		r = br_fs_walk_follow(fs, s->dir2, &dir2);
-	if (r < 0)
-		return r;
-	switch (s->op) {
-	case 0:
-		return fs->ops->unlink(fs, dir, s->name);
-	case 1:
-		return fs->ops->rmdir(fs, dir, s->name);
-	case 2:
-		return fs->ops->rename(fs, dir, s->name, dir2, s->name2);
-	case 3:
-		return fs->ops->create(fs, dir, s->name, &node, &ino);
-	}
-	r = fs->ops->lookup(fs, dir, s->name, &ino);
-	if (r < 0)
-		return r;
-	if (s->op == 4)
-		return fs->ops->write(fs, ino, s->value % 20, "written", 7);
-	if (s->op == 5)
-		return fs->ops->setattr(fs, ino, &attr);
-	return fs->ops->link(fs, ino, dir2, s->name2);
-}
-
 static void it_behaves_as_if_the_files_were_there(void **state)
 {
-	static const char *const dirs[] = { "/", "/etc", "/etc", "/etc", "/etc/ssh", "/usr" };
-	static const char *const names[] = { "fstab", "mtab", "machine-id", "zone", "key", "hosts", "ssh", "usr", "etc", "new" };
-	static const char *const ops[] = { "unlink", "rmdir", "rename", "create", "write", "setattr", "link" };
-
 	for (uint32_t run = 1; run <= 400; run++) {
 		struct br_fs *want = equivalent();
 		struct world *w;
 
 		setup((void **)&w);
-		seed = run;
-		for (unsigned i = 0; i < 40; i++) {
-			struct step s = { rnd(7), dirs[rnd(6)], names[rnd(10)], dirs[rnd(6)], names[rnd(10)], rnd(1u << 16) };
-			br_cleanup(br_text_done) struct br_text a = BR_TEXT_NULL, b = BR_TEXT_NULL;
-			int x = apply(want, &s), y = apply(w->fs, &s);
-
-			dump(want, 2, "", &a);
-			dump(w->fs, 2, "", &b);
-			if (x != y || strcmp(a.buf ? a.buf : "", b.buf ? b.buf : ""))
-				fail_msg("run %u step %u: %s %s/%s %s/%s %u: %d, should be %d\n%s\nshould be\n%s", run, i, ops[s.op],
-					s.dir, s.name, s.dir2, s.name2, s.value, y, x, b.buf, a.buf);
-		}
+		fsdiff_run(w->fs, want, run, 40);
 		want->ops->close(want);
 		teardown((void **)&w);
 	}

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 
 SANITIZER_BUILD = "build-asan"
 SANITIZER_ENV = {
@@ -67,9 +68,14 @@ def _meson_tests(suite):
     return [t for t in json.loads(out) if any(s.split(":")[-1] == suite for s in t["suite"])]
 
 
+# removed when the run ends, whatever the tests left in it
+_scratch = tempfile.TemporaryDirectory(prefix="bramble-test.")
+os.chmod(_scratch.name, 0o755)
+
+
 def _run_meson_test(test):
     """Returns (exit status or None on timeout, output)."""
-    env = {**os.environ, **SANITIZER_ENV, **test["env"]}
+    env = {**os.environ, **SANITIZER_ENV, **test["env"], "TMPDIR": _scratch.name}
     try:
         r = subprocess.run(test["cmd"], text=True, errors="replace", env=env, cwd=test["workdir"],
                            timeout=test["timeout"] or None, stdin=subprocess.DEVNULL,

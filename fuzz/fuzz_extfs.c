@@ -3,7 +3,8 @@
  * ext4 images. The input is patches over a small image made by mke2fs -d
  * (fuzz/extfs-base/): a byte names the image, then each patch is 3 bytes of offset,
  * 1 byte of length and the bytes. So the fuzzer's inputs stay short. Each is walked,
- * read and written like a board would.
+ * read and written like a board would. A base is stored without its zeros: the number
+ * of blocks of 1 KiB u32, then number u32 and content of each block that is not zero.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,13 +13,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/file.h"
 #include "store/cow.h"
 #include "store/extfs.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define N_IMAGES 3
+#define N_IMAGES 4
 #define MAX_NODES 300
 
 static struct image {
@@ -28,20 +30,31 @@ static struct image {
 static char dir[64];
 static int base_fd = -1;
 
+static void unpack(struct image *im, const char *data, size_t len)
+{
+	im->len = (size_t)br_load_le32(data) * 1024;
+	im->data = calloc(1, im->len);
+	for (size_t at = 4; at + 1028 <= len; at += 1028)
+		memcpy(im->data + (size_t)br_load_le32(data + at) * 1024, data + at + 4, 1024);
+}
+
 static void set_up(void)
 {
-	static const char *const names[N_IMAGES] = { "plain", "csum", "maps" };
+	static const char *const names[N_IMAGES] = { "plain", "csum", "maps", "journal" };
 
 	if (base_fd >= 0)
 		return;
 	for (int i = 0; i < N_IMAGES; i++) {
-		char path[600];
+		char path[600], *data;
+		size_t len;
 
-		snprintf(path, sizeof(path), "%s/extfs-base/%s.img", FUZZ_DIR, names[i]);
-		if (br_file_read(path, 4 << 20, &images[i].data, &images[i].len, NULL) < 0) {
+		snprintf(path, sizeof(path), "%s/extfs-base/%s.blocks", FUZZ_DIR, names[i]);
+		if (br_file_read(path, 4 << 20, &data, &len, NULL) < 0) {
 			fprintf(stderr, "%s: cannot read\n", path);
 			abort();
 		}
+		unpack(&images[i], data, len);
+		free(data);
 	}
 	strcpy(dir, "/tmp/bramble-fuzz.XXXXXX");
 	base_fd = memfd_create("base", MFD_CLOEXEC);

@@ -18,7 +18,9 @@ struct br_api_status {
 	const char *interface; /* "eth0" */
 	uint32_t ip;	       /* ours on it */
 	unsigned prefix;
-	const char *dhcp;      /* "full" or "off" */
+	const char *dhcp;      /* the setting: "auto", "full", "proxy" or "off" */
+	const char *(*dhcp_mode)(void *ctx); /* what it comes to now: "full", "proxy", "off", "listening"; NULL: as dhcp */
+	void *dhcp_mode_ctx;
 	uint32_t first, last;  /* range of addresses given out, 0: none */
 };
 

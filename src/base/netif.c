@@ -121,34 +121,55 @@ int br_netif_info(const char *name, struct br_netif *ret, struct br_error *err)
 	return 0;
 }
 
+/* The next default route of /proc/net/route; false at the end. */
+static bool next_default(FILE *f, char dev[static BR_NETIF_NAME], unsigned long *metric)
+{
+	char line[256];
+
+	while (fgets(line, sizeof(line), f)) {
+		unsigned long dest, gateway, flags, ref, use, mask;
+
+		if (sscanf(line, "%15s %lx %lx %lx %lu %lu %lu %lx", dev, &dest, &gateway, &flags, &ref, &use, metric,
+			    &mask) != 8)
+			continue; /* the heading */
+		if (!dest && !mask && (flags & RTF_UP) && !(flags & RTF_REJECT))
+			return true;
+	}
+	return false;
+}
+
 int br_netif_default(char name[static BR_NETIF_NAME], struct br_error *err)
 {
 	br_cleanup(br_fclosep) FILE *f = fopen("/proc/net/route", "re");
-	char line[256], best[IFNAMSIZ] = "";
-	unsigned best_metric = 0;
+	char dev[BR_NETIF_NAME], best[BR_NETIF_NAME] = "";
+	unsigned long metric, best_metric = 0;
 
 	if (!f)
 		return br_error_set(err, errno, "routes: cannot read /proc/net/route: %s; name the interface with --interface",
 			strerror(errno));
-	while (fgets(line, sizeof(line), f)) {
-		char dev[IFNAMSIZ];
-		unsigned long dest, gateway, flags, ref, use, metric, mask;
-
-		if (sscanf(line, "%15s %lx %lx %lx %lu %lu %lu %lx", dev, &dest, &gateway, &flags, &ref, &use, &metric,
-			    &mask) != 8)
-			continue; /* the heading */
-		if (dest || mask || !(flags & RTF_UP) || (flags & RTF_REJECT))
-			continue;
+	while (next_default(f, dev, &metric)) {
 		if (best[0] && metric >= best_metric)
 			continue;
 		memcpy(best, dev, sizeof(best));
-		best_metric = (unsigned)metric;
+		best_metric = metric;
 	}
 	if (!best[0])
 		return br_error_set(err, ENOENT,
 			"no interface was named and this machine has no default route to guess one from; name it with --interface");
 	memcpy(name, best, sizeof(best));
 	return 0;
+}
+
+bool br_netif_has_default_route(const char *name)
+{
+	br_cleanup(br_fclosep) FILE *f = fopen("/proc/net/route", "re");
+	char dev[BR_NETIF_NAME];
+	unsigned long metric;
+
+	while (f && next_default(f, dev, &metric))
+		if (!strcmp(dev, name))
+			return true;
+	return !f;
 }
 
 /* One rtnetlink request about an IPv4 address, and the kernel's answer as a negative errno. */

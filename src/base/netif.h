@@ -28,6 +28,8 @@ int br_netif_info(const char *name, struct br_netif *ret, struct br_error *err);
 int br_netif_has_address(const char *name, uint32_t ip);
 /* The interface of the IPv4 default route with the lowest metric. -ENOENT with words when there is no such route. */
 int br_netif_default(char name[static BR_NETIF_NAME], struct br_error *err);
+/* Whether an IPv4 default route leaves by this interface; true also when that cannot be found out. */
+bool br_netif_has_default_route(const char *name);
 /* Gives the interface an address and takes it up. Returns 1 when it was added, 0 when it was there already (with
  * this prefix; -EEXIST with another). */
 int br_netif_add_address(const char *name, uint32_t ip, unsigned prefix, struct br_error *err);

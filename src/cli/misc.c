@@ -16,7 +16,7 @@ static void print_status(const json_t *st, const char *state)
 		const char *title, *path;
 	} fields[] = {
 		{ "version:", "version" }, { "pid:", "pid" }, { "interface:", "interface" }, { "address:", "address" },
-		{ "dhcp:", "dhcp" }, { "first:", "first" }, { "last:", "last" }, { "image:", "default_image" },
+		{ "dhcp:", "dhcp" }, { "dhcp now:", "dhcp_mode" }, { "first:", "first" }, { "last:", "last" }, { "image:", "default_image" },
 		{ "disk:", "default_disk" }, { "boards:", "counts.boards" }, { "booting:", "counts.booting" },
 		{ "up:", "counts.up" }, { "images:", "counts.images" },
 	};

@@ -98,15 +98,19 @@ static int serve(int argc, char **argv)
 }
 
 const struct br_command br_cli_serve[] = {
-	{ NULL, "serve", "[IMAGE] [--interface IF] [--address ADDR/PREFIX] [--dhcp full|off] [--disk volatile|persistent]",
+	{ NULL, "serve", "[IMAGE] [--interface IF] [--address ADDR/PREFIX] [--dhcp auto|full|proxy|off] [--disk volatile|persistent]",
 		"serve boards on a network until stopped", serve,
 		"  IMAGE                   a file (.img, .xz, .gz, .zst, .bz2, .zip) or a stored image's name\n"
 		"  --interface IF          network interface the boards are on (default: that of the default route)\n"
 		"  --address ADDR/PREFIX   our address there; added to the interface when it lacks it\n"
-		"  --dhcp full|off         give addresses on this network, or leave it to another server (default: off)\n"
+		"  --dhcp MODE             auto: give addresses when the network is ours alone, else like proxy (default);\n"
+		"                          full: give addresses; proxy: leave that to another server, tell boards where\n"
+		"                          to boot; off: answer nobody (the other server then needs option 66)\n"
 		"  --range A-B             addresses to give (default: those of the network)\n"
-		"  --router ADDR           router to tell the boards of\n"
-		"  --dns ADDR              name server to tell the boards of\n"
+		"  --router ADDR,...       routers to tell the boards of; --dns and --ntp: name and time servers\n"
+		"  --domain NAME           domain name to tell the boards\n"
+		"  --subnets NET/PREFIX=A-B[@ROUTER],...\n"
+		"                          networks behind DHCP relays, each with the addresses to give there\n"
 		"  --lease DURATION        how long an address is given for (default: 12h)\n"
 		"  --disk POLICY           volatile: a board's changes go at its next boot; persistent: they stay\n"
 		"  --adopt yes|no          take in boards that are not known (default: yes)\n"

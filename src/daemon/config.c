@@ -23,30 +23,135 @@ static const char *check_address(const char *v)
 	return NULL;
 }
 
-static const char *check_ip(const char *v)
+/* One part of a list, without blanks around; false at the end. */
+static bool next_part(const char **at, const char *separators, char *out, size_t size, bool *ok)
 {
-	uint32_t ip;
+	const char *p = *at + strspn(*at, " ");
+	size_t n = strcspn(p, separators);
+	size_t len = n;
 
-	return br_ip_parse(v, &ip) < 0 ? "must be an IPv4 address" : NULL;
+	if (!*p)
+		return false;
+	while (len && p[len - 1] == ' ')
+		len--;
+	*ok = len > 0 && len < size;
+	if (*ok) {
+		memcpy(out, p, len);
+		out[len] = 0;
+	}
+	*at = p + n + (p[n] != 0);
+	return *ok;
+}
+
+int br_config_addresses(const char *value, uint32_t *ret, size_t max)
+{
+	char text[32];
+	bool ok = true;
+	size_t n = 0;
+
+	while (next_part(&value, ",", text, sizeof(text), &ok)) {
+		if (n == max || br_ip_parse(text, &ret[n]) < 0 || !ret[n])
+			return -EINVAL;
+		n++;
+	}
+	return ok && n ? (int)n : -EINVAL;
+}
+
+static int parse_range(const char *v, uint32_t *first, uint32_t *last)
+{
+	char text[32];
+	const char *dash = strchr(v, '-');
+
+	if (!dash || (size_t)(dash - v) >= sizeof(text))
+		return -EINVAL;
+	memcpy(text, v, (size_t)(dash - v));
+	text[dash - v] = 0;
+	return br_ip_parse(text, first) < 0 || br_ip_parse(dash + 1, last) < 0 || *last < *first ? -EINVAL : 0;
+}
+
+/* NET/PREFIX=FIRST-LAST, and @ROUTER where the relay is not the router. */
+static int parse_subnet(char *text, struct br_dhcp_subnet *ret)
+{
+	char *range = strchr(text, '='), *router = strchr(text, '@');
+	struct br_dhcp_subnet s = { 0 };
+	uint32_t mask;
+
+	if (!range)
+		return -EINVAL;
+	*range++ = 0;
+	if (router)
+		*router++ = 0;
+	if (!strchr(text, '/') || br_ip_parse_prefix(text, &s.net, &s.prefix) < 0 || s.prefix < 8 || s.prefix > 30 ||
+		parse_range(range, &s.first, &s.last) < 0 || (router && br_ip_parse(router, &s.router_ip) < 0))
+		return -EINVAL;
+	mask = br_ip_mask(s.prefix);
+	if (s.net & ~mask || (s.first & mask) != s.net || (s.last & mask) != s.net || s.first == s.net ||
+		s.last == (s.net | ~mask) || (router && (s.router_ip & mask) != s.net))
+		return -EINVAL;
+	*ret = s;
+	return 0;
+}
+
+int br_config_subnets(const char *value, struct br_dhcp_subnet *ret, size_t max)
+{
+	char text[96];
+	bool ok = true;
+	size_t n = 0;
+
+	while (next_part(&value, ",", text, sizeof(text), &ok)) {
+		if (n == max || parse_subnet(text, &ret[n]) < 0)
+			return -EINVAL;
+		n++;
+	}
+	return ok && n ? (int)n : -EINVAL;
+}
+
+static const char *check_addresses(const char *v)
+{
+	uint32_t ip[BR_DHCP_MAX_ADDRESSES];
+
+	return br_config_addresses(v, ip, BR_DHCP_MAX_ADDRESSES) < 0 ?
+		       "must be one to four IPv4 addresses with commas between" :
+		       NULL;
+}
+
+static const char *check_subnets(const char *v)
+{
+	struct br_dhcp_subnet subnets[BR_DHCP_MAX_SUBNETS];
+
+	return br_config_subnets(v, subnets, BR_DHCP_MAX_SUBNETS) < 0 ?
+		       "must be up to 16 networks with a range inside each, as 10.78.0.0/24=10.78.0.10-10.78.0.199, or with "
+		       "its router, as 10.78.0.0/24=10.78.0.10-10.78.0.199@10.78.0.1" :
+		       NULL;
+}
+
+/* RFC 1035 2.3.1, and no more than fits the option. */
+static const char *check_domain(const char *v)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.";
+
+	return !v[0] || strlen(v) > 127 || v[strspn(v, letters)] || v[0] == '.' || v[0] == '-' ?
+		       "must be a domain name, as lab.example" :
+		       NULL;
 }
 
 static const char *check_dhcp(const char *v)
 {
-	return strcmp(v, "full") && strcmp(v, "off") ? "must be full or off" : NULL;
+	static const char *const modes[] = { "auto", "full", "proxy", "off" };
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(modes); i++)
+		if (!strcmp(v, modes[i]))
+			return NULL;
+	return "must be auto, full, proxy or off";
 }
 
 static const char *check_range(const char *v)
 {
-	br_cleanup(br_freep) char *first = strdup(v);
-	char *dash = first ? strchr(first, '-') : NULL;
 	uint32_t a, b;
 
-	if (!dash)
-		return "must be two addresses, as 10.77.0.100-10.77.0.199";
-	*dash = 0;
-	if (br_ip_parse(first, &a) < 0 || br_ip_parse(dash + 1, &b) < 0 || b < a)
-		return "must be two addresses, the lower one first, as 10.77.0.100-10.77.0.199";
-	return NULL;
+	return parse_range(v, &a, &b) < 0 ?
+		       "must be two addresses, the lower one first, as 10.77.0.100-10.77.0.199" :
+		       NULL;
 }
 
 static const char *check_lease(const char *v)
@@ -86,11 +191,15 @@ const struct br_config_setting br_config_settings[] = {
 		AT(interface), NULL },
 	{ "address", "ADDR/PREFIX", "our address there; added to the interface when it lacks it", NULL, AT(address),
 		check_address },
-	{ "dhcp", "full|off", "give addresses on this network, or leave it to another server (default: off)", "off",
+	{ "dhcp", "auto|full|proxy|off", "give addresses here, or only tell boards where to boot (default: auto)", "auto",
 		AT(dhcp), check_dhcp },
 	{ "range", "A-B", "addresses to give (default: those of the network)", NULL, AT(range), check_range },
-	{ "router", "ADDR", "router to tell the boards of", NULL, AT(router), check_ip },
-	{ "dns", "ADDR", "name server to tell the boards of", NULL, AT(dns), check_ip },
+	{ "router", "ADDR,...", "routers to tell the boards of", NULL, AT(router), check_addresses },
+	{ "dns", "ADDR,...", "name servers to tell the boards of", NULL, AT(dns), check_addresses },
+	{ "ntp", "ADDR,...", "time servers to tell the boards of", NULL, AT(ntp), check_addresses },
+	{ "domain", "NAME", "domain name to tell the boards", NULL, AT(domain), check_domain },
+	{ "subnets", "NET/PREFIX=A-B,...", "networks behind relays, each with its range", NULL, AT(subnets),
+		check_subnets },
 	{ "lease", "DURATION", "how long an address is given for (default: 12h)", "12h", AT(lease), check_lease },
 	{ "disk", "volatile|persistent", "drop a board's changes at its next boot, or keep them (default: volatile)",
 		"volatile", AT(disk), check_disk },

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "dhcp/server.h"
 
 /*
  * What 'bramble serve' was told: the file bramble.conf(5) first, the command line over it. Every setting is
@@ -14,10 +15,13 @@ struct br_config {
 	char *image;	 /* a file, or a name in the store; NULL: none */
 	char *interface; /* NULL: the one with the default route */
 	char *address;	 /* "ADDR/PREFIX"; NULL: the one the interface has */
-	char *dhcp;	 /* "full", "off" */
+	char *dhcp;	 /* "auto", "full", "proxy", "off" */
 	char *range;	 /* "FIRST-LAST"; NULL: the address's network */
-	char *router;	 /* given to clients; NULL: none */
+	char *router;	 /* given to clients, addresses with commas between; NULL: none */
 	char *dns;
+	char *ntp;
+	char *domain;
+	char *subnets;	 /* behind relays: "NET/PREFIX=FIRST-LAST[@ROUTER],..."; NULL: none */
 	char *lease;	 /* duration */
 	char *disk;	 /* "volatile", "persistent" */
 	char *adopt;	 /* "yes", "no" */
@@ -40,6 +44,10 @@ struct br_config_setting {
 
 /* The table, ended by name == NULL. */
 extern const struct br_config_setting br_config_settings[];
+
+/* The values of 'router', 'dns' and 'ntp', and of 'subnets': how many, or -EINVAL. */
+int br_config_addresses(const char *value, uint32_t *ret, size_t max);
+int br_config_subnets(const char *value, struct br_dhcp_subnet *ret, size_t max);
 
 /* Fills in the fallbacks. */
 int br_config_init(struct br_config *config, struct br_error *err);

@@ -211,24 +211,30 @@ static int start_boots(struct daemon *d, struct br_error *err)
 		br_boots_free(d->boots);
 		return r;
 	}
-	d->glue = (struct br_glue){
-		.fleet = d->fleet,
-		.boots = d->boots,
-		.disks = d->disks,
-		.server_ip = d->net.ip,
-		.prefix = d->net.prefix,
-		.adopt = !strcmp(d->config->adopt, "yes"),
-		.first_ip = d->net.first_ip,
-		.last_ip = d->net.last_ip,
-		.router_ip = d->net.router_ip,
-		.lease_s = d->net.lease_s,
-	};
+	d->glue.fleet = d->fleet;
+	d->glue.boots = d->boots;
+	d->glue.disks = d->disks;
+	d->glue.server_ip = d->net.ip;
+	d->glue.prefix = d->net.prefix;
+	d->glue.adopt = !strcmp(d->config->adopt, "yes");
+	d->glue.dhcp = &d->net.dhcp_options;
+	d->glue.first_ip = d->net.first_ip;
+	d->glue.last_ip = d->net.last_ip;
+	d->glue.lease_s = d->net.lease_s;
+	d->glue.no_give = d->net.no_give;
+	atomic_store(&d->glue.dhcp_mode, BR_GLUE_DHCP_OFF);
+	d->glue.notes = br_glue_notes_new();
+	if (!d->glue.notes) {
+		br_boots_free(d->boots);
+		return br_error_set(err, ENOMEM, "out of memory");
+	}
 	snprintf(d->glue.interface, sizeof(d->glue.interface), "%s", d->net.netif.name);
 	return 0;
 }
 
 static void stop_boots(struct daemon *d)
 {
+	br_glue_notes_free(d->glue.notes);
 	br_boots_free(d->boots);
 }
 
@@ -254,29 +260,44 @@ static void on_dhcp(uv_poll_t *poll, int status, int events)
 	d->dhcp_trouble = r < 0 ? r : 0;
 }
 
+/* With 'auto', a server of somebody else's on this very machine is a server that gives the addresses. */
+static int without_dhcp(struct daemon *d, struct br_error *err)
+{
+	char ip[BR_IP_TEXT];
+
+	br_log_warning("%s. Until then DHCP is off: that server must name us as TFTP server (option 66 = %s)", err->text,
+		br_ip_format(ip, d->net.ip));
+	*err = (struct br_error){ 0 };
+	br_dhcp_server_free(d->dhcp);
+	d->dhcp = NULL;
+	d->net.dhcp = false;
+	return 0;
+}
+
 static int start_dhcp(struct daemon *d, struct br_error *err)
 {
-	struct br_dhcp_options opt = {
-		.server_ip = d->net.ip,
-		.prefix = d->net.prefix,
-		.router_ip = d->net.router_ip,
-		.dns_ip = d->net.dns_ip,
-		.ops = &br_glue_dhcp_ops,
-		.ctx = &d->glue,
-	};
+	struct br_dhcp_options *opt = &d->net.dhcp_options;
 	int r;
 
 	br_identity_leave(); /* from here to the drop: ports below 1024 */
 	if (!d->net.dhcp)
 		return 0;
-	r = br_dhcp_server_new(&opt, &d->dhcp);
+	opt->ops = &br_glue_dhcp_ops;
+	opt->ctx = &d->glue;
+	r = br_dhcp_server_new(opt, &d->dhcp);
 	if (r < 0)
 		return br_error_set(err, -r, "DHCP: %s", strerror(-r));
 	r = br_dhcp_io_open(d->net.netif.name, d->dhcp, &d->dhcp_io, err);
+	if (r == -EADDRINUSE && opt->automatic)
+		return without_dhcp(d, err);
 	if (r < 0) {
 		br_dhcp_server_free(d->dhcp);
 		return r;
 	}
+	if (br_dhcp_io_stats(d->dhcp_io)->pxe_trouble.code)
+		br_log_warning("%s; UEFI and iPXE behind another DHCP server may miss it",
+			br_dhcp_io_stats(d->dhcp_io)->pxe_trouble.text);
+	atomic_store(&d->glue.dhcp_mode, br_dhcp_server_mode(d->dhcp));
 	uv_poll_init(&d->loop, &d->dhcp_poll, br_dhcp_io_fd(d->dhcp_io));
 	d->dhcp_poll.data = d;
 	return 0;
@@ -369,6 +390,11 @@ static int start_drop(struct daemon *d, struct br_error *err)
 	return br_privileges_drop(&d->id, err);
 }
 
+static const char *dhcp_mode(void *ctx)
+{
+	return br_glue_dhcp_mode(ctx);
+}
+
 static int start_api(struct daemon *d, struct br_error *err)
 {
 	br_cleanup(br_freep) char *path = br_api_socket_path(d->state);
@@ -383,6 +409,8 @@ static int start_api(struct daemon *d, struct br_error *err)
 			.ip = d->net.ip,
 			.prefix = d->net.prefix,
 			.dhcp = d->config->dhcp,
+			.dhcp_mode = dhcp_mode,
+			.dhcp_mode_ctx = &d->glue,
 			.first = d->net.dhcp ? d->net.first_ip : 0,
 			.last = d->net.dhcp ? d->net.last_ip : 0,
 		},
@@ -430,12 +458,16 @@ static void say_ready(struct daemon *d)
 	br_event_emit(d->fleet, 0, 0, BR_EV_DAEMON_START,
 		json_pack("{s:s, s:s, s:s, s:s}", "version", BRAMBLE_VERSION, "interface", d->net.netif.name, "address",
 			address, "dhcp", d->config->dhcp));
-	if (d->net.dhcp)
+	if (!strcmp(d->config->dhcp, "full"))
 		br_log_info("DHCP gives %s to %s", br_ip_format(first, d->net.first_ip),
 			br_ip_format(last, d->net.last_ip));
-	else
+	else if (!strcmp(d->config->dhcp, "proxy"))
+		br_log_info("DHCP is proxy: another server gives the addresses, boards are told where to boot");
+	else if (d->net.dhcp)
+		br_log_info("DHCP listens for another server on %s before it answers", d->net.netif.name);
+	else if (!strcmp(d->config->dhcp, "off"))
 		br_log_info("DHCP is off: the server that gives addresses here must name us as TFTP server (option 66 = "
-			"%s), or start with --dhcp full on a network of your own", ip);
+			"%s)", ip);
 	if (!d->image[0])
 		br_log_info("no default image: only boards that have an image of their own will boot");
 	else

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -26,16 +27,36 @@ struct br_glue {
 	unsigned prefix;
 	char interface[BR_NETIF_NAME];
 	bool adopt;
+	uint16_t http_port; /* of the boot-file server, 0: none */
 	/* DHCP only */
-	uint32_t first_ip, last_ip, router_ip;
+	const struct br_dhcp_options *dhcp; /* as the server was told */
+	uint32_t first_ip, last_ip;
 	uint32_t lease_s;
+	const char *no_give;  /* struct br_network */
+	atomic_int dhcp_mode; /* enum br_dhcp_mode, BR_GLUE_DHCP_OFF */
+	struct br_glue_notes *notes; /* glue_foreign.c: what other servers did */
 };
+
+#define BR_GLUE_DHCP_OFF (-1)
+/* "full", "proxy", "listening", "off". */
+const char *br_glue_dhcp_mode(const struct br_glue *glue);
 
 /*
  * Which board has an address: by lease, else (another server gave the address) by the kernel's neighbour
  * table on our interface, adopting a Raspberry Pi's MAC when that is on. -ENOENT: no board of ours.
  */
 int br_glue_board_by_ip(struct br_glue *glue, uint32_t ip, struct br_board *ret);
+
+/* Memory of what other DHCP servers gave: who has which address, what was told of already. Thread-safe. */
+struct br_glue_notes *br_glue_notes_new(void);
+void br_glue_notes_free(struct br_glue_notes *notes);
+void br_glue_note_address(struct br_glue *glue, uint32_t ip, struct br_mac mac);
+bool br_glue_noted_mac(struct br_glue *glue, uint32_t ip, struct br_mac *ret);
+/* The operations of struct br_dhcp_ops about other servers. */
+void br_glue_foreign(void *ctx, const struct br_dhcp_foreign *f, bool fresh);
+void br_glue_mode(void *ctx, enum br_dhcp_mode mode, const struct br_dhcp_foreign *because);
+/* A relay's network without a range. */
+void br_glue_unserved(struct br_glue *glue, const struct br_dhcp_report *rep);
 
 /* Sees, and where wanted adopts, a board; emits board.adopted. -ENOENT: not known and not adopted. */
 int br_glue_see(struct br_glue *glue, const struct br_sighting *s, bool adopt, struct br_board *ret);

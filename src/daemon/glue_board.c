@@ -50,19 +50,31 @@ static int neighbour(const struct br_glue *glue, uint32_t ip, struct br_mac *ret
 	return -ENOENT;
 }
 
-int br_glue_board_by_ip(struct br_glue *glue, uint32_t ip, struct br_board *ret)
+/* Another server gave the address: the kernel knows who has it, or did so lately. */
+static int by_neighbour(struct br_glue *glue, uint32_t ip, struct br_board *ret)
 {
 	struct br_sighting s = { 0 };
-	struct br_lease lease;
-	int r = br_board_by_ip(glue->fleet, ip, ret);
 
+	if (!neighbour(glue, ip, &s.mac))
+		br_glue_note_address(glue, ip, s.mac);
+	else if (!br_glue_noted_mac(glue, ip, &s.mac))
+		return -ENOENT;
+	return br_glue_see(glue, &s, br_pi_oui(s.mac), ret);
+}
+
+int br_glue_board_by_ip(struct br_glue *glue, uint32_t ip, struct br_board *ret)
+{
+	struct br_lease lease;
+	int r;
+
+	/* leases of ours, from the time when we gave addresses, mean nothing then */
+	if (atomic_load(&glue->dhcp_mode) == BR_DHCP_PROXY)
+		return by_neighbour(glue, ip, ret);
+	r = br_board_by_ip(glue->fleet, ip, ret);
 	if (r != -ENOENT)
 		return r;
 	/* an address of ours that is leased to something else is no board, whatever its MAC says */
 	if (!br_lease_by_ip(glue->fleet, ip, &lease))
 		return -ENOENT;
-	r = neighbour(glue, ip, &s.mac);
-	if (r < 0)
-		return -ENOENT;
-	return br_glue_see(glue, &s, br_pi_oui(s.mac), ret);
+	return by_neighbour(glue, ip, ret);
 }

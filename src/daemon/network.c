@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/text.h"
 
 /* The first addresses of a network are where people put routers and servers by hand. */
@@ -66,9 +67,52 @@ static int find_range(const struct br_config *config, struct br_network *net, st
 	return 0;
 }
 
+static bool is_private(uint32_t ip)
+{
+	return ip >> 24 == 10 || ip >> 20 == 0xac1 || ip >> 16 == 0xc0a8; /* RFC 1918 */
+}
+
+/* What 'auto' may do where nobody else gives addresses: on a network that is ours alone, and only there, we do. */
+static const char *why_not_give(const struct br_config *config, const struct br_network *net)
+{
+	if (br_netif_has_default_route(net->netif.name))
+		return "this machine's default route leaves by it, so it is part of another network";
+	if (!config->address && !is_private(net->ip))
+		return "its address is a public one";
+	return NULL;
+}
+
+static void choose_dhcp(const struct br_config *config, struct br_network *net)
+{
+	struct br_dhcp_options *o = &net->dhcp_options;
+
+	net->dhcp = strcmp(config->dhcp, "off") != 0;
+	o->automatic = !strcmp(config->dhcp, "auto");
+	o->mode = !strcmp(config->dhcp, "full") ? BR_DHCP_FULL : BR_DHCP_PROXY;
+	if (o->automatic)
+		net->no_give = why_not_give(config, net);
+	o->give = !net->no_give;
+	o->server_ip = net->ip;
+	o->prefix = net->prefix;
+	o->mac = net->netif.mac;
+	while (!o->probe_xid)
+		br_random(&o->probe_xid, sizeof(o->probe_xid));
+	/* all of these were checked when they were set */
+	if (config->router)
+		br_config_addresses(config->router, o->router_ip, BR_DHCP_MAX_ADDRESSES);
+	if (config->dns)
+		br_config_addresses(config->dns, o->dns_ip, BR_DHCP_MAX_ADDRESSES);
+	if (config->ntp)
+		br_config_addresses(config->ntp, o->ntp_ip, BR_DHCP_MAX_ADDRESSES);
+	if (config->domain)
+		snprintf(o->domain, sizeof(o->domain), "%s", config->domain);
+	if (config->subnets)
+		o->n_subnets = (size_t)br_config_subnets(config->subnets, o->subnets, BR_DHCP_MAX_SUBNETS);
+}
+
 int br_network_open(const struct br_config *config, struct br_network *ret, struct br_error *err)
 {
-	struct br_network net = { .dhcp = !strcmp(config->dhcp, "full") };
+	struct br_network net = { 0 };
 	char name[BR_NETIF_NAME];
 	uint64_t lease_ns = 0;
 	int r;
@@ -93,10 +137,7 @@ int br_network_open(const struct br_config *config, struct br_network *ret, stru
 		br_network_close(&net);
 		return r;
 	}
-	if (config->router)
-		br_ip_parse(config->router, &net.router_ip);
-	if (config->dns)
-		br_ip_parse(config->dns, &net.dns_ip);
+	choose_dhcp(config, &net);
 	br_parse_duration(config->lease, &lease_ns);
 	net.lease_s = (uint32_t)(lease_ns / BR_S);
 	*ret = net;

@@ -14,9 +14,11 @@ struct br_network {
 	uint32_t ip;
 	unsigned prefix;
 	bool address_added; /* by us: taken away again at the end */
-	bool dhcp;
+	bool dhcp; /* in any mode but off */
+	/* Everything the DHCP server is told but its operations: modes, lists, subnets. */
+	struct br_dhcp_options dhcp_options;
+	const char *no_give; /* with 'auto': why it would give no addresses though nobody else does; NULL: it would */
 	uint32_t first_ip, last_ip; /* addresses to give */
-	uint32_t router_ip, dns_ip;
 	uint32_t lease_s;
 };
 

@@ -26,6 +26,11 @@ bool br_dhcp_client_is_firmware(enum br_dhcp_client_kind kind)
 	return kind == BR_DHCP_ROM || kind == BR_DHCP_BOOTCODE || kind == BR_DHCP_EEPROM;
 }
 
+bool br_dhcp_client_is_loader(enum br_dhcp_client_kind kind)
+{
+	return kind == BR_DHCP_UBOOT || kind == BR_DHCP_IPXE || kind == BR_DHCP_UEFI;
+}
+
 /* Every stage of Raspberry Pi's firmware claims to be an x86 BIOS with UNDI 2.1. */
 #define PI_CLASS "PXEClient:Arch:00000:UNDI:002001"
 
@@ -160,5 +165,6 @@ void br_dhcp_classify(const struct br_dhcp_message *m, struct br_dhcp_client *re
 	br_dhcp_option_text(m, BR_DHCP_OPT_HOST_NAME, c.host_name, sizeof(c.host_name));
 	br_dhcp_option_text(m, BR_DHCP_OPT_CLASS, c.vendor_class, sizeof(c.vendor_class));
 	c.kind = kind_of(m, &c);
+	c.http = br_str_starts(c.vendor_class, "HTTPClient");
 	*ret = c;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sockets of the DHCP server: UDP in, frames or UDP out, a timer for the nudges. */
+/* The DHCP server on its sockets: UDP in, frames or UDP out, an ear on the wire, a timer. */
 #include "dhcp/io.h"
 
 #include <arpa/inet.h>
@@ -17,11 +17,11 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/netif.h"
-#include "base/portholder.h"
 #include "dhcp/frame.h"
+#include "dhcp/socket.h"
+#include "dhcp/watch.h"
 
 #define BATCH 64		/* packets per dispatch */
-#define BUFFER_BYTES (4 << 20)	/* all boards of a hall after a power cut, while the loop is busy storing */
 #define MAX_NUDGES 512		/* two for each of 256 boards within 1.2 s; one more waits for its next DISCOVER */
 #define RECEIVE_BYTES 2048	/* more than BR_DHCP_PACKET_MAX: longer ones are seen to be too long */
 
@@ -33,141 +33,18 @@ struct nudge {
 struct br_dhcp_io {
 	struct br_dhcp_server *server;
 	struct br_netif netif;
-	int udp_fd, packet_fd, timer_fd, epoll_fd;
+	int udp_fd, pxe_fd, packet_fd, watch_fd, timer_fd, epoll_fd;
+	uint64_t next_tick_ns;
 	uint16_t ip_id;
 	struct nudge nudges[MAX_NUDGES]; /* in no order */
 	size_t n_nudges;
 	struct br_dhcp_io_stats stats;
 };
 
-/* What to do about the usual holders of port 67, by the name of the process. */
-static const char *cure_for(const char *holder)
-{
-	static const struct {
-		const char *name, *cure;
-	} cures[] = {
-		{ "dnsmasq", "stop it (systemctl stop dnsmasq; under libvirt or NetworkManager: the network that started it), "
-			     "or keep it off this interface (except-interface= and bind-interfaces)" },
-		{ "systemd-network", "remove DHCPServer=yes of this interface from the .network file and restart systemd-networkd" },
-		{ "dhcpd", "stop it (systemctl stop isc-dhcp-server)" },
-		{ "kea-dhcp4", "stop it (systemctl stop kea-dhcp4-server)" },
-		{ "udhcpd", "stop it (systemctl stop udhcpd)" },
-		{ "connmand", "turn tethering off (connmanctl tether ethernet off)" },
-		{ "bramble", "another bramble serves here already: stop that one first" },
-	};
-
-	for (size_t i = 0; i < BR_ARRAY_SIZE(cures); i++)
-		if (!strncmp(holder, cures[i].name, strlen(cures[i].name)))
-			return cures[i].cure;
-	return "stop it";
-}
-
-static int bind_error(const char *interface, int code, struct br_error *err)
-{
-	char holder[BR_PORT_HOLDER];
-
-	if (code == EACCES || code == EPERM)
-		return br_error_set(err, code,
-			"DHCP: not permitted to take port 67: run as root, or with CAP_NET_BIND_SERVICE and CAP_NET_RAW");
-	if (code != EADDRINUSE)
-		return br_error_set(err, code, "DHCP: cannot take port 67 on %s: %s", interface, strerror(code));
-	if (br_udp_port_holder(BR_DHCP_SERVER_PORT, holder))
-		return br_error_set(err, code, "DHCP: port 67 on %s is taken by %s: %s", interface, holder, cure_for(holder));
-	return br_error_set(err, code,
-		"DHCP: port 67 on %s is taken by another program, most often dnsmasq or systemd-networkd (DHCPServer=yes); "
-		"'ss -ulpn sport = :67' as root shows which one: stop it",
-		interface);
-}
-
-static int check_interface(const char *interface, uint32_t ip, struct br_netif *ret, struct br_error *err)
-{
-	struct br_netif n;
-	char text[BR_IP_TEXT], has[BR_IP_TEXT];
-	int r = br_netif_info(interface, &n, err);
-
-	if (r < 0)
-		return r;
-	br_ip_format(text, ip);
-	if (!n.ethernet)
-		return br_error_set(err, EINVAL,
-			"interface %s: no Ethernet, boards cannot be behind it; name another one with --interface", n.name);
-	if (!n.up)
-		return br_error_set(err, ENETDOWN, "interface %s: down; take it up (ip link set %s up)", n.name, n.name);
-	if (!n.ip)
-		return br_error_set(err, EADDRNOTAVAIL,
-			"interface %s: has no IPv4 address; give it one with --address %s/24, or ip address add %s/24 dev %s",
-			n.name, text, text, n.name);
-	r = br_netif_has_address(interface, ip);
-	if (r == 0)
-		return br_error_set(err, EADDRNOTAVAIL, "interface %s: has %s, but not the server's address %s; "
-			"give it with --address", n.name, br_ip_format(has, n.ip), text);
-	if (r < 0)
-		return br_error_set(err, -r, "interface %s: cannot read its addresses: %s", n.name, strerror(-r));
-	*ret = n;
-	return 0;
-}
-
-static int set_flag(int fd, int level, int option)
-{
-	const int one = 1;
-
-	return setsockopt(fd, level, option, &one, sizeof(one)) < 0 ? -errno : 0;
-}
-
-/* Past the system's limit as root, else what it allows: a smaller buffer is no failure, the drops are counted. */
-static void set_receive_buffer(int fd)
-{
-	const int bytes = BUFFER_BYTES;
-
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) < 0)
-		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
-}
-
-/* No SO_REUSEADDR: two servers on one port would each miss half of the packets, silently. */
-static int open_udp(const char *interface, struct br_error *err)
-{
-	static const struct {
-		int level, option;
-	} flags[] = {
-		{ SOL_SOCKET, SO_BROADCAST },
-		{ SOL_SOCKET, SO_RXQ_OVFL },
-		{ IPPROTO_IP, IP_PKTINFO },
-	};
-	struct sockaddr_in any = { .sin_family = AF_INET, .sin_port = htons(BR_DHCP_SERVER_PORT) };
-	br_cleanup(br_closep) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int r = 0;
-
-	if (fd < 0)
-		return br_error_set(err, errno, "DHCP: no socket: %s", strerror(errno));
-	if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface) + 1) < 0)
-		return bind_error(interface, errno, err);
-	for (size_t i = 0; i < BR_ARRAY_SIZE(flags) && r == 0; i++)
-		r = set_flag(fd, flags[i].level, flags[i].option);
-	if (r < 0)
-		return br_error_set(err, -r, "DHCP: cannot set up the socket: %s", strerror(-r));
-	set_receive_buffer(fd);
-	if (bind(fd, (const struct sockaddr *)&any, sizeof(any)) < 0)
-		return bind_error(interface, errno, err);
-	return br_take_fd(fd);
-}
-
-/* Protocol 0: it only sends, and receives no copy of the traffic. */
-static int open_packet(struct br_error *err)
-{
-	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd >= 0)
-		return fd;
-	if (errno == EPERM || errno == EACCES)
-		return br_error_set(err, errno,
-			"DHCP: not permitted to send raw frames, which boards without an address need: run as root or with CAP_NET_RAW");
-	return br_error_set(err, errno, "DHCP: no packet socket: %s", strerror(errno));
-}
-
 /* One descriptor for the caller, whatever is behind it. */
 static int open_waiting(struct br_dhcp_io *io, struct br_error *err)
 {
-	const int fds[] = { io->udp_fd, io->timer_fd };
+	const int fds[] = { io->udp_fd, io->timer_fd, io->watch_fd, io->pxe_fd };
 
 	io->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (io->timer_fd < 0 || io->epoll_fd < 0)
@@ -175,6 +52,8 @@ static int open_waiting(struct br_dhcp_io *io, struct br_error *err)
 	for (size_t i = 0; i < BR_ARRAY_SIZE(fds); i++) {
 		struct epoll_event ev = { .events = EPOLLIN };
 
+		if (fds[i] < 0)
+			continue;
 		if (epoll_ctl(io->epoll_fd, EPOLL_CTL_ADD, fds[i], &ev) < 0)
 			return br_error_set(err, errno, "DHCP: cannot wait for packets: %s", strerror(errno));
 	}
@@ -182,6 +61,8 @@ static int open_waiting(struct br_dhcp_io *io, struct br_error *err)
 }
 
 BR_DEFINE_CLEANUP(struct br_dhcp_io *, br_dhcp_io_close);
+
+static void set_timer(struct br_dhcp_io *io);
 
 int br_dhcp_io_open(const char *interface, struct br_dhcp_server *server, struct br_dhcp_io **ret,
 	struct br_error *err)
@@ -192,20 +73,27 @@ int br_dhcp_io_open(const char *interface, struct br_dhcp_server *server, struct
 	if (!io)
 		return -ENOMEM;
 	io->server = server;
-	io->udp_fd = io->packet_fd = io->epoll_fd = io->timer_fd = -1;
-	r = check_interface(interface, br_dhcp_server_ip(server), &io->netif, err);
+	io->udp_fd = io->pxe_fd = io->packet_fd = io->watch_fd = io->epoll_fd = io->timer_fd = -1;
+	r = br_dhcp_check_interface(interface, br_dhcp_server_ip(server), &io->netif, err);
 	if (r < 0)
 		return r;
-	io->udp_fd = r = open_udp(interface, err);
+	io->udp_fd = r = br_dhcp_open_udp(interface, BR_DHCP_SERVER_PORT, err);
 	if (r < 0)
 		return r;
-	io->packet_fd = r = open_packet(err);
+	io->packet_fd = r = br_dhcp_open_packet(err);
 	if (r < 0)
 		return r;
+	io->watch_fd = r = br_dhcp_watch_open(io->netif.index);
+	if (r < 0)
+		return br_error_set(err, -r, "DHCP: cannot listen on %s: %s", io->netif.name, strerror(-r));
+	/* only UEFI and iPXE ask there, and seldom: whoever has that port keeps it */
+	io->pxe_fd = br_dhcp_open_udp(interface, BR_DHCP_PXE_PORT, &io->stats.pxe_trouble);
 	io->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	r = open_waiting(io, err);
 	if (r < 0)
 		return r;
+	io->next_tick_ns = 1; /* at once: the timer rings as soon as somebody waits */
+	set_timer(io);
 	*ret = br_take(io);
 	return 0;
 }
@@ -215,6 +103,8 @@ void br_dhcp_io_close(struct br_dhcp_io *io)
 	if (!io)
 		return;
 	br_closep(&io->udp_fd);
+	br_closep(&io->pxe_fd);
+	br_closep(&io->watch_fd);
 	br_closep(&io->packet_fd);
 	br_closep(&io->timer_fd);
 	br_closep(&io->epoll_fd);
@@ -249,11 +139,8 @@ static void send_frame(struct br_dhcp_io *io, const uint8_t *frame, size_t n, ui
 }
 
 /* To a client that has its address, or to a relay: the kernel's own road, from the server's address. */
-static void send_routed(struct br_dhcp_io *io, struct br_dhcp_reply *reply)
+static void send_udp(struct br_dhcp_io *io, int fd, struct sockaddr_in to, struct br_dhcp_reply *reply)
 {
-	struct sockaddr_in to = {
-		.sin_family = AF_INET, .sin_port = htons(reply->to_port), .sin_addr.s_addr = htonl(reply->to_ip),
-	};
 	struct iovec iov = { .iov_base = reply->packet, .iov_len = reply->len };
 	union {
 		struct cmsghdr h;
@@ -270,7 +157,7 @@ static void send_routed(struct br_dhcp_io *io, struct br_dhcp_reply *reply)
 	c->cmsg_type = IP_PKTINFO;
 	c->cmsg_len = CMSG_LEN(sizeof(info));
 	memcpy(CMSG_DATA(c), &info, sizeof(info));
-	note_sent(io, sendmsg(io->udp_fd, &msg, 0), &io->stats.replies);
+	note_sent(io, sendmsg(fd, &msg, 0), &io->stats.replies);
 }
 
 static void send_reply(struct br_dhcp_io *io, struct br_dhcp_reply *reply)
@@ -284,20 +171,23 @@ static void send_reply(struct br_dhcp_io *io, struct br_dhcp_reply *reply)
 		.dst_port = reply->to_port,
 		.ip_id = ++io->ip_id,
 	};
+	const struct sockaddr_in to = {
+		.sin_family = AF_INET, .sin_port = htons(reply->to_port), .sin_addr.s_addr = htonl(reply->to_ip),
+	};
 	uint8_t frame[BR_DHCP_FRAME_MAX];
 
 	if (br_mac_is_zero(reply->to_mac)) {
-		send_routed(io, reply);
+		send_udp(io, io->udp_fd, to, reply);
 		return;
 	}
 	send_frame(io, frame, br_dhcp_frame_udp(&f, reply->packet, reply->len, frame), &io->stats.replies);
 }
 
-/* The timer rings at the earliest nudge. */
+/* The timer rings at the earliest nudge, or when the server has something to do by itself. */
 static void set_timer(struct br_dhcp_io *io)
 {
 	struct itimerspec t = { 0 };
-	uint64_t next = 0;
+	uint64_t next = io->next_tick_ns == UINT64_MAX ? 0 : io->next_tick_ns;
 
 	for (size_t i = 0; i < io->n_nudges; i++)
 		if (!next || io->nudges[i].due_ns < next)
@@ -312,7 +202,7 @@ static void plan_nudges(struct br_dhcp_io *io, const struct br_dhcp_reply *reply
 	for (size_t i = 0; i < BR_ARRAY_SIZE(reply->nudge_ns); i++)
 		if (reply->nudge_ns[i] && io->n_nudges < MAX_NUDGES)
 			io->nudges[io->n_nudges++] =
-				(struct nudge){ .mac = reply->to_mac, .due_ns = reply->nudge_ns[i] };
+				(struct nudge){ .mac = reply->nudge_mac, .due_ns = reply->nudge_ns[i] };
 }
 
 static void send_nudges(struct br_dhcp_io *io, uint64_t now_ns)
@@ -339,6 +229,73 @@ static void note_drops(struct br_dhcp_io *io, struct msghdr *msg)
 			continue;
 		memcpy(&drops, CMSG_DATA(c), sizeof(drops));
 		io->stats.dropped += (uint32_t)(drops - (uint32_t)io->stats.dropped);
+	}
+}
+
+/* From our client port to everybody, as a client without an address sends it. */
+static void send_probe(struct br_dhcp_io *io, const uint8_t *packet, size_t n)
+{
+	struct br_dhcp_frame f = {
+		.src_mac = io->netif.mac,
+		.dst_ip = UINT32_MAX,
+		.src_port = BR_DHCP_CLIENT_PORT,
+		.dst_port = BR_DHCP_SERVER_PORT,
+		.ip_id = ++io->ip_id,
+	};
+	uint8_t frame[BR_DHCP_FRAME_MAX];
+
+	memset(f.dst_mac.b, 0xff, sizeof(f.dst_mac.b));
+	send_frame(io, frame, br_dhcp_frame_udp(&f, packet, n, frame), &io->stats.probes);
+}
+
+static void tick(struct br_dhcp_io *io, uint64_t now_ns)
+{
+	uint8_t packet[BR_DHCP_PACKET_MAX];
+	size_t n = 0;
+
+	if (io->next_tick_ns > now_ns)
+		return;
+	while (br_dhcp_tick(io->server, now_ns, packet, &n, &io->next_tick_ns) > 0)
+		send_probe(io, packet, n);
+}
+
+/* What others say, a bounded number of frames. */
+static void watch(struct br_dhcp_io *io, uint64_t now_ns)
+{
+	uint8_t frame[RECEIVE_BYTES];
+	struct br_dhcp_foreign f;
+
+	for (int i = 0; i < BATCH; i++) {
+		ssize_t n = recv(io->watch_fd, frame, sizeof(frame), 0);
+
+		if (n < 0)
+			return; /* none, or the interface is down: the UDP socket says so */
+		if (br_dhcp_watch_reply(frame, (size_t)n, &f)) {
+			io->stats.foreign++;
+			br_dhcp_heard(io->server, &f, now_ns);
+		}
+	}
+}
+
+static void serve_pxe(struct br_dhcp_io *io)
+{
+	uint8_t packet[RECEIVE_BYTES];
+	struct br_dhcp_reply reply;
+	struct sockaddr_in from = { 0 };
+	socklen_t len = sizeof(from);
+
+	for (int i = 0; i < BATCH && io->pxe_fd >= 0; i++) {
+		ssize_t n = recvfrom(io->pxe_fd, packet, sizeof(packet), 0, (struct sockaddr *)&from, &len);
+		int r;
+
+		if (n < 0)
+			return;
+		io->stats.received++;
+		r = br_dhcp_handle_pxe(io->server, packet, (size_t)n, &reply);
+		if (r < 0)
+			io->stats.bad++;
+		if (r > 0)
+			send_udp(io, io->pxe_fd, from, &reply);
 	}
 }
 
@@ -379,6 +336,9 @@ int br_dhcp_io_dispatch(struct br_dhcp_io *io, uint64_t now_ns)
 
 	while (n < BATCH && (r = serve_one(io, now_ns)) > 0)
 		n++;
+	serve_pxe(io);
+	watch(io, now_ns);
+	tick(io, now_ns);
 	(void)!read(io->timer_fd, &rung, sizeof(rung)); /* takes the ring away; the nudges know whether they are due */
 	send_nudges(io, now_ns);
 	set_timer(io);

@@ -22,6 +22,9 @@ struct br_dhcp_io_stats {
 	uint64_t failed;   /* replies and nudges that the kernel refused */
 	int failed_errno;  /* of the last one, positive */
 	uint64_t dropped;  /* by the kernel: the receive buffer was full */
+	uint64_t probes;   /* sent: is another server here? */
+	uint64_t foreign;  /* replies of other servers seen */
+	struct br_error pxe_trouble; /* port 4011 could not be had: UEFI and iPXE behind a foreign server miss it */
 };
 
 /* The interface must exist, be up, an Ethernet, and have the server's address. Words for each of these, for a port that

@@ -2,6 +2,7 @@
 /* What each kind of client gets to read, and where the packet goes (RFC 2131 4.1). */
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "dhcp/internal.h"
@@ -35,38 +36,91 @@ static void put_type(struct making *mk)
 
 static void put_server_id(struct making *mk)
 {
-	br_dhcp_add_u32(&mk->b, BR_DHCP_OPT_SERVER_ID, mk->s->opt.server_ip);
+	br_dhcp_add_u32(&mk->b, BR_DHCP_OPT_SERVER_ID, mk->s->id);
+}
+
+static uint32_t lease_of(const struct making *mk)
+{
+	return mk->grant->lease_s ? mk->grant->lease_s : DEFAULT_LEASE_S;
 }
 
 /* RFC 2131 4.3.5: an INFORM gets no lease. */
 static void put_lease(struct making *mk)
 {
 	if (mk->grant && mk->s->msg.type != BR_DHCP_INFORM)
-		br_dhcp_add_u32(&mk->b, BR_DHCP_OPT_LEASE, mk->grant->lease_s ? mk->grant->lease_s : DEFAULT_LEASE_S);
+		br_dhcp_add_u32(&mk->b, BR_DHCP_OPT_LEASE, lease_of(mk));
+}
+
+/* RFC 2131 4.4.5's own values, for clients that would rather be told. */
+static void put_t1(struct making *mk)
+{
+	if (mk->grant && mk->s->msg.type != BR_DHCP_INFORM)
+		br_dhcp_add_u32(&mk->b, BR_DHCP_OPT_T1, lease_of(mk) / 2);
+}
+
+static void put_t2(struct making *mk)
+{
+	if (mk->grant && mk->s->msg.type != BR_DHCP_INFORM)
+		br_dhcp_add_u32(&mk->b, BR_DHCP_OPT_T2, (uint32_t)((uint64_t)lease_of(mk) * 7 / 8));
+}
+
+static unsigned prefix_of(const struct making *mk)
+{
+	return mk->s->subnet ? mk->s->subnet->prefix : mk->s->opt.prefix;
 }
 
 static void put_mask(struct making *mk)
 {
-	br_dhcp_add_u32(&mk->b, BR_DHCP_OPT_MASK, br_ip_mask(mk->s->opt.prefix));
+	br_dhcp_add_u32(&mk->b, BR_DHCP_OPT_MASK, br_ip_mask(prefix_of(mk)));
 }
 
+/* Addresses up to the first 0. */
+static void put_addresses(struct making *mk, uint8_t code, const uint32_t *ips)
+{
+	uint8_t bytes[4 * BR_DHCP_MAX_ADDRESSES];
+	size_t n = 0;
+
+	while (n < BR_DHCP_MAX_ADDRESSES && ips[n]) {
+		br_store_be32(bytes + 4 * n, ips[n]);
+		n++;
+	}
+	if (n)
+		br_dhcp_add(&mk->b, code, bytes, 4 * n);
+}
+
+/* Behind a relay our own routers are out of reach: its subnet's, or the relay itself. */
 static void put_router(struct making *mk)
 {
-	if (mk->s->opt.router_ip)
-		br_dhcp_add_u32(&mk->b, BR_DHCP_OPT_ROUTER, mk->s->opt.router_ip);
+	const struct br_dhcp_subnet *net = mk->s->subnet;
+	uint32_t there[BR_DHCP_MAX_ADDRESSES] = { 0 };
+
+	if (net)
+		there[0] = net->router_ip ? net->router_ip : mk->s->msg.h.giaddr;
+	put_addresses(mk, BR_DHCP_OPT_ROUTER, net ? there : mk->s->opt.router_ip);
 }
 
 static void put_dns(struct making *mk)
 {
-	if (mk->s->opt.dns_ip)
-		br_dhcp_add_u32(&mk->b, BR_DHCP_OPT_DNS, mk->s->opt.dns_ip);
+	put_addresses(mk, BR_DHCP_OPT_DNS, mk->s->opt.dns_ip);
+}
+
+static void put_ntp(struct making *mk)
+{
+	put_addresses(mk, BR_DHCP_OPT_NTP, mk->s->opt.ntp_ip);
+}
+
+static void put_domain(struct making *mk)
+{
+	if (mk->s->opt.domain[0])
+		br_dhcp_add_text(&mk->b, BR_DHCP_OPT_DOMAIN, mk->s->opt.domain);
 }
 
 static void put_broadcast(struct making *mk)
 {
-	if (mk->s->opt.prefix < 31)
-		br_dhcp_add_u32(
-			&mk->b, BR_DHCP_OPT_BROADCAST, mk->s->opt.server_ip | ~br_ip_mask(mk->s->opt.prefix));
+	uint32_t net = mk->s->subnet ? mk->s->subnet->net : mk->s->opt.server_ip;
+
+	if (prefix_of(mk) < 31)
+		br_dhcp_add_u32(&mk->b, BR_DHCP_OPT_BROADCAST, net | ~br_ip_mask(prefix_of(mk)));
 }
 
 static void put_host_name(struct making *mk)
@@ -83,7 +137,30 @@ static void put_root_path(struct making *mk)
 
 static void put_pxe_class(struct making *mk)
 {
-	br_dhcp_add_text(&mk->b, BR_DHCP_OPT_CLASS, "PXEClient");
+	br_dhcp_add_text(&mk->b, BR_DHCP_OPT_CLASS, mk->s->client.http ? "HTTPClient" : "PXEClient");
+}
+
+/* UEFI's HTTP boot takes a URL only from an answer that has its class (UEFI 2.10, 24.7.3.1). */
+static void put_http_class(struct making *mk)
+{
+	if (mk->s->client.http)
+		put_pxe_class(mk);
+}
+
+/* Without a NUL behind it, which EDK2 would take for part of the name. */
+static void put_boot_file(struct making *mk)
+{
+	if (mk->grant && mk->grant->boot_file[0])
+		br_dhcp_add_text(&mk->b, BR_DHCP_OPT_BOOT_FILE, mk->grant->boot_file);
+}
+
+/* Discovery control, bit 3: take the boot file that is named here, ask nobody else. */
+static void put_pxe_control(struct making *mk)
+{
+	static const uint8_t control[] = { 6, 1, 8, 255 };
+
+	if (!mk->s->client.http)
+		br_dhcp_add(&mk->b, BR_DHCP_OPT_VENDOR, control, sizeof(control));
 }
 
 static void put_pi_boot(struct making *mk)
@@ -132,22 +209,36 @@ static const struct item firmware_items[] = {
 	{ put_guid }, { put_pi_boot }, { put_tftp_name }, { put_client_id }, { 0 },
 };
 
-/* Loaders read siaddr; "Raspberry Pi Boot" would disturb them (wire notes 1.8). */
+/* Loaders read siaddr and the file; "Raspberry Pi Boot" would disturb them (wire notes 1.8). */
 static const struct item loader_items[] = {
-	{ put_type }, { put_server_id }, { put_lease }, { put_mask }, { put_router }, { put_dns },
-	{ put_host_name, BR_DHCP_OPT_HOST_NAME }, { put_root_path, BR_DHCP_OPT_ROOT_PATH },
-	{ put_broadcast, BR_DHCP_OPT_BROADCAST }, { put_guid }, { put_client_id }, { 0 },
+	{ put_type }, { put_server_id }, { put_lease }, { put_mask }, { put_router }, { put_dns }, { put_http_class },
+	{ put_host_name, BR_DHCP_OPT_HOST_NAME }, { put_domain, BR_DHCP_OPT_DOMAIN },
+	{ put_root_path, BR_DHCP_OPT_ROOT_PATH }, { put_boot_file, BR_DHCP_OPT_BOOT_FILE },
+	{ put_broadcast, BR_DHCP_OPT_BROADCAST }, { put_ntp, BR_DHCP_OPT_NTP }, { put_t1, BR_DHCP_OPT_T1 },
+	{ put_t2, BR_DHCP_OPT_T2 }, { put_guid }, { put_client_id }, { 0 },
+};
+
+/* What a proxy says (wire notes 1.7): the boot part, and nothing that belongs to an address. */
+static const struct item firmware_proxy_items[] = {
+	{ put_type }, { put_server_id }, { put_pxe_class }, { put_guid }, { put_pi_boot }, { put_tftp_name }, { 0 },
+};
+
+static const struct item loader_proxy_items[] = {
+	{ put_type }, { put_server_id }, { put_pxe_class }, { put_boot_file }, { put_guid }, { put_pxe_control }, { 0 },
 };
 
 /* ip=dhcp and klibc's ipconfig: host name always, else the board's address becomes its name. */
 static const struct item linux_items[] = {
 	{ put_type }, { put_server_id }, { put_lease }, { put_mask }, { put_router }, { put_dns }, { put_broadcast },
-	{ put_host_name }, { put_root_path }, { put_client_id }, { 0 },
+	{ put_host_name }, { put_root_path }, { put_domain, BR_DHCP_OPT_DOMAIN }, { put_ntp, BR_DHCP_OPT_NTP },
+	{ put_client_id }, { 0 },
 };
 
 static const struct item plain_items[] = {
 	{ put_type }, { put_server_id }, { put_lease }, { put_mask }, { put_router }, { put_dns },
-	{ put_broadcast, BR_DHCP_OPT_BROADCAST }, { put_host_name, BR_DHCP_OPT_HOST_NAME }, { put_client_id }, { 0 },
+	{ put_broadcast, BR_DHCP_OPT_BROADCAST }, { put_host_name, BR_DHCP_OPT_HOST_NAME },
+	{ put_domain, BR_DHCP_OPT_DOMAIN }, { put_ntp, BR_DHCP_OPT_NTP }, { put_t1, BR_DHCP_OPT_T1 },
+	{ put_t2, BR_DHCP_OPT_T2 }, { put_client_id }, { 0 },
 };
 
 /* By kind: the options, and whether siaddr names us. Kinds that boot from us, and only when they are ours. */
@@ -198,6 +289,7 @@ static int finish(struct making *mk, struct br_dhcp_reply *reply)
 {
 	int n;
 
+	put_echo(mk, BR_DHCP_OPT_SUBNET); /* RFC 3011 2.1: shows that it was heeded */
 	put_echo(mk, BR_DHCP_OPT_RELAY);
 	n = br_dhcp_end(&mk->b, BR_DHCP_REPLY_MIN);
 	if (n < 0)
@@ -236,6 +328,20 @@ static void address_grant(const struct br_dhcp_message *m, uint32_t yiaddr, stru
 		send_to(reply, yiaddr, BR_DHCP_CLIENT_PORT, m->h.chaddr);
 }
 
+/* The header's field too: U-Boot asks for no option 67. A name that is too long for it goes into the option only. */
+static void name_boot_file(const struct br_dhcp_grant *grant, struct br_dhcp_header *h)
+{
+	if (strlen(grant->boot_file) < sizeof(h->file))
+		strcpy(h->file, grant->boot_file);
+}
+
+static void put_items(struct making *mk, const struct item *items)
+{
+	for (const struct item *i = items; i->put; i++)
+		if (!i->when_asked || br_dhcp_asks(&mk->s->msg, i->when_asked))
+			i->put(mk);
+}
+
 int br_dhcp_reply_grant(const struct br_dhcp_server *s, uint8_t type, const struct br_dhcp_grant *grant,
 	struct br_dhcp_reply *reply)
 {
@@ -246,11 +352,34 @@ int br_dhcp_reply_grant(const struct br_dhcp_server *s, uint8_t type, const stru
 	h.ciaddr = type == BR_DHCP_ACK ? s->msg.h.ciaddr : 0;
 	h.yiaddr = grant && s->msg.type != BR_DHCP_INFORM ? grant->ip : 0;
 	h.siaddr = policy->next_server ? s->opt.server_ip : 0;
+	if (policy->items == loader_items)
+		name_boot_file(grant, &h);
 	br_dhcp_begin(&mk.b, reply->packet, capacity_for(s), &h);
-	for (const struct item *i = policy->items; i->put; i++)
-		if (!i->when_asked || br_dhcp_asks(&s->msg, i->when_asked))
-			i->put(&mk);
+	put_items(&mk, policy->items);
 	address_grant(&s->msg, h.yiaddr, reply);
+	return finish(&mk, reply);
+}
+
+/* To everybody, with the bit that says so: the client has no address yet, and from us it gets none. */
+int br_dhcp_reply_proxy(const struct br_dhcp_server *s, uint8_t type, const struct br_dhcp_grant *grant,
+	struct br_dhcp_reply *reply)
+{
+	bool firmware = br_dhcp_client_is_firmware(s->client.kind);
+	struct making mk = { .s = s, .grant = grant, .type = type };
+	struct br_dhcp_header h = header_of(&s->msg);
+
+	h.ciaddr = type == BR_DHCP_ACK ? s->msg.h.ciaddr : 0;
+	h.siaddr = s->opt.server_ip;
+	if (!firmware)
+		name_boot_file(grant, &h);
+	if (type == BR_DHCP_OFFER)
+		h.broadcast = true;
+	br_dhcp_begin(&mk.b, reply->packet, capacity_for(s), &h);
+	put_items(&mk, firmware ? firmware_proxy_items : loader_proxy_items);
+	if (s->msg.h.giaddr)
+		address_grant(&s->msg, 0, reply);
+	else
+		send_broadcast(reply);
 	return finish(&mk, reply);
 }
 

@@ -40,12 +40,18 @@ struct br_dhcp_client {
 	uint32_t xid;
 	uint32_t wanted_ip; /* option 50 or ciaddr, 0: none */
 	uint32_t relay_ip;  /* giaddr, 0: none */
+	uint32_t link_ip;   /* an address of the network it is on, when that is not ours; 0: ours */
+	bool proxy;	    /* another server gives the address: all but that is wanted */
+	bool http;	    /* a UEFI that asks for a URL (class HTTPClient) */
 	char host_name[64]; /* option 12, cleaned; "" when absent */
 	char vendor_class[64]; /* option 60, cleaned */
 };
 
 /* ROM, bootcode.bin or EEPROM: the stages that fetch boot files and begin a boot. */
 bool br_dhcp_client_is_firmware(enum br_dhcp_client_kind kind);
+
+/* U-Boot, UEFI or iPXE: what the firmware may start instead of a kernel, and asks again. */
+bool br_dhcp_client_is_loader(enum br_dhcp_client_kind kind);
 
 /* What the client gets, filled by ops->address. */
 struct br_dhcp_grant {
@@ -54,14 +60,43 @@ struct br_dhcp_grant {
 	char host_name[64]; /* option 12; "" : none */
 	char root_path[256]; /* option 17 for kernel and initramfs; "" : none */
 	bool boot; /* it is a board of ours: tell firmware where the boot files are */
+	char boot_file[192]; /* for loaders: a name for TFTP, or a URL; "" : none */
 };
 
-enum br_dhcp_report_kind { BR_DHCP_REPORT_OFFER, BR_DHCP_REPORT_ACK, BR_DHCP_REPORT_NAK, BR_DHCP_REPORT_RELEASE, BR_DHCP_REPORT_DECLINE };
+enum br_dhcp_report_kind {
+	BR_DHCP_REPORT_OFFER, /* ip 0: as a proxy */
+	BR_DHCP_REPORT_ACK,
+	BR_DHCP_REPORT_NAK,
+	BR_DHCP_REPORT_RELEASE,
+	BR_DHCP_REPORT_DECLINE,
+	BR_DHCP_REPORT_ELSEWHERE, /* the client takes the address that another server offered */
+	BR_DHCP_REPORT_NO_SUBNET, /* ip: the relay's network, for which there is no range; silence */
+};
 struct br_dhcp_report {
 	enum br_dhcp_report_kind kind;
 	const struct br_dhcp_client *client;
 	uint32_t ip;
 	const char *reason; /* NAK, DECLINE: words, safe to print; otherwise NULL */
+	uint32_t server_ip; /* ELSEWHERE: whose; otherwise 0 */
+};
+
+enum br_dhcp_mode {
+	BR_DHCP_FULL,	/* gives addresses */
+	BR_DHCP_PROXY,	/* another server does; we tell boards where their boot files are */
+	BR_DHCP_SILENT, /* only listens: 'auto' has not decided yet */
+};
+const char *br_dhcp_mode_name(enum br_dhcp_mode mode); /* "full", "proxy", "listening" */
+
+/* A reply of another DHCP server, as it was seen on the wire. */
+struct br_dhcp_foreign {
+	uint32_t server_ip;	   /* option 54, else where it came from */
+	struct br_mac server_mac;  /* the sender's, of the server or of a relay */
+	struct br_mac client_mac;
+	uint8_t type;		   /* OFFER, ACK or NAK */
+	uint32_t offered;	   /* 0: none (a proxy's offer, an answer to an INFORM, a NAK) */
+	unsigned prefix;	   /* of that address, 0: not told */
+	bool boots;		   /* names a TFTP server as the firmware reads it: option 66, or its item in 43 */
+	bool menu;		   /* has a boot menu (option 43) */
 };
 
 struct br_dhcp_ops {
@@ -69,13 +104,37 @@ struct br_dhcp_ops {
 	 * case no new address may be made. -ENOENT: not ours, stay silent. -ENOSPC: none left. Any other failure: silence. */
 	int (*address)(void *ctx, const struct br_dhcp_client *client, bool offer, struct br_dhcp_grant *ret);
 	void (*report)(void *ctx, const struct br_dhcp_report *report);
+	/* Another server spoke. fresh: for the first time in ten minutes (bounded in number, too). May be NULL. */
+	void (*foreign)(void *ctx, const struct br_dhcp_foreign *f, bool fresh);
+	/* 'auto' has decided, or decided anew. because: who gives addresses here; NULL: nobody answered. May be NULL. */
+	void (*mode)(void *ctx, enum br_dhcp_mode mode, const struct br_dhcp_foreign *because);
+};
+
+#define BR_DHCP_MAX_ADDRESSES 4 /* routers, name servers, time servers each */
+#define BR_DHCP_MAX_SUBNETS 16
+
+/* A network behind a relay that has a range of its own. */
+struct br_dhcp_subnet {
+	uint32_t net;
+	unsigned prefix;
+	uint32_t first, last; /* addresses to give, inclusive */
+	uint32_t router_ip;   /* 0: the relay */
 };
 
 struct br_dhcp_options {
 	uint32_t server_ip; /* also the TFTP server */
 	unsigned prefix;
-	uint32_t router_ip; /* 0: none given */
-	uint32_t dns_ip;    /* 0: none given */
+	/* each ends at the first 0 */
+	uint32_t router_ip[BR_DHCP_MAX_ADDRESSES], dns_ip[BR_DHCP_MAX_ADDRESSES], ntp_ip[BR_DHCP_MAX_ADDRESSES];
+	char domain[128]; /* "" : none */
+	struct br_dhcp_subnet subnets[BR_DHCP_MAX_SUBNETS];
+	size_t n_subnets;
+	enum br_dhcp_mode mode;
+	/* Listens first: the mode is then silent, until it is known whether another server is here; give: when there is
+	 * none, give addresses. Otherwise 'mode' stays as it is. */
+	bool automatic, give;
+	struct br_mac mac;  /* ours: for the probe */
+	uint32_t probe_xid; /* random; 0: never probe */
 	const struct br_dhcp_ops *ops;
 	void *ctx;
 };
@@ -83,7 +142,7 @@ struct br_dhcp_options {
 int br_dhcp_server_new(const struct br_dhcp_options *opt, struct br_dhcp_server **ret);
 void br_dhcp_server_free(struct br_dhcp_server *server);
 uint32_t br_dhcp_server_ip(const struct br_dhcp_server *server);
-
+enum br_dhcp_mode br_dhcp_server_mode(const struct br_dhcp_server *server);
 
 struct br_dhcp_reply {
 	uint8_t packet[BR_DHCP_PACKET_MAX]; /* BOOTP message */
@@ -94,12 +153,25 @@ struct br_dhcp_reply {
 	/* When to send the client an empty unicast frame (0: not): the 3B ROM looks at our OFFER only when another frame
 	 * comes after its one-second timer. */
 	uint64_t nudge_ns[2];
+	struct br_mac nudge_mac;
 };
 
 /* The ethertype of the nudge: Wake-on-LAN's, which nothing acts upon here. */
 #define BR_DHCP_NUDGE_ETHERTYPE 0x0842
 
 /* A UDP payload that arrived on port 67. Returns 1 with a reply, 0 when none is due, -EBADMSG for a packet that is
- * no DHCP request (counted by the caller). A relay is served when it sits in our subnet (there is one range). */
+ * no DHCP request (counted by the caller). A relay is served when it sits in our subnet or in one of opt.subnets. */
 int br_dhcp_handle(struct br_dhcp_server *server, const uint8_t *packet, size_t len, uint64_t now_ns,
 	struct br_dhcp_reply *reply);
+/* The same for port 4011 (PXE 2.1: a client that knows its address asks the boot server). The reply goes back to where
+ * the packet came from, and reply->to_ip is left 0. */
+int br_dhcp_handle_pxe(struct br_dhcp_server *server, const uint8_t *packet, size_t len, struct br_dhcp_reply *reply);
+
+/*
+ * Time. Returns 1 with a probe of our own to send (a message for port 67, sent from port 68 to everybody), 0 when none
+ * is due; again until it returns 0. ret_next: when to call next. Decides for 'auto' when the time is up.
+ */
+int br_dhcp_tick(struct br_dhcp_server *server, uint64_t now_ns, uint8_t out[static BR_DHCP_PACKET_MAX], size_t *ret_len,
+	uint64_t *ret_next);
+/* Another server's reply was seen (watch.h). */
+void br_dhcp_heard(struct br_dhcp_server *server, const struct br_dhcp_foreign *f, uint64_t now_ns);

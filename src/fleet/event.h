@@ -19,6 +19,11 @@
 #define BR_EV_DHCP_RELEASE "dhcp.release"   /* client, ip, mac */
 #define BR_EV_DHCP_DECLINE "dhcp.decline"   /* client, ip, mac, reason */
 #define BR_EV_DHCP_FULL "dhcp.full"	    /* mac, reason */
+#define BR_EV_DHCP_MODE "dhcp.mode"	    /* mode: "full" | "proxy", reason, server */
+#define BR_EV_DHCP_FOREIGN "dhcp.foreign"   /* server, server_mac, offered, type: "OFFER" | "ACK" | "NAK", mac, boots */
+#define BR_EV_DHCP_ELSEWHERE "dhcp.elsewhere" /* client, ip, mac, server: took another server's address */
+#define BR_EV_DHCP_UNSERVED "dhcp.unserved" /* client, mac, network: behind a relay without a range */
+#define BR_EV_DHCP_CONFLICT "dhcp.conflict" /* ip, mac: who has an address of ours */
 #define BR_EV_FILE_SENT "file.sent"	    /* path, bytes, ms, retransmits, origin: "image" | "projected" */
 #define BR_EV_FILE_PROBED "file.probed"	    /* path, size */
 #define BR_EV_FILE_MISSING "file.missing"   /* path */

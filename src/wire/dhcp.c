@@ -276,6 +276,20 @@ bool br_dhcp_option_is(const struct br_dhcp_message *m, uint8_t code, const void
 	return p && !memcmp(p, bytes, n);
 }
 
+uint32_t br_dhcp_relay_ip(const struct br_dhcp_message *m, uint8_t sub)
+{
+	size_t len = 0;
+	const uint8_t *p = br_dhcp_option(m, BR_DHCP_OPT_RELAY, &len);
+
+	while (p && len >= 2 && p[1] <= len - 2) {
+		if (p[0] == sub)
+			return p[1] == 4 ? br_load_be32(p + 2) : 0;
+		len -= 2u + p[1];
+		p += 2 + p[1];
+	}
+	return 0;
+}
+
 bool br_dhcp_asks(const struct br_dhcp_message *m, uint8_t code)
 {
 	size_t len;

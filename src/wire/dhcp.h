@@ -14,6 +14,7 @@
  */
 #define BR_DHCP_SERVER_PORT 67
 #define BR_DHCP_CLIENT_PORT 68
+#define BR_DHCP_PXE_PORT 4011 /* PXE 2.1: a boot server's port */
 #define BR_DHCP_PACKET_MAX 1472 /* UDP payload in an Ethernet frame */
 #define BR_DHCP_HEADER_LEN 240	/* BOOTP header and cookie */
 #define BR_DHCP_REPLY_MIN 300	/* BOOTP (RFC 951); the kernel's ip=dhcp drops shorter ones */
@@ -57,6 +58,8 @@ enum br_dhcp_option_code {
 	BR_DHCP_OPT_PARAMETERS = 55,
 	BR_DHCP_OPT_MESSAGE = 56,
 	BR_DHCP_OPT_MAX_SIZE = 57,
+	BR_DHCP_OPT_T1 = 58,
+	BR_DHCP_OPT_T2 = 59,
 	BR_DHCP_OPT_CLASS = 60,
 	BR_DHCP_OPT_CLIENT_ID = 61,
 	BR_DHCP_OPT_TFTP_NAME = 66,
@@ -66,6 +69,7 @@ enum br_dhcp_option_code {
 	BR_DHCP_OPT_ARCH = 93,
 	BR_DHCP_OPT_NDI = 94,
 	BR_DHCP_OPT_GUID = 97,
+	BR_DHCP_OPT_SUBNET = 118, /* RFC 3011 */
 	BR_DHCP_OPT_IPXE = 175,
 	BR_DHCP_OPT_END = 255,
 };
@@ -115,6 +119,10 @@ uint32_t br_dhcp_option_ip(const struct br_dhcp_message *m, uint8_t code);
 const char *br_dhcp_option_text(const struct br_dhcp_message *m, uint8_t code, char *out, size_t size);
 /* The option is exactly these bytes. */
 bool br_dhcp_option_is(const struct br_dhcp_message *m, uint8_t code, const void *bytes, size_t n);
+/* An address in a sub-option of the relay's option (82): 5 link selection (RFC 3527), 11 server id override (RFC 5107).
+ * 0 when absent or malformed. */
+enum br_dhcp_relay_sub { BR_DHCP_RELAY_LINK = 5, BR_DHCP_RELAY_SERVER_ID = 11 };
+uint32_t br_dhcp_relay_ip(const struct br_dhcp_message *m, uint8_t sub);
 /* Option 55 names the code. */
 bool br_dhcp_asks(const struct br_dhcp_message *m, uint8_t code);
 

@@ -55,7 +55,7 @@ static void play(struct play *p, const struct br_sim_dhcp_style *style, const st
 {
 	static const struct br_dhcp_ops ops = { .address = address, .report = report };
 	const struct br_dhcp_options opt = {
-		.server_ip = SERVER, .prefix = 24, .router_ip = SERVER, .ops = &ops, .ctx = p,
+		.server_ip = SERVER, .prefix = 24, .router_ip = { SERVER }, .ops = &ops, .ctx = p,
 	};
 	uint64_t start = 5 * BR_S, nudges[2] = { 0 };
 	uint8_t body[17];

@@ -115,7 +115,7 @@ static const struct br_dhcp_ops ops = { .address = fake_address, .report = fake_
 
 static struct br_dhcp_server *new_server(void)
 {
-	const struct br_dhcp_options opt = { .server_ip = SERVER, .prefix = 24, .router_ip = SERVER, .ops = &ops };
+	const struct br_dhcp_options opt = { .server_ip = SERVER, .prefix = 24, .router_ip = { SERVER }, .ops = &ops };
 	struct br_dhcp_server *s = NULL;
 
 	memset(&w, 0, sizeof(w));

@@ -65,7 +65,7 @@ static struct br_dhcp_server *server;
 static int set_up(void **state)
 {
 	const struct br_dhcp_options opt = {
-		.server_ip = SERVER, .prefix = 24, .router_ip = 0x0a4d00fe, .dns_ip = 0x09090909, .ops = &ops, .ctx = &w,
+		.server_ip = SERVER, .prefix = 24, .router_ip = { 0x0a4d00fe }, .dns_ip = { 0x09090909 }, .ops = &ops, .ctx = &w,
 	};
 
 	memset(&w, 0, sizeof(w));

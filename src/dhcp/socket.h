@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/netif.h"
+
+/* The interface must exist, be up, an Ethernet, and have this address. */
+int br_dhcp_check_interface(const char *interface, uint32_t ip, struct br_netif *ret, struct br_error *err);
+/* A non-blocking UDP socket on one interface; who has the port is named when it is taken. */
+int br_dhcp_open_udp(const char *interface, uint16_t port, struct br_error *err);
+/* A packet socket that sends frames and receives none. */
+int br_dhcp_open_packet(struct br_error *err);

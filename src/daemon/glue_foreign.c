@@ -141,14 +141,15 @@ void br_glue_foreign(void *ctx, const struct br_dhcp_foreign *f, bool fresh)
 static void mode_in_words(struct br_glue *glue, enum br_dhcp_mode mode, const struct br_dhcp_foreign *because,
 	char *out, size_t size)
 {
-	char server[BR_IP_TEXT], mac[BR_MAC_TEXT];
+	char server[BR_IP_TEXT], mac[BR_MAC_TEXT], first[BR_IP_TEXT], last[BR_IP_TEXT];
 
 	if (because)
 		snprintf(out, size, "DHCP server %s (%s) gives the addresses on %s",
 			br_ip_format(server, because->server_ip), br_mac_format(mac, because->server_mac),
 			glue->interface);
 	else if (mode == BR_DHCP_FULL)
-		snprintf(out, size, "nobody else gives addresses on %s, and the network is ours alone", glue->interface);
+		snprintf(out, size, "nobody else gives addresses on %s; ours are %s to %s", glue->interface,
+			br_ip_format(first, glue->first_ip), br_ip_format(last, glue->last_ip));
 	else if (glue->no_give)
 		snprintf(out, size, "nobody gives addresses on %s, and we do not: %s; boards need a DHCP server there, or give "
 				    "addresses with --dhcp full", glue->interface, glue->no_give);
@@ -159,17 +160,12 @@ static void mode_in_words(struct br_glue *glue, enum br_dhcp_mode mode, const st
 void br_glue_mode(void *ctx, enum br_dhcp_mode mode, const struct br_dhcp_foreign *because)
 {
 	struct br_glue *glue = ctx;
-	char words[256], first[BR_IP_TEXT], last[BR_IP_TEXT], server[BR_IP_TEXT] = "";
+	char words[256], server[BR_IP_TEXT] = "";
 
 	mode_in_words(glue, mode, because, words, sizeof(words));
 	atomic_store(&glue->dhcp_mode, mode);
-	if (mode == BR_DHCP_FULL)
-		br_log_info("DHCP gives %s to %s: %s", br_ip_format(first, glue->first_ip),
-			br_ip_format(last, glue->last_ip), words);
-	else if (because)
-		br_log_info("DHCP is proxy: %s; boards are told where to boot", words);
-	else
-		br_log_warning("DHCP is proxy: %s", words);
+	if (mode == BR_DHCP_PROXY && !because)
+		br_log_warning("%s", words);
 	if (because)
 		br_ip_format(server, because->server_ip);
 	br_event_emit(glue->fleet, 0, 0, BR_EV_DHCP_MODE,

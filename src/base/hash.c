@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "base/crc32c.h"
 #include "base/text.h"
 
 struct br_sha256 {
@@ -59,11 +60,13 @@ void br_sha256_hex(const void *data, size_t n, char out[static BR_SHA256_HEX])
 	br_hex(out, d, sizeof(d));
 }
 
-/* Slicing by eight: no CPU feature needed, about 2 GB/s. */
+/* Slicing by eight where the processor has no instruction: about 2 GB/s. */
 static uint32_t crc_table[8][256];
+static bool crc_hw;
 
 static void crc_init(void)
 {
+	crc_hw = br_crc32c_hw_there();
 	for (uint32_t i = 0; i < 256; i++) {
 		uint32_t c = i;
 
@@ -84,6 +87,8 @@ uint32_t br_crc32c(uint32_t crc, const void *data, size_t n)
 
 	pthread_once(&once, crc_init);
 	crc = ~crc;
+	if (crc_hw)
+		return ~br_crc32c_hw(crc, data, n);
 	for (; n >= 8; p += 8, n -= 8) {
 		crc ^= (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
 		       (uint32_t)p[3] << 24;

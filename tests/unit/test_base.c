@@ -128,6 +128,34 @@ static void digests_match_published_values(void **state)
 	assert_int_equal(br_crc32c(0, z, 32), 0x46dd794e);
 }
 
+static uint32_t crc32c_by_bits(const uint8_t *p, size_t n)
+{
+	uint32_t crc = UINT32_MAX;
+
+	for (size_t i = 0; i < n; i++) {
+		crc ^= p[i];
+		for (int k = 0; k < 8; k++)
+			crc = crc & 1 ? crc >> 1 ^ 0x82f63b78u : crc >> 1;
+	}
+	return ~crc;
+}
+
+/* Whichever way br_crc32c() goes on this machine: any length, any alignment, in pieces. */
+static void crc32c_is_the_polynomial(void **state)
+{
+	uint8_t data[300];
+
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i * i * 31 + 7);
+	for (size_t at = 0; at < 9; at++)
+		for (size_t n = 0; n < 260; n += 1 + n / 20) {
+			uint32_t want = crc32c_by_bits(data + at, n);
+
+			assert_int_equal(br_crc32c(0, data + at, n), want);
+			assert_int_equal(br_crc32c(br_crc32c(0, data + at, n / 3), data + at + n / 3, n - n / 3), want);
+		}
+}
+
 static void files_are_replaced_whole(void **state)
 {
 	br_cleanup(br_freep) char *path = br_path_join(test_dir(), "a/b/file");
@@ -157,6 +185,7 @@ int main(void)
 		cmocka_unit_test(hostlists_expand),
 		cmocka_unit_test(addresses_parse),
 		cmocka_unit_test(digests_match_published_values),
+		cmocka_unit_test(crc32c_is_the_polynomial),
 		cmocka_unit_test(files_are_replaced_whole),
 	};
 

@@ -40,6 +40,44 @@ _image_lock = threading.Lock()
 _image = []
 
 
+def the_image(say):
+    """Path of the stock-like image; the first caller builds it, the others wait."""
+    with _image_lock:
+        if not _image:
+            try:
+                _image.append(_find_or_make_image(say))
+            except (Skip, OSError, RuntimeError) as e:
+                _image.append(e)
+    if isinstance(_image[0], Exception):
+        raise _image[0]
+    return _image[0]
+
+
+def start_image(say):
+    """Begins to build it beside other steps: it keeps one core half busy for minutes."""
+    def work():
+        with contextlib.suppress(Skip, OSError, RuntimeError):
+            the_image(say)
+    threading.Thread(target=work, daemon=True).start()
+
+
+def _find_or_make_image(say):
+    given = os.environ.get("BRAMBLE_TEST_IMAGE")
+    if given:
+        return given
+    tool = os.path.join(TOP, "tools", "make-pi-image")
+    r = subprocess.run([tool, "--path"], text=True, stdout=subprocess.PIPE)
+    if r.returncode == 0:
+        return r.stdout.strip()
+    if os.geteuid() != 0:
+        raise Skip("the test image is not in the cache and building it needs root")
+    say("...   building the test image beside the other steps (once, it stays in the cache)")
+    r = subprocess.run([tool], text=True, stdout=subprocess.PIPE)
+    if r.returncode:
+        raise RuntimeError("tools/make-pi-image failed: its words are above")
+    return r.stdout.strip()
+
+
 class Context:
     """What a test gets: a scratch directory, the program, things that are closed at the end."""
 
@@ -77,29 +115,8 @@ class Context:
                 raise Skip(f"{name} is not installed (./dev deps test)")
 
     def image(self):
-        """The stock-like .img.xz of the cache; built by the first test that asks."""
-        with _image_lock:
-            if not _image:
-                _image.append(self._make_image())
-        if isinstance(_image[0], Exception):
-            raise _image[0]
-        return _image[0]
-
-    def _make_image(self):
-        given = os.environ.get("BRAMBLE_TEST_IMAGE")
-        if given:
-            return given
-        tool = os.path.join(TOP, "tools", "make-pi-image")
-        r = subprocess.run([tool, "--path"], text=True, stdout=subprocess.PIPE)
-        if r.returncode == 0:
-            return r.stdout.strip()
-        if os.geteuid() != 0:
-            return Skip("the test image is not in the cache and building it needs root")
-        self.say("...   building the test image (once, it stays in the cache)")
-        r = subprocess.run([tool], text=True, stdout=subprocess.PIPE)
-        if r.returncode:
-            return RuntimeError("tools/make-pi-image failed")
-        return r.stdout.strip()
+        """The stock-like .img.xz of the cache; built when it is not there."""
+        return the_image(self.say)
 
     def run(self, *argv, check=True, timeout=120, input=None):
         """Runs a command to its end; returns it with stdout and stderr as text."""

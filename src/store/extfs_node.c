@@ -228,11 +228,11 @@ static int link_do(struct br_extfs *fs, uint64_t ino, uint64_t dir_ino, const ch
 		r = ext_node_get(fs, ino, &n);
 	if (r < 0)
 		return r;
-	if (ext_is(n, LINUX_S_IFDIR))
-		return -EPERM;
 	r = ext_dir_find(fs, dir, name, &old);
 	if (r != -ENOENT)
 		return r < 0 ? r : -EEXIST;
+	if (ext_is(n, LINUX_S_IFDIR))
+		return -EPERM;
 	if (n->inode.i_links_count >= LINK_MAX_EXT4)
 		return -EMLINK;
 	r = ext_need_space(fs, 2);

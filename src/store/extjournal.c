@@ -121,7 +121,7 @@ static int super_read(struct journal *j, struct br_error *err)
 /* Nothing to replay any more; the next transaction's number stays ahead of all old ones. */
 static int super_reset(struct journal *j)
 {
-	uint64_t offset;
+	uint64_t offset = 0;
 	int r = read_block(j, 0, j->buf);
 
 	if (r == 0)

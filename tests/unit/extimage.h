@@ -43,7 +43,7 @@ static inline void make_image(const char *name, unsigned kib, const char *option
 
 /* One open image with its layer. */
 struct ext_test {
-	char image[512], layer[512];
+	char image[300], layer[560];
 	int fd;
 	uint64_t size;
 	struct br_cow *cow;

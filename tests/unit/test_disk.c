@@ -28,14 +28,15 @@ static const char script[] =
 	"cp --sparse=always card.img other.img; printf x | dd of=other.img bs=1 seek=1000000 conv=notrunc 2>/dev/null";
 
 static struct br_store *store;
-static char dir[300], state_dir[300], disk_dir[300];
+static const char *dir;
+static char state_dir[300], disk_dir[300];
 
 static int set_up(void **state)
 {
 	struct br_import_options opt = { .quiet = true };
 	struct br_error err = BR_ERROR_NULL;
 
-	snprintf(dir, sizeof(dir), "%s", test_dir());
+	dir = test_dir();
 	snprintf(state_dir, sizeof(state_dir), "%s/state", dir);
 	snprintf(disk_dir, sizeof(disk_dir), "%s/disk", dir);
 	if (test_sh(script, dir) != 0)

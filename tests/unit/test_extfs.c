@@ -412,7 +412,7 @@ static void the_host_is_full(void **state)
 /* ---- killed at each write of a commit ---- */
 
 struct killer {
-	char layer[512], copies[512];
+	char layer[560], copies[320];
 	unsigned n;
 };
 

@@ -397,10 +397,10 @@ static void op_link(struct world *w)
 		return;
 	random_name(name);
 	r = fs->ops->link(fs, n->ino, dir->ino, name);
-	if (S_ISDIR(n->mode)) {
-		assert_int_equal(r, -EPERM);
-	} else if (entry_of(dir, name)) {
+	if (entry_of(dir, name)) {
 		assert_int_equal(r, -EEXIST);
+	} else if (S_ISDIR(n->mode)) {
+		assert_int_equal(r, -EPERM);
 	} else {
 		assert_int_equal(r, 0);
 		n->nlink++;

@@ -15,7 +15,7 @@ SANITIZER_ENV = {
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
 }
 SETUPS = {
-    "build": ("gcc", ["-Dwerror=true"]),
+    "build-gcc": ("gcc", ["-Dwerror=true"]),
     SANITIZER_BUILD: ("clang", ["-Dwerror=true", "-Db_lundef=false", "-Db_sanitize=address,undefined"]),
 }
 
@@ -55,7 +55,7 @@ def _build_step(report, name, directory):
 
 
 def gcc_build(report):
-    return _build_step(report, "build with gcc, warnings are errors", "build")
+    return _build_step(report, "build with gcc, warnings are errors", "build-gcc")
 
 
 def sanitizer_build(report):

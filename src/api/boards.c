@@ -205,8 +205,8 @@ static int remove_board(struct br_call *call, struct br_error *err)
 static int add_bootfile(void *ctx, const char *path, const struct br_bootfile *file)
 {
 	/* a name of the image that is no UTF-8 is left out of a listing for people */
-	json_array_append_new(ctx, json_pack("{s:s, s:I, s:b}", "path", path, "size", (json_int_t)file->size,
-					   "projected", file->projected));
+	json_array_append_new(ctx, json_pack("{s:s, s:I, s:s, s:s*}", "path", path, "size", (json_int_t)file->size,
+					   "origin", file->origin, "layer", file->layer));
 	return 0;
 }
 
@@ -242,9 +242,9 @@ static int plan(struct br_call *call, struct br_error *err)
 		return r;
 	files = json_array();
 	br_plan_bootfiles(p, add_bootfile, files);
-	call->json = json_pack("{s:I, s:s, s:s, s:s, s:o, s:o}", "boot", (json_int_t)br_plan_input(p)->boot, "disk",
+	call->json = json_pack("{s:I, s:s, s:s, s:s, s:o, s:o, s:s*}", "boot", (json_int_t)br_plan_input(p)->boot, "disk",
 		br_plan_input(p)->disk, "cmdline", br_plan_cmdline(p), "root", br_plan_root_path(p), "boot_files",
-		files, "root_files", root_json(p));
+		files, "root_files", root_json(p), "problem", br_plan_problem(p));
 	br_plan_unref(p);
 	return call->json ? 0 : br_error_set(err, EIO, "board %s: its plan is no valid text", b.name);
 }

@@ -121,19 +121,24 @@ static void print_long(const char *title, const json_t *text)
 	br_text_done(&vis);
 }
 
-static void print_files(const json_t *files, const char *title, const char *which)
+/* Those of one origin; NULL: all. */
+static void print_files(const json_t *files, const char *title, const char *origin)
 {
 	const json_t *f;
-	char cell[BR_CELL_MAX];
+	char cell[BR_CELL_MAX], layer[BR_CELL_MAX];
 	size_t i;
 	bool first = true;
 
 	json_array_foreach((json_t *)(uintptr_t)files, i, f) {
-		if (which && !json_is_true(json_object_get(f, which)))
+		const char *from = json_string_value(json_object_get(f, "origin"));
+
+		if (origin && (!from || strcmp(from, origin)))
 			continue;
 		br_cell_text(f, "path", cell);
-		printf("%-12s%s%s\n", first ? title : "", cell,
-			json_is_true(json_object_get(f, "hidden")) ? " (hidden)" : "");
+		printf("%-12s%s%s", first ? title : "", cell, json_is_true(json_object_get(f, "hidden")) ? " (hidden)" : "");
+		if (json_object_get(f, "layer"))
+			printf(" (%s)", (br_cell_text(f, "layer", layer), layer));
+		putchar('\n');
 		first = false;
 	}
 }
@@ -155,6 +160,8 @@ static void print_board(const json_t *b, const json_t *plan)
 	if (!plan)
 		return;
 	print_long("cmdline:", json_object_get(plan, "cmdline"));
+	print_files(json_object_get(plan, "boot_files"), "overrides:", "override");
+	print_long("left out:", json_object_get(plan, "problem"));
 	print_files(json_object_get(plan, "boot_files"), "made boot:", "projected");
 	print_files(json_object_get(plan, "root_files"), "made root:", NULL);
 }

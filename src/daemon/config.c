@@ -204,6 +204,8 @@ const struct br_config_setting br_config_settings[] = {
 	{ "disk", "volatile|persistent", "drop a board's changes at its next boot, or keep them (default: volatile)",
 		"volatile", AT(disk), check_disk },
 	{ "adopt", "yes|no", "take in boards that are not known (default: yes)", "yes", AT(adopt), check_yes_no },
+	{ "overrides", "DIR", "boot files put over the image's: DIR/BOARD/, DIR/all/ (default: " BR_OVERRIDES_DIR ")",
+		BR_OVERRIDES_DIR, AT(overrides), NULL },
 	{ "user", "NAME", "user to become once the ports are open", NULL, AT(user), NULL },
 	{ "state", "DIR", "where images, disks and the database live", NULL, AT(state), NULL },
 	{ "log", "LEVEL", "error, warning, info or debug (default: info)", "info", AT(log), check_log },

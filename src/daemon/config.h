@@ -25,12 +25,14 @@ struct br_config {
 	char *lease;	 /* duration */
 	char *disk;	 /* "volatile", "persistent" */
 	char *adopt;	 /* "yes", "no" */
+	char *overrides; /* directory of boot files that people give */
 	char *user;	 /* to become after binding; NULL: owner of the state, else bramble, else nobody */
 	char *state;
 	char *log;	 /* "error", "warning", "info", "debug" */
 };
 
 #define BR_CONFIG_FILE "/etc/bramble/bramble.conf"
+#define BR_OVERRIDES_DIR "/etc/bramble/boot"
 
 struct br_config_setting {
 	const char *name;

@@ -202,6 +202,7 @@ static int start_boots(struct daemon *d, struct br_error *err)
 		.store = d->store,
 		.server = { .ip = d->net.ip, .nfs_port = NFS_PORT, .mount_port = MOUNT_PORT },
 		.default_disk = d->config->disk,
+		.overrides = d->config->overrides,
 	};
 	int r = br_boots_new(&opt, &d->boots, err);
 

@@ -27,6 +27,7 @@ static const struct {
 	{ BR_EV_DHCP_ELSEWHERE, "its {client} took {ip} from DHCP server {server}" },
 	{ BR_EV_DHCP_UNSERVED, "{mac} asked through a relay from {network}, which has no range in --subnets" },
 	{ BR_EV_DHCP_CONFLICT, "address {ip} is in use by {mac}: not given any more" },
+	{ BR_EV_BOOT_OVERRIDES, "boots without some of its overrides: {reason}" },
 	{ BR_EV_DHCP_OFFER, "[offered {ip} to its {client}][told its {proxied} where to boot]" },
 	{ BR_EV_DHCP_ACK, "gave {ip} to its {client}" },
 	{ BR_EV_DHCP_NAK, "refused {ip} to its {client}[: {reason}]" },

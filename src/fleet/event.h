@@ -13,6 +13,7 @@
 #define BR_EV_BOARD_EDITED "board.edited"   /* before, after: changed fields only */
 #define BR_EV_BOARD_REMOVED "board.removed" /* name */
 #define BR_EV_BOOT_START "boot.start"	    /* image, disk, client: which stage began it */
+#define BR_EV_BOOT_OVERRIDES "boot.overrides" /* reason: what in the overrides directory could not be taken */
 #define BR_EV_DHCP_OFFER "dhcp.offer"	    /* client, ip, mac */
 #define BR_EV_DHCP_ACK "dhcp.ack"	    /* client, ip, mac */
 #define BR_EV_DHCP_NAK "dhcp.nak"	    /* client, ip, mac, reason */
@@ -24,7 +25,7 @@
 #define BR_EV_DHCP_ELSEWHERE "dhcp.elsewhere" /* client, ip, mac, server: took another server's address */
 #define BR_EV_DHCP_UNSERVED "dhcp.unserved" /* client, mac, network: behind a relay without a range */
 #define BR_EV_DHCP_CONFLICT "dhcp.conflict" /* ip, mac: who has an address of ours */
-#define BR_EV_FILE_SENT "file.sent"	    /* path, bytes, ms, retransmits, origin: "image" | "projected" */
+#define BR_EV_FILE_SENT "file.sent"	    /* path, bytes, ms, retransmits, origin: "image" | "projected" | "override" */
 #define BR_EV_FILE_PROBED "file.probed"	    /* path, size */
 #define BR_EV_FILE_MISSING "file.missing"   /* path */
 #define BR_EV_FILE_REFUSED "file.refused"   /* path, reason */

@@ -5,8 +5,11 @@
  */
 #include "plan/bootpath.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/text.h"
 
@@ -50,4 +53,28 @@ int br_boot_path_clean(const char *name, char *out, size_t size)
 		return refuse(name, out, size);
 	out[len] = 0;
 	return 0;
+}
+
+bool br_boot_path_serial_dir(const char *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!isxdigit((unsigned char)s[i]))
+			return false;
+	return n == 8;
+}
+
+bool br_boot_path_own_dir(const struct br_board *board, const char *s, size_t n)
+{
+	char text[BR_MAC_TEXT];
+	struct br_mac mac;
+
+	if (br_boot_path_serial_dir(s, n)) {
+		snprintf(text, sizeof(text), "%08x", (uint32_t)board->serial);
+		return !board->serial_known || !strncasecmp(s, text, n);
+	}
+	if (n != BR_MAC_TEXT - 1 || s[2] != '-' || br_mac_is_zero(board->mac))
+		return false;
+	memcpy(text, s, n);
+	text[n] = 0;
+	return !br_mac_parse(text, &mac) && br_mac_equal(mac, board->mac);
 }

@@ -17,6 +17,8 @@
 #include "base/text.h"
 #include "fleet/event.h"
 
+#define ANONYMOUS_NS (30 * BR_S)
+
 struct boot {
 	int64_t board_id; /* key */
 	struct br_plan *plan;
@@ -36,11 +38,13 @@ struct br_boots {
 	struct br_fleet *fleet;
 	struct br_store *store;
 	struct br_plan_server server;
+	struct br_overrides *overrides;
 	char default_image[BR_IMAGE_NAME_MAX + 1];
 	char default_disk[16];
 	struct boot *boots;
 	struct image_base *bases;
 	struct br_plan *anonymous; /* made at first use for the default image */
+	uint64_t anonymous_ns;	   /* when; made anew after a while, since it has no boots that could begin */
 };
 
 BR_DEFINE_CLEANUP(struct br_plan *, br_plan_unref);
@@ -67,6 +71,10 @@ int br_boots_new(const struct br_boots_options *opt, struct br_boots **ret, stru
 
 	if (!boots)
 		return br_error_set(err, ENOMEM, "out of memory");
+	if (opt->overrides && br_overrides_new(opt->overrides, &boots->overrides, err) < 0) {
+		free(boots);
+		return -ENOMEM;
+	}
 	pthread_mutex_init(&boots->lock, NULL);
 	boots->fleet = opt->fleet;
 	boots->store = opt->store;
@@ -112,6 +120,7 @@ void br_boots_free(struct br_boots *boots)
 	br_plan_unref(boots->anonymous);
 	boots->anonymous = NULL;
 	drop_unused_bases(boots, true);
+	br_overrides_free(boots->overrides);
 	pthread_mutex_destroy(&boots->lock);
 	free(boots);
 }
@@ -198,6 +207,7 @@ static int make_plan(struct br_boots *boots, const struct br_board *board, uint6
 		.boot = boot,
 		.disk = !strcmp(disk, "persistent") ? "persistent" : "volatile",
 		.server = boots->server,
+		.overrides = boots->overrides,
 	};
 	int r = find_board_base(boots, board, image, &in.base, err);
 
@@ -267,6 +277,9 @@ static int begin_boot(struct br_boots *boots, const struct br_board *board, enum
 		return r;
 	br_event_emit(boots->fleet, board->id, boot, BR_EV_BOOT_START,
 		json_pack("{s:s, s:s, s:s}", "image", image, "disk", disk, "client", br_stage_name(stage)));
+	if (br_plan_problem(plan))
+		br_event_emit(boots->fleet, board->id, boot, BR_EV_BOOT_OVERRIDES,
+			json_pack("{s:s}", "reason", br_plan_problem(plan)));
 	return put_boot(boots, board->id, plan, ret);
 }
 
@@ -376,13 +389,21 @@ int br_boots_plan(struct br_boots *boots, const struct br_board *board, struct b
 /* Locked. */
 static int make_anonymous(struct br_boots *boots, struct br_error *err)
 {
-	struct br_plan_input in = { .disk = "volatile", .server = boots->server };
+	struct br_plan_input in = { .disk = "volatile", .server = boots->server, .overrides = boots->overrides };
+	struct br_plan *plan;
 	int r;
 
 	if (!boots->default_image[0])
 		return br_error_set(err, ENOENT, "there is no default image; start 'bramble serve IMAGE'");
 	r = find_base(boots, boots->default_image, &in.base, err);
-	return r < 0 ? r : br_plan_new(&in, &boots->anonymous, err);
+	if (!r)
+		r = br_plan_new(&in, &plan, err);
+	if (r < 0)
+		return r;
+	br_plan_unref(boots->anonymous);
+	boots->anonymous = plan;
+	boots->anonymous_ns = br_now_ns();
+	return 0;
 }
 
 int br_boots_anonymous(struct br_boots *boots, struct br_plan **ret_plan, struct br_error *err)
@@ -390,7 +411,7 @@ int br_boots_anonymous(struct br_boots *boots, struct br_plan **ret_plan, struct
 	int r = 0;
 
 	pthread_mutex_lock(&boots->lock);
-	if (!boots->anonymous)
+	if (!boots->anonymous || (boots->overrides && br_now_ns() - boots->anonymous_ns > ANONYMOUS_NS))
 		r = make_anonymous(boots, err);
 	if (!r)
 		*ret_plan = br_plan_ref(boots->anonymous);

@@ -30,6 +30,7 @@ struct br_boots_options {
 	struct br_plan_server server;
 	const char *default_image; /* may be NULL: boards without an own image get nothing */
 	const char *default_disk;  /* "volatile" or "persistent" */
+	const char *overrides;	   /* directory of boot files that people give; NULL: none */
 };
 
 int br_boots_new(const struct br_boots_options *opt, struct br_boots **ret, struct br_error *err);

@@ -6,7 +6,6 @@
  */
 #include "plan/plan.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -32,11 +31,12 @@ struct br_plan {
 	atomic_uint refs;
 	struct br_plan_input in;
 	char root_path[BR_BOARD_NAME_MAX + 2];
-	char serial_dir[9], mac_dir[BR_MAC_TEXT];
 	char *cmdline;	    /* with a newline, as the file */
 	char *cmdline_bare; /* without */
 	char *hostname, *hosts, *ssh_private, *ssh_public;
 	char machine_id[34];
+	struct br_override_set *overrides; /* stronger than 'over' */
+	char *cmdline_override;		   /* cmdline.txt among them, without its newline */
 	struct over over[MAX_OVER];
 	size_t n_over;
 	struct br_projection root[BR_PLAN_MAX_PROJECTIONS + 8];
@@ -109,18 +109,28 @@ static int make_cmdline(struct br_plan *plan)
 	return 0;
 }
 
-static void make_directories(struct br_plan *plan)
+/* What people put over it all. A group of boards would stand between the two. */
+static int read_overrides(struct br_plan *plan, struct br_error *err)
 {
-	const struct br_board *b = &plan->in.board;
+	const char *const layers[] = { plan->in.board.name, "all" };
+	size_t skip = plan->in.board.id ? 0 : 1;
+	const struct br_override *cmdline;
+	int r;
 
-	if (b->serial_known)
-		snprintf(plan->serial_dir, sizeof(plan->serial_dir), "%08x", (uint32_t)b->serial);
-	if (!br_mac_is_zero(b->mac)) {
-		br_mac_format(plan->mac_dir, b->mac);
-		for (char *s = plan->mac_dir; *s; s++)
-			if (*s == ':')
-				*s = '-';
+	if (!plan->in.overrides)
+		return 0;
+	r = br_overrides_read(plan->in.overrides, layers + skip, BR_ARRAY_SIZE(layers) - skip, &plan->overrides, err);
+	plan->in.overrides = NULL;
+	if (r < 0)
+		return r;
+	cmdline = br_override_find(plan->overrides, "cmdline.txt");
+	if (cmdline) {
+		plan->cmdline_override = strndup((const char *)cmdline->span.data, cmdline->span.len);
+		if (!plan->cmdline_override)
+			return br_error_set(err, ENOMEM, "out of memory");
+		plan->cmdline_override[strcspn(plan->cmdline_override, "\r\n")] = 0;
 	}
+	return 0;
 }
 
 int br_plan_new(const struct br_plan_input *in, struct br_plan **ret, struct br_error *err)
@@ -135,7 +145,6 @@ int br_plan_new(const struct br_plan_input *in, struct br_plan **ret, struct br_
 	br_plan_base_ref(plan->in.base);
 	snprintf(plan->root_path, sizeof(plan->root_path), "/%s", in->board.name);
 	if (in->board.id) { /* a client that is no board gets the image's files as they are */
-		make_directories(plan);
 		r = make_cmdline(plan);
 		if (!r)
 			r = make_identity(plan);
@@ -144,6 +153,9 @@ int br_plan_new(const struct br_plan_input *in, struct br_plan **ret, struct br_
 		return br_error_set(err, -r, "board %s: cannot make its plan: %s", in->board.name, strerror(-r));
 	if (plan->in.base->config)
 		add_over(plan, "config.txt", plan->in.base->config);
+	r = read_overrides(plan, err);
+	if (r < 0)
+		return r;
 	*ret = br_take(plan);
 	return 0;
 }
@@ -159,6 +171,8 @@ void br_plan_unref(struct br_plan *plan)
 	if (!plan || --plan->refs)
 		return;
 	br_plan_base_unref(plan->in.base);
+	br_override_set_free(plan->overrides);
+	free(plan->cmdline_override);
 	free(plan->cmdline);
 	free(plan->cmdline_bare);
 	free(plan->hostname);
@@ -174,14 +188,6 @@ const struct br_plan_input *br_plan_input(const struct br_plan *plan)
 	return &plan->in;
 }
 
-static bool is_serial_dir(const char *s, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (!isxdigit((unsigned char)s[i]))
-			return false;
-	return n == 8;
-}
-
 /* Drops a first part that is this board's own directory. -EACCES: another board's. */
 static int drop_own_directory(const struct br_plan *plan, const struct br_fat *fat, const char **path)
 {
@@ -192,10 +198,7 @@ static int drop_own_directory(const struct br_plan *plan, const struct br_fat *f
 
 	if (!n)
 		return 0;
-	if ((strlen(plan->serial_dir) == n && !strncasecmp(*path, plan->serial_dir, n)) ||
-		(strlen(plan->mac_dir) == n && !strncasecmp(*path, plan->mac_dir, n)) ||
-		/* a 3B ROM tells no serial in DHCP: its bootcode.bin asks for a directory we cannot know */
-		(plan->in.board.id && !plan->in.board.serial_known && is_serial_dir(*path, n))) {
+	if (plan->in.board.id && br_boot_path_own_dir(&plan->in.board, *path, n)) {
 		*path = slash + 1;
 		return 0;
 	}
@@ -206,7 +209,7 @@ static int drop_own_directory(const struct br_plan *plan, const struct br_fat *f
 		text[17] = 0;
 		return br_mac_parse(text, &mac) < 0 ? 0 : plan->in.board.id ? -EACCES : -ENOENT;
 	}
-	if (!is_serial_dir(*path, n))
+	if (!br_boot_path_serial_dir(*path, n))
 		return 0;
 	memcpy(first, *path, n);
 	first[n] = 0;
@@ -223,10 +226,16 @@ static const struct over *find_over(const struct br_plan *plan, const char *path
 	return NULL;
 }
 
+static struct br_bootfile of_override(const struct br_override *o)
+{
+	return (struct br_bootfile){ &o->span, 1, o->span.len, "override", o->layer };
+}
+
 int br_plan_bootfile(const struct br_plan *plan, const char *name, struct br_bootfile *ret, char *ret_path)
 {
 	const struct br_fat *fat = br_image_boot(br_plan_base_image(plan->in.base));
 	const struct br_fat_entry *e;
+	const struct br_override *override;
 	const struct over *over;
 	const char *path = ret_path;
 	int r = br_boot_path_clean(name, ret_path, BR_BOOT_PATH_MAX);
@@ -237,15 +246,20 @@ int br_plan_bootfile(const struct br_plan *plan, const char *name, struct br_boo
 	if (r < 0)
 		return r;
 	memmove(ret_path, path, strlen(path) + 1);
+	override = br_override_find(plan->overrides, ret_path);
+	if (override) {
+		*ret = of_override(override);
+		return 0;
+	}
 	over = find_over(plan, ret_path);
 	if (over) {
-		*ret = (struct br_bootfile){ &over->span, 1, over->span.len, true };
+		*ret = (struct br_bootfile){ &over->span, 1, over->span.len, "projected", NULL };
 		return 0;
 	}
 	e = br_fat_lookup(fat, ret_path);
 	if (!e || e->is_dir)
 		return -ENOENT;
-	*ret = (struct br_bootfile){ .spans = e->spans, .n_spans = e->n_spans, .size = e->size };
+	*ret = (struct br_bootfile){ e->spans, e->n_spans, e->size, "image", NULL };
 	return 0;
 }
 
@@ -253,17 +267,24 @@ int br_plan_bootfiles(const struct br_plan *plan,
 	int (*fn)(void *ctx, const char *path, const struct br_bootfile *file), void *ctx)
 {
 	const struct br_fat *fat = br_image_boot(br_plan_base_image(plan->in.base));
+	const struct br_override *override;
 	const struct br_fat_entry *e;
 	int r = 0;
 
+	for (size_t i = 0; !r && (override = br_override_at(plan->overrides, i)); i++) {
+		struct br_bootfile file = of_override(override);
+
+		r = fn(ctx, override->path, &file);
+	}
 	for (size_t i = 0; !r && i < plan->n_over; i++) {
 		const struct over *o = &plan->over[i];
 
-		r = fn(ctx, o->path, &(struct br_bootfile){ &o->span, 1, o->span.len, true });
+		if (!br_override_find(plan->overrides, o->path))
+			r = fn(ctx, o->path, &(struct br_bootfile){ &o->span, 1, o->span.len, "projected", NULL });
 	}
 	for (size_t i = 0; !r && (e = br_fat_walk(fat, i)); i++)
-		if (!e->is_dir && !find_over(plan, e->path))
-			r = fn(ctx, e->path, &(struct br_bootfile){ e->spans, e->n_spans, e->size, false });
+		if (!e->is_dir && !find_over(plan, e->path) && !br_override_find(plan->overrides, e->path))
+			r = fn(ctx, e->path, &(struct br_bootfile){ e->spans, e->n_spans, e->size, "image", NULL });
 	return r;
 }
 
@@ -280,5 +301,10 @@ const char *br_plan_root_path(const struct br_plan *plan)
 
 const char *br_plan_cmdline(const struct br_plan *plan)
 {
-	return plan->cmdline_bare ?: plan->in.base->cmdline;
+	return plan->cmdline_override ?: plan->cmdline_bare ?: plan->in.base->cmdline;
+}
+
+const char *br_plan_problem(const struct br_plan *plan)
+{
+	return br_override_set_problem(plan->overrides);
 }

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "fleet/fleet.h"
+#include "plan/overrides.h"
 #include "store/image.h"
 #include "store/projfs.h"
 
@@ -42,6 +43,7 @@ struct br_plan_input {
 	struct br_plan_server server;
 	uint8_t ssh_seed[32];	    /* ed25519 host key */
 	uint8_t machine_id[16];
+	struct br_overrides *overrides; /* NULL: none. Read while the plan is made, not kept */
 };
 
 int br_plan_new(const struct br_plan_input *in, struct br_plan **ret, struct br_error *err);
@@ -54,7 +56,9 @@ struct br_bootfile {
 	const struct br_span *spans;
 	size_t n_spans;
 	uint64_t size;
-	bool projected;
+	/* "image", "projected" (made for the board), "override" */
+	const char *origin;
+	const char *layer; /* of an override: the directory it came from; else NULL */
 };
 
 #define BR_BOOT_PATH_MAX 512
@@ -77,5 +81,7 @@ int br_plan_bootfiles(const struct br_plan *plan,
 const struct br_projection *br_plan_root(const struct br_plan *plan, size_t *ret_n);
 /* What the NFS MOUNT path of this board's root is: "/<board name>". */
 const char *br_plan_root_path(const struct br_plan *plan);
-/* The kernel command line the board gets. */
+/* The kernel command line the board gets. An override of cmdline.txt is taken at its word. */
 const char *br_plan_cmdline(const struct br_plan *plan);
+/* Words on what people put into the overrides directory and the plan had to leave out; NULL: nothing. */
+const char *br_plan_problem(const struct br_plan *plan);

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Names to boot files, whatever protocol asks. Thread-safe. */
+#include "daemon/glue_file.h"
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/text.h"
+#include "plan/bootpath.h"
+
+/* The plan of a client, a new reference; board NULL for one that is no board. */
+static int client_plan(struct br_glue *glue, const struct br_board *board, struct br_plan **ret)
+{
+	struct br_error err = BR_ERROR_NULL;
+	int r = board ? br_boots_reach(glue->boots, board, BR_STAGE_FIRMWARE_FILES, ret, NULL, &err)
+		      : br_boots_anonymous(glue->boots, ret, &err);
+
+	return r < 0 ? -ENOENT : 0;
+}
+
+static int open_local(const struct br_board *board, const char *name, struct br_glue_file *ret)
+{
+	const char *path = ret->path, *slash;
+
+	if (br_boot_path_clean(name, ret->path, sizeof(ret->path)) < 0)
+		return -ENOENT;
+	slash = strchr(path, '/');
+	if (slash && br_boot_path_own_dir(board, path, (size_t)(slash - path)))
+		memmove(ret->path, slash + 1, strlen(slash));
+	if (strcasecmp(ret->path, "start4.elf"))
+		return -ENOENT;
+	ret->bf = (struct br_bootfile){ .origin = "local" };
+	return 0;
+}
+
+int br_glue_file_open_for(struct br_glue *glue, const struct br_board *board, const char *name,
+	struct br_glue_file *ret)
+{
+	int r;
+
+	*ret = (struct br_glue_file){ .board_id = board ? board->id : 0 };
+	br_vis(ret->path, sizeof(ret->path), name, strlen(name));
+	if (board && !strcmp(board->road, "local"))
+		return open_local(board, name, ret);
+	r = client_plan(glue, board, &ret->plan);
+	if (r < 0)
+		return r;
+	ret->boot = board ? br_plan_input(ret->plan)->boot : 0;
+	r = br_plan_bootfile(ret->plan, name, &ret->bf, ret->path);
+	if (r < 0) {
+		br_plan_unref(ret->plan);
+		ret->plan = NULL;
+	}
+	return r;
+}
+
+int br_glue_file_open(struct br_glue *glue, uint32_t ip, const char *name, struct br_glue_file *ret)
+{
+	struct br_board board;
+	bool known = br_glue_board_by_ip(glue, ip, &board) >= 0;
+
+	return br_glue_file_open_for(glue, known ? &board : NULL, name, ret);
+}
+
+/* The names that the firmwares look for (wire notes 2.3); an image may choose others, which then count as files. */
+static bool is_kernel(const char *path)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+
+	return (!strncasecmp(name, "kernel", 6) && br_str_ends(name, ".img")) || !strncasecmp(name, "vmlinuz", 7) ||
+	       !strcasecmp(name, "Image") || !strcasecmp(name, "boot.img");
+}
+
+void br_glue_file_sent(struct br_glue *glue, int64_t board_id, const char *path)
+{
+	struct br_board board;
+
+	if (board_id && is_kernel(path) && !br_board_by_id(glue->fleet, board_id, &board))
+		br_boots_reach(glue->boots, &board, BR_STAGE_KERNEL_SENT, NULL, NULL, NULL);
+}

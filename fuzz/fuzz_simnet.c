@@ -124,6 +124,8 @@ static void record(struct br_sim_board *b, struct br_sim_console *c, uint64_t *n
 		br_sim_console_add(c, (const char *)p, n);
 		br_sim_fdt_prop(p, n, "a", "bcm2711", &len);
 		br_sim_fdt_has_node(p, n, "");
+		memcpy(f, p, n);
+		br_sim_fdt_remove(f, n, "a");
 		break;
 	}
 }

@@ -135,3 +135,63 @@ const uint8_t *br_sim_fdt_prop(const uint8_t *fdt, size_t len, const char *node,
 
 	return find_blocks(fdt, len, &b) ? walk(&b, node, prop, ret_n) : NULL;
 }
+
+static bool node_is(const char *name, const char *want)
+{
+	size_t n = strlen(want);
+
+	return !strncmp(name, want, n) && (!name[n] || name[n] == '@');
+}
+
+/* Behind the token that r has just read: 0, or -1 for garbage and the end. */
+static int skip(struct br_reader *r, const uint8_t *start, uint32_t token)
+{
+	uint32_t n;
+
+	if (token == BEGIN_NODE) {
+		take_name(r, start);
+	} else if (token == PROP) {
+		n = br_get_be32(r);
+		br_get_be32(r);
+		br_reader_take(r, n);
+		align4(r, start);
+	} else if (token != END_NODE && token != NOP) {
+		return -1;
+	}
+	return r->failed ? -1 : 0;
+}
+
+unsigned br_sim_fdt_remove(uint8_t *fdt, size_t len, const char *node)
+{
+	struct blocks b;
+	struct br_reader r;
+	unsigned n = 0;
+	int depth = 0, from_depth = -1;
+	size_t from = 0;
+
+	if (!find_blocks(fdt, len, &b))
+		return 0;
+	r = br_reader_of(b.structure, b.n_structure);
+	while (br_reader_left(&r) >= 4) {
+		size_t at = (size_t)(r.p - b.structure);
+		uint32_t token = br_get_be32(&r);
+
+		if (token == BEGIN_NODE && from_depth < 0 && br_reader_left(&r) &&
+			strnlen((const char *)r.p, br_reader_left(&r)) < br_reader_left(&r) &&
+			node_is((const char *)r.p, node)) {
+			from = at;
+			from_depth = depth;
+		}
+		if (skip(&r, b.structure, token) < 0)
+			return n;
+		depth += token == BEGIN_NODE ? 1 : token == END_NODE ? -1 : 0;
+		if (token != END_NODE || depth != from_depth)
+			continue;
+		/* no lengths change: the whole node becomes NOP tokens */
+		for (size_t i = from; i < (size_t)(r.p - b.structure); i += 4)
+			br_store_be32(fdt + (b.structure - fdt) + i, NOP);
+		from_depth = -1;
+		n++;
+	}
+	return n;
+}

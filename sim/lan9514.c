@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -48,10 +49,10 @@
 #define REPLUG_NS    (150 * BR_MS)
 
 static const uint8_t device_descriptor[18] = { 18, 1, 0, 2, 0xff, 0, 1, 64, 0x24, 0x04, 0x00, 0xec, 0x00, 0x02, 0, 0, 0, 1 };
-static const uint8_t config_descriptor[] = {
-	9, 2, 39, 0, 1, 1, 0, 0xe0, 1, 9, 4, 0, 0, 3, 0xff, 0, 0xff, 0, 7, 5, 0x81, 2, 0x00, 0x02, 0, 7, 5, 0x02, 2, 0x00,
-	0x02, 0, 7, 5, 0x83, 3, 0x10, 0x00, 4,
-};
+#define CONFIGURATION(total, n_endpoints) 9, 2, total, 0, 1, 1, 0, 0xe0, 1, 9, 4, 0, 0, n_endpoints, 0xff, 0, 0xff, 0
+#define BULK 7, 5, 0x81, 2, 0x00, 0x02, 0, 7, 5, 0x02, 2, 0x00, 0x02, 0
+static const uint8_t with_interrupt[] = { CONFIGURATION(39, 3), BULK, 7, 5, 0x83, 3, 0x10, 0x00, 4 };
+static const uint8_t without_interrupt[] = { CONFIGURATION(32, 2), BULK };
 
 struct in_request {
 	uint64_t id;
@@ -369,14 +370,16 @@ static const struct br_sim_usb_ops ops = {
 	.interrupt_start = on_interrupt_start, .bus_reset = on_bus_reset,
 };
 
-struct br_sim_lan9514 *br_sim_lan9514_new(int fd, struct br_mac mac,
+struct br_sim_lan9514 *br_sim_lan9514_new(int fd, struct br_mac mac, bool interrupt,
 	void (*send)(void *ctx, const uint8_t *frame, size_t len), void *ctx)
 {
-	static const struct br_sim_usb_device device = { device_descriptor, config_descriptor, &ops };
+	const struct br_sim_usb_device device = { device_descriptor, interrupt ? with_interrupt : without_interrupt, &ops };
 	struct br_sim_lan9514 *n = calloc(1, sizeof(*n));
 
 	if (n)
 		n->usb = br_sim_usb_new(fd, &device, n);
+	else
+		close(fd);
 	if (!n || !n->usb) {
 		free(n);
 		return NULL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,8 +14,13 @@
  */
 struct br_sim_lan9514;
 
-/* fd: one end of a socket pair, taken. send: a frame that the guest sent. NULL when memory is out. */
-struct br_sim_lan9514 *br_sim_lan9514_new(int fd, struct br_mac mac,
+/*
+ * fd: one end of a socket pair, taken. send: a frame that the guest sent. interrupt: with
+ * the endpoint that tells of link changes, which U-Boot insists on. Linux does without,
+ * and then dwc2 takes no interrupt every millisecond, a third of an emulated core.
+ * NULL when memory is out.
+ */
+struct br_sim_lan9514 *br_sim_lan9514_new(int fd, struct br_mac mac, bool interrupt,
 	void (*send)(void *ctx, const uint8_t *frame, size_t len), void *ctx);
 void br_sim_lan9514_free(struct br_sim_lan9514 *n);
 int br_sim_lan9514_fd(const struct br_sim_lan9514 *n);

@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "sim/fdt.h"
 
 #define QEMU	   "qemu-system-aarch64"
 #define ARGS_MAX   64
@@ -29,12 +30,16 @@
 #define WORDS_MAX  600
 #define VIRT_MIB   1024
 
-/* The console each machine has; firmware calls the first UART serial0. */
+/*
+ * An emulated core is many times slower than a Pi's, and on a busy machine udev took
+ * longer than systemd's 90 seconds to find the console: no login prompt then.
+ */
+#define PATIENCE "systemd.default_timeout_start_sec=900"
+
 static const struct machine {
-	const char *name, *console;
+	const char *name;
 	const char *extra; /* what the kernel needs to be told here */
-} raspi3b = { "raspi3b", "ttyS1", "earlycon=uart8250,mmio32,0x3f215040 maxcpus=1" },
-  virt = { "virt", "ttyAMA0", "earlycon" };
+} raspi3b = { "raspi3b", "earlycon=pl011,0x3f201000 maxcpus=1 " PATIENCE }, virt = { "virt", "earlycon " PATIENCE };
 
 static const struct machine *machine_of(const struct br_sim_model *m)
 {
@@ -47,15 +52,40 @@ const char *br_sim_qemu_machine(const struct br_sim_model *m)
 }
 
 /*
- * serial0 becomes the real UART, as firmware does it. It is also named last, so that
- * /dev/console is the UART: this board has no screen.
+ * The kernel's name of the console. On raspi3b that is the PL011, not the mini UART that
+ * firmware takes: QEMU's mini UART has no divisor latch, so that setting the speed sends
+ * a stray byte and overwrites its interrupt enables. The number of the PL011 depends on
+ * the device tree's aliases.
+ */
+static void console_name(const struct br_sim_qemu_config *c, char *out, size_t size)
+{
+	const struct br_sim_blob *dtb = &c->hand->dtb;
+	unsigned found = 0;
+
+	for (unsigned i = 0; machine_of(c->model) == &raspi3b && i < 4; i++) {
+		char alias[16];
+		size_t n = 0;
+		const uint8_t *v;
+
+		snprintf(alias, sizeof(alias), "serial%u", i);
+		v = br_sim_fdt_prop(dtb->data, dtb->len, "aliases", alias, &n);
+		if (v && memmem(v, n, "serial@7e201000", strlen("serial@7e201000")))
+			found = i;
+	}
+	snprintf(out, size, "ttyAMA%u", found);
+}
+
+/*
+ * serial0 becomes the UART of this machine, as firmware does it. It is also named last,
+ * so that /dev/console is the UART: this board has no screen.
  */
 char *br_sim_qemu_cmdline(const struct br_sim_qemu_config *c)
 {
-	const struct machine *m = machine_of(c->model);
 	struct br_text t = BR_TEXT_NULL;
 	const char *line = c->hand->cmdline ? c->hand->cmdline : "";
+	char console[16];
 
+	console_name(c, console, sizeof(console));
 	for (const char *s = line; *s;) {
 		const char *at = strstr(s, "console=serial0");
 
@@ -64,12 +94,10 @@ char *br_sim_qemu_cmdline(const struct br_sim_qemu_config *c)
 			break;
 		}
 		br_text_add_bytes(&t, s, (size_t)(at - s));
-		br_text_addf(&t, "console=%s", m->console);
+		br_text_addf(&t, "console=%s", console);
 		s = at + strlen("console=serial0");
 	}
-	br_text_addf(&t, " console=%s,115200", m->console);
-	if (*m->extra)
-		br_text_addf(&t, " %s", m->extra);
+	br_text_addf(&t, " console=%s,115200 %s", console, machine_of(c->model)->extra);
 	if (c->append && *c->append)
 		br_text_addf(&t, " %s", c->append);
 	return br_text_take(&t);
@@ -141,6 +169,20 @@ static int memory_file(const char *name, const struct br_sim_blob *b, struct br_
 	return br_take_fd(fd);
 }
 
+/* Without Bluetooth, which has the PL011 on a real board and would keep it from being a terminal. */
+static int make_dtb(const struct br_sim_blob *dtb, struct br_error *err)
+{
+	br_cleanup(br_freep) uint8_t *copy = malloc(dtb->len + 1);
+
+	if (!dtb->len)
+		return br_error_set(err, ENOENT, "no device tree came from the server: QEMU's raspi3b cannot start Linux");
+	if (!copy)
+		return br_error_set(err, ENOMEM, "out of memory");
+	memcpy(copy, dtb->data, dtb->len);
+	br_sim_fdt_remove(copy, dtb->len, "bluetooth");
+	return memory_file("device tree", &(struct br_sim_blob){ copy, dtb->len }, err);
+}
+
 static int make_files(const struct br_sim_qemu_config *c, struct handed *h, struct br_error *err)
 {
 	const struct br_sim_handover *d = c->hand;
@@ -153,8 +195,8 @@ static int make_files(const struct br_sim_qemu_config *c, struct handed *h, stru
 		if (h->initramfs_fd < 0)
 			return h->initramfs_fd;
 	}
-	if (machine_of(c->model) == &raspi3b && d->dtb.len) {
-		h->dtb_fd = memory_file("device tree", &d->dtb, err);
+	if (machine_of(c->model) == &raspi3b) {
+		h->dtb_fd = make_dtb(&d->dtb, err);
 		if (h->dtb_fd < 0)
 			return h->dtb_fd;
 	}
@@ -184,7 +226,7 @@ static void compose(const struct br_sim_qemu_config *c, const struct handed *h, 
 	words(a, QEMU " -display none -no-reboot -nodefaults -monitor none");
 	if (machine_of(c->model) == &raspi3b) {
 		/* cores 1 to 3 spin before Linux takes them and eat the host's: none of them */
-		words(a, "-M raspi3b -global bcm2837.enabled-cpus=1 -serial null");
+		words(a, "-M raspi3b -global bcm2837.enabled-cpus=1");
 		arg(a, "-chardev");
 		arg(a, "socket,id=u0,fd=%d", h->net_fd);
 		words(a, "-device usb-redir,chardev=u0,bus=usb-bus.0,port=1");

@@ -143,7 +143,7 @@ static void pump(struct host *h)
 	}
 }
 
-static void open_host(struct host *h)
+static void open_host_with(struct host *h, bool interrupt)
 {
 	uint32_t caps[USB_REDIR_CAPS_SIZE] = { 0 };
 	int fd[2];
@@ -152,7 +152,7 @@ static void open_host(struct host *h)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
 	fcntl(fd[1], F_SETFL, O_NONBLOCK);
 	h->fd = fd[0];
-	h->card = br_sim_lan9514_new(fd[1], mac, on_sent, h);
+	h->card = br_sim_lan9514_new(fd[1], mac, interrupt, on_sent, h);
 	assert_non_null(h->card);
 	h->parser = usbredirparser_create();
 	h->parser->priv = h;
@@ -176,6 +176,11 @@ static void open_host(struct host *h)
 	usbredirparser_caps_set_cap(caps, usb_redir_cap_32bits_bulk_length);
 	usbredirparser_init(h->parser, "test", caps, USB_REDIR_CAPS_SIZE, 0);
 	pump(h);
+}
+
+static void open_host(struct host *h)
+{
+	open_host_with(h, true);
 }
 
 static void close_host(struct host *h)
@@ -244,8 +249,14 @@ static void it_is_found_as_a_lan9514(void **state)
 	assert_int_equal(h.len, 9); /* never more than was asked for */
 	assert_int_equal(control(&h, 0x80, 6, 0x0200, 0, 255, NULL), usb_redir_success);
 	assert_int_equal(h.len, 39);
+	assert_int_equal(h.data[9 + 4], 3); /* endpoints */
 	assert_int_equal(control(&h, 0x80, 6, 0x0300, 0, 255, NULL), usb_redir_stall);
 	assert_int_equal(control(&h, 0xc0, 0x55, 0, 0, 4, NULL), usb_redir_stall);
+	close_host(&h);
+	open_host_with(&h, false);
+	assert_int_equal(control(&h, 0x80, 6, 0x0200, 0, 255, NULL), usb_redir_success);
+	assert_int_equal(h.len, 32);
+	assert_int_equal(h.data[9 + 4], 2);
 	close_host(&h);
 }
 

@@ -126,7 +126,7 @@ static void packets_come_back_as_they_went(void **state)
 	}
 }
 
-/* /map { a { bcm2711 = "a-pi4"; }; b { }; }: the shape of overlay_map.dtb */
+/* / { a { bcm2711 = "a-pi4"; }; b { }; }: the shape of overlay_map.dtb */
 static size_t make_map(uint8_t *out)
 {
 	struct br_writer w = br_writer_of(out, 200);
@@ -177,6 +177,25 @@ static void device_trees_are_read(void **state)
 	}
 }
 
+static void nodes_are_removed(void **state)
+{
+	uint8_t map[200], cut[200];
+	size_t len = make_map(map), n;
+
+	for (size_t i = 0; i < len; i++) { /* cut, but with a header that claims it is whole */
+		memcpy(cut, map, sizeof(cut));
+		br_sim_fdt_remove(cut, i, "a");
+		br_store_be32(cut + 36, (uint32_t)(i < 36 ? i : 36));
+		br_sim_fdt_remove(cut, len, "b");
+	}
+	assert_int_equal(br_sim_fdt_remove(map, len, "c"), 0);
+	assert_int_equal(br_sim_fdt_remove(map, len, "a"), 1);
+	assert_true(br_sim_fdt_valid(map, len));
+	assert_false(br_sim_fdt_has_node(map, len, "a"));
+	assert_null(br_sim_fdt_prop(map, len, "a", "bcm2711", &n));
+	assert_true(br_sim_fdt_has_node(map, len, "b"));
+}
+
 static void consoles_are_read(void **state)
 {
 	static const char noise[] = "\x1b[0;32mone\x1b[0m\r\n\x1b]0;title\x07two login: no\r\n";
@@ -209,6 +228,7 @@ int main(void)
 		cmocka_unit_test(the_next_hop_is_found),
 		cmocka_unit_test(packets_come_back_as_they_went),
 		cmocka_unit_test(device_trees_are_read),
+		cmocka_unit_test(nodes_are_removed),
 		cmocka_unit_test(consoles_are_read),
 	};
 

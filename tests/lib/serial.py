@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Talks to a console: a program on a pseudo-terminal. expect() waits for a pattern, send() types."""
+import codecs
 import os
 import pty
 import re
@@ -7,7 +8,8 @@ import select
 import subprocess
 import time
 
-ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[()][A-Z0-9]|\x1b[=>]")
+ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[()][A-Z0-9]|\x1b[=>78M]")
+ANSI_BEGUN = re.compile(r"\x1b(\[[0-9;?]*|[()])?$")
 
 
 class Console:
@@ -19,6 +21,8 @@ class Console:
                                         start_new_session=True)
         os.close(slave)
         self.buffer = ""
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.begun = ""         # a terminal sequence cut by the end of what was read
         self.log = open(log, "w", buffering=1, errors="replace")
 
     def __enter__(self):
@@ -38,7 +42,10 @@ class Console:
             return False
         if not data:
             return False
-        text = ANSI.sub("", data.decode("utf-8", "replace").replace("\r", ""))
+        text = ANSI.sub("", self.begun + self.decoder.decode(data).replace("\r", ""))
+        m = ANSI_BEGUN.search(text)
+        self.begun = m[0] if m else ""
+        text = text[:len(text) - len(self.begun)]
         self.log.write(text)
         self.buffer += text
         return True
@@ -68,7 +75,7 @@ class Console:
         self.expect(r"[Pp]assword: ", seconds)
         self.send(password + "\n")
         self.expect(r"[#$] $", seconds)
-        self.command("PS1='==> '; stty -echo cols 200; dmesg -n 1", seconds)
+        self.command("PS1=''; bind 'set enable-bracketed-paste off'; stty -echo cols 200; dmesg -n 1", seconds)
 
     def command(self, line, seconds=120):
         """Types a shell command; its output."""

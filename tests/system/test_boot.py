@@ -90,7 +90,7 @@ class Board:
     def sh(self, line, check=True):
         out = self.console.command(line, BOOT_SECONDS)
         assert not check or self.console.status == 0, f"{line}: status {self.console.status}: {out}"
-        return out.strip()
+        return "\n".join(line.strip() for line in out.strip().splitlines() if line.strip())
 
     def off(self):
         self.sh("sync")
@@ -141,7 +141,7 @@ def check_exported_disk(t, path, digest):
     r = t.run("e2fsck", "-fn", path, check=False, timeout=600)
     assert r.returncode == 0, r.stdout
     t.run("debugfs", "-R", f"dump /srv/deep/er/data {t.path('data')}", path)
-    assert sha256(t.path("data")) == digest, "the board's file is not what it wrote"
+    assert sha256(t.path("data")) == digest, f"the board's file is not what it wrote: {digest}"
 
 
 def test_a_persistent_disk_remembers_also_across_a_restart(t):

@@ -83,7 +83,7 @@ char *br_sim_qemu_cmdline(const struct br_sim_qemu_config *c)
 {
 	struct br_text t = BR_TEXT_NULL;
 	const char *line = c->hand->cmdline ? c->hand->cmdline : "";
-	char console[16];
+	char console[24];
 
 	console_name(c, console, sizeof(console));
 	for (const char *s = line; *s;) {

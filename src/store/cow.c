@@ -398,7 +398,8 @@ static int may_write(const struct br_cow *cow, uint64_t offset, size_t len)
 		return -EROFS;
 	if (cow->broken || offset > cow->size || len > cow->size - offset)
 		return -EIO;
-	if (cow->n_mem > MEM_MAX)
+	/* outside of an operation it is a commit's metadata, and the commit is what makes room */
+	if (cow->in_op && cow->n_mem > (cow->memory ? 4 * MEM_MAX : MEM_MAX))
 		return -ENOSPC;
 	return 0;
 }

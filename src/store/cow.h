@@ -45,7 +45,7 @@ struct br_cow_io {
  */
 int br_cow_open(int base_fd, uint64_t start, uint64_t size, const char *dir, const uint8_t uuid[16],
 	const struct br_cow_io *io, struct br_cow **ret, struct br_error *err);
-/* Lets write_meta() change a layer without a directory, in memory, up to 32 MiB (to replay a journal for reading). */
+/* Lets write_meta() change a layer without a directory, in memory, up to 128 MiB (to replay a journal for reading). */
 void br_cow_memory(struct br_cow *cow, bool on);
 /* What is not committed is lost. */
 void br_cow_close(struct br_cow *cow);

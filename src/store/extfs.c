@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -295,12 +296,19 @@ static const struct br_fs_ops ext_ops = {
 
 /* ---- opening ---- */
 
+static void error_words(void)
+{
+	initialize_ext2_error_table();
+}
+
 static int open_library(struct br_extfs *fs, struct br_error *err)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	int flags = EXT2_FLAG_64BITS | EXT2_FLAG_SKIP_MMP | (fs->writable ? EXT2_FLAG_RW : 0);
 	errcode_t e = br_extio_open(fs->cow, flags, &fs->e2);
 
 	if (e) {
+		pthread_once(&once, error_words);
 		fs->e2 = NULL;
 		return br_error_set(err, e == EXT2_ET_NO_MEMORY ? ENOMEM : EUCLEAN,
 			"the ext4 file system cannot be opened: %s; run 'e2fsck -f' on the image's root partition",

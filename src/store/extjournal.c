@@ -259,19 +259,23 @@ static int descriptor(struct journal *j, enum pass pass, uint32_t seq, uint32_t 
 {
 	size_t end = j->bs - (has_csum(j) ? 4 : 0);
 	struct tag tag = { 0 };
+	int r = 0;
 
 	if (!tail_good(j, j->buf))
 		return -EUCLEAN;
-	for (size_t o = 12; !(tag.flags & TAG_LAST) && tag_read(j, j->buf, o, end, &tag); o += tag.len) {
-		int r = pass == REPLAY ? home_write(j, &tag, seq, *at) : 0;
-
-		if (r < 0)
-			return r;
+	/* small operations, so that the layer can move them out of memory */
+	if (pass == REPLAY)
+		br_cow_begin(j->fs->cow);
+	for (size_t o = 12; r == 0 && !(tag.flags & TAG_LAST) && tag_read(j, j->buf, o, end, &tag); o += tag.len) {
+		if (pass == REPLAY)
+			r = home_write(j, &tag, seq, *at);
 		*at = next(j, *at);
-		if (--*left == 0)
-			return -EUCLEAN; /* longer than the log */
+		if (--*left == 0 && r == 0)
+			r = -EUCLEAN; /* longer than the log */
 	}
-	return 0;
+	if (pass == REPLAY)
+		br_cow_end(j->fs->cow, true);
+	return r;
 }
 
 static int revoke_read(struct journal *j, uint32_t seq)
@@ -334,7 +338,6 @@ static int replay(struct journal *j, bool reset)
 	int r = 0;
 
 	j->stop = j->seq;
-	br_cow_begin(j->fs->cow);
 	if (j->start) {
 		r = walk(j, SCAN);
 		if (r == 0)
@@ -346,7 +349,6 @@ static int replay(struct journal *j, bool reset)
 	}
 	if (r == 0 && reset)
 		r = super_reset(j);
-	br_cow_end(j->fs->cow, r == 0);
 	return r;
 }
 

@@ -57,6 +57,18 @@ static int set_model(struct br_board *b, const char *s, struct br_error *err)
 	return br_strcpy(b->model, sizeof(b->model), model ? model->id : "");
 }
 
+static int set_address(struct br_board *b, const char *s, struct br_error *err)
+{
+	char vis[60];
+	uint32_t ip = 0;
+
+	if (s[0] && (br_ip_parse(s, &ip) < 0 || !ip))
+		return br_error_set(err, EINVAL, "'%s' is no IPv4 address",
+			br_vis(vis, sizeof(vis), s, strlen(s)));
+	b->address = ip;
+	return 0;
+}
+
 static json_t *text_or_null(const char *s)
 {
 	return s[0] ? json_string(s) : json_null();
@@ -79,6 +91,13 @@ static json_t *get_serial(const struct br_board *b)
 	return json_string(text);
 }
 
+static json_t *get_address(const struct br_board *b)
+{
+	char text[BR_IP_TEXT];
+
+	return b->address ? json_string(br_ip_format(text, b->address)) : json_null();
+}
+
 /* What people may set. Plain text is at an offset; the others have functions. */
 static const struct field {
 	const char *key;
@@ -95,6 +114,7 @@ static const struct field {
 	TEXT(disk),
 	TEXT(road),
 	TEXT(notes),
+	{ "fixed_address", 0, 0, set_address, get_address }, /* "address" is the one it has now */
 #undef TEXT
 };
 
@@ -134,7 +154,7 @@ static int apply_one(struct br_board *b, const char *key, const json_t *value, s
 
 	if (!f)
 		return br_error_set(err, EINVAL, "field '%s' is unknown; a board has name, model, serial, mac, image, "
-						 "disk, road and notes",
+						 "disk, road, notes and fixed_address",
 			br_vis(vis, sizeof(vis), key, strlen(key)));
 	if (!s)
 		return br_error_set(err, EINVAL, "field '%s': a string or null is needed", f->key);

@@ -149,7 +149,7 @@ static void print_board(const json_t *b, const json_t *plan)
 		const char *title, *path;
 	} fields[] = {
 		{ "name:", "name" }, { "model:", "model" }, { "revision:", "revision" }, { "serial:", "serial" },
-		{ "mac:", "mac" }, { "address:", "address" }, { "image:", "effective.image" },
+		{ "mac:", "mac" }, { "address:", "address" }, { "fixed:", "fixed_address" }, { "image:", "effective.image" },
 		{ "disk:", "effective.disk" }, { "road:", "effective.road" }, { "notes:", "notes" },
 		{ "adopted:", "adopted_at" }, { "seen:", "seen_at" }, { "boot:", "boot.number" },
 		{ "stage:", "boot.stage" }, { "since:", "boot.stage_at" },
@@ -226,6 +226,7 @@ static const struct option field_options[] = {
 	{ "disk", required_argument, NULL, 305 },
 	{ "road", required_argument, NULL, 306 },
 	{ "notes", required_argument, NULL, 307 },
+	{ "address", required_argument, NULL, 308 },
 	BR_COMMON_LONG,
 };
 
@@ -237,6 +238,8 @@ static int read_fields(int argc, char **argv, struct br_common *common, json_t *
 	while ((c = getopt_long(argc, argv, ":" BR_COMMON_SHORT, field_options, NULL)) != -1) {
 		const char *key = c >= 300 ? field_options[c - 300].name : NULL;
 
+		if (key && !strcmp(key, "address"))
+			key = "fixed_address";
 		if (!key) {
 			if (br_common_take(common, argc, argv, c) < 0)
 				return BR_EXIT_USAGE;
@@ -359,6 +362,7 @@ static int board_rm(int argc, char **argv)
 	"  --disk KIND        volatile (dropped at each boot), persistent, or default\n" \
 	"  --road ROAD        net (network root), local (leave its boot alone), or default\n" \
 	"  --notes TEXT       a line for people\n" \
+	"  --address ADDR     IPv4 address it gets, and nobody else; 'default': any of the range\n" \
 	"  --model MODEL      3B+, 4B, 5 ... when the board does not say\n" \
 	"  --serial SERIAL    8 or 16 hexadecimal digits\n" \
 	"  --mac MAC          of its Ethernet\n"
@@ -369,7 +373,7 @@ const struct br_command br_cli_board[] = {
 	{ "board", "show", "BOARDS [-o table|json|jsonl]", "Shows all of a board, and what it gets when it boots",
 		board_show, COMMON_DETAILS },
 	{ "board", "edit",
-		"BOARDS [--image IMAGE] [--disk volatile|persistent] [--road net|local] [--name NAME] [--notes TEXT]",
+		"BOARDS [--image IMAGE] [--disk volatile|persistent] [--road net|local] [--name NAME] [--address ADDR]",
 		"Changes boards; what they boot changes with their next boot", board_edit,
 		"  --name NAME        another name, which is also its host name\n" FIELD_DETAILS COMMON_DETAILS },
 	{ "board", "add", "NAME --mac MAC|--serial SERIAL [--image IMAGE] [--disk volatile|persistent]",

@@ -30,6 +30,7 @@
 #include "daemon/glue.h"
 #include "daemon/live.h"
 #include "daemon/network.h"
+#include "daemon/pool.h"
 #include "daemon/privileges.h"
 #include "dhcp/io.h"
 #include "fleet/event.h"
@@ -61,6 +62,7 @@ struct daemon {
 	struct br_api *api;
 	uv_loop_t loop;
 	uv_poll_t dhcp_poll;
+	uv_timer_t dhcp_scan;
 	int dhcp_trouble; /* last negative errno of its socket, 0: none */
 	uv_signal_t sigterm, sigint;
 };
@@ -225,7 +227,10 @@ static int start_boots(struct daemon *d, struct br_error *err)
 	d->glue.no_give = d->net.no_give;
 	atomic_store(&d->glue.dhcp_mode, BR_GLUE_DHCP_OFF);
 	d->glue.notes = br_glue_notes_new();
-	if (!d->glue.notes) {
+	d->glue.pool = br_pool_new();
+	if (!d->glue.notes || !d->glue.pool) {
+		br_glue_notes_free(d->glue.notes);
+		br_pool_free(d->glue.pool);
 		br_boots_free(d->boots);
 		return br_error_set(err, ENOMEM, "out of memory");
 	}
@@ -236,6 +241,7 @@ static int start_boots(struct daemon *d, struct br_error *err)
 static void stop_boots(struct daemon *d)
 {
 	br_glue_notes_free(d->glue.notes);
+	br_pool_free(d->glue.pool);
 	br_boots_free(d->boots);
 }
 
@@ -259,6 +265,13 @@ static void on_dhcp(uv_poll_t *poll, int status, int events)
 	if (r < 0 && r != d->dhcp_trouble)
 		br_log_error("DHCP on %s: %s", d->net.netif.name, strerror(-r));
 	d->dhcp_trouble = r < 0 ? r : 0;
+}
+
+static void on_scan(uv_timer_t *timer)
+{
+	struct daemon *d = timer->data;
+
+	uv_timer_start(timer, on_scan, br_glue_scan(&d->glue), 0);
 }
 
 /* With 'auto', a server of somebody else's on this very machine is a server that gives the addresses. */
@@ -301,6 +314,9 @@ static int start_dhcp(struct daemon *d, struct br_error *err)
 	atomic_store(&d->glue.dhcp_mode, br_dhcp_server_mode(d->dhcp));
 	uv_poll_init(&d->loop, &d->dhcp_poll, br_dhcp_io_fd(d->dhcp_io));
 	d->dhcp_poll.data = d;
+	uv_timer_init(&d->loop, &d->dhcp_scan);
+	d->dhcp_scan.data = d;
+	d->glue.dhcp_io = d->dhcp_io;
 	return 0;
 }
 
@@ -308,7 +324,9 @@ static void stop_dhcp(struct daemon *d)
 {
 	if (!d->dhcp_io)
 		return;
+	d->glue.dhcp_io = NULL;
 	uv_close((uv_handle_t *)&d->dhcp_poll, NULL);
+	uv_close((uv_handle_t *)&d->dhcp_scan, NULL);
 	uv_run(&d->loop, UV_RUN_NOWAIT);
 	br_dhcp_io_close(d->dhcp_io);
 	br_dhcp_server_free(d->dhcp);
@@ -485,6 +503,8 @@ static void run(struct daemon *d)
 	uv_signal_start(&d->sigint, on_signal, SIGINT);
 	if (d->dhcp_io)
 		uv_poll_start(&d->dhcp_poll, UV_READABLE, on_dhcp);
+	if (d->dhcp_io)
+		uv_timer_start(&d->dhcp_scan, on_scan, 0, 0);
 	say_ready(d);
 	uv_run(&d->loop, UV_RUN_DEFAULT);
 	sd_notify(0, "STOPPING=1");

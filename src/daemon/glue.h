@@ -35,6 +35,8 @@ struct br_glue {
 	const char *no_give;  /* struct br_network */
 	atomic_int dhcp_mode; /* enum br_dhcp_mode, BR_GLUE_DHCP_OFF */
 	struct br_glue_notes *notes; /* glue_foreign.c: what other servers did */
+	struct br_pool *pool;	     /* glue_pool.c: addresses, limits */
+	struct br_dhcp_io *dhcp_io;  /* NULL while it is not open */
 };
 
 #define BR_GLUE_DHCP_OFF (-1)
@@ -55,6 +57,14 @@ bool br_glue_noted_mac(struct br_glue *glue, uint32_t ip, struct br_mac *ret);
 /* The operations of struct br_dhcp_ops about other servers. */
 void br_glue_foreign(void *ctx, const struct br_dhcp_foreign *f, bool fresh);
 void br_glue_mode(void *ctx, enum br_dhcp_mode mode, const struct br_dhcp_foreign *because);
+/* The address for a client in full mode (board NULL: a stranger); offer as in struct br_dhcp_ops. */
+int br_glue_address(struct br_glue *glue, const struct br_dhcp_client *c, bool offer, const struct br_board *board,
+	uint32_t *ret_ip);
+/* An address is not to be given for a while: mac (zero: not known) uses it. */
+void br_glue_conflict(struct br_glue *glue, uint32_t ip, struct br_mac mac);
+void br_glue_arp(void *ctx, uint32_t ip, struct br_mac mac); /* of struct br_dhcp_ops */
+/* Looks for users of the addresses that would be given next, a few at each call. How long until the next, in ms. */
+uint64_t br_glue_scan(struct br_glue *glue);
 /* A relay's network without a range. */
 void br_glue_unserved(struct br_glue *glue, const struct br_dhcp_report *rep);
 

@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "daemon/glue.h"
+#include "daemon/pool.h"
 #include "fleet/event.h"
 
 BR_DEFINE_CLEANUP(struct br_plan *, br_plan_unref);
@@ -27,6 +29,31 @@ static enum br_stage stage_of(enum br_dhcp_client_kind kind)
 	}
 }
 
+/* A board that somebody made by its serial alone, when the MAC tells that serial's low half (BCM2835 to 2837). */
+struct by_tail {
+	uint32_t tail;
+	uint64_t serial;
+};
+
+static int match_tail(void *ctx, const struct br_board *b)
+{
+	struct by_tail *t = ctx;
+
+	if (b->serial_known && br_mac_is_zero(b->mac) && (b->serial & 0xffffff) == t->tail)
+		t->serial = b->serial;
+	return 0;
+}
+
+/* The ROM of the 3B says nothing of itself but its MAC. */
+static uint64_t serial_of_rom(struct br_glue *glue, const struct br_dhcp_client *c)
+{
+	struct by_tail t = { .tail = br_pi_serial_low24_from_mac(c->mac) };
+
+	if (c->guid.kind == BR_PI_GUID_ROM_3B && t.tail)
+		br_board_list(glue->fleet, match_tail, &t);
+	return t.serial;
+}
+
 /* The board behind a client, 0 or -ENOENT. */
 static int find_board(struct br_glue *glue, const struct br_dhcp_client *c, struct br_board *ret)
 {
@@ -37,11 +64,21 @@ static int find_board(struct br_glue *glue, const struct br_dhcp_client *c, stru
 		.revision = c->guid.revision,
 	};
 	const struct br_pi_model *m = br_pi_model_by_revision(c->guid.revision);
+	/* a Pi is known by the shape of its request; the MAC's prefix only helps where there is no shape */
+	bool adopt = br_dhcp_client_is_firmware(c->kind) || br_pi_oui(c->mac);
+	int r;
 
 	if (m)
 		snprintf(s.model, sizeof(s.model), "%s", m->id);
-	/* a Pi is known by the shape of its request; the MAC's prefix only helps where there is no shape */
-	return br_glue_see(glue, &s, br_dhcp_client_is_firmware(c->kind) || br_pi_oui(c->mac), ret);
+	r = br_glue_see(glue, &s, false, ret);
+	if (r != -ENOENT || !adopt)
+		return r;
+	if (!br_pool_may_adopt(glue->pool, br_now_ns()))
+		return -EBUSY; /* a flood of made-up boards; a real one asks again */
+	if (!s.serial_known)
+		s.serial = serial_of_rom(glue, c);
+	s.serial_known = s.serial != 0;
+	return br_glue_see(glue, &s, true, ret);
 }
 
 /* User space asked for an address: the board is up when its root was mounted before. */
@@ -136,40 +173,6 @@ static void grant_boot(struct br_glue *glue, const struct br_dhcp_client *c, boo
 			br_plan_root_path(plan));
 }
 
-/* Where addresses for this client come from: our range, or that of the network behind its relay. */
-static void choose_range(const struct br_glue *glue, const struct br_dhcp_client *c, struct br_lease_request *req)
-{
-	req->first = glue->first_ip;
-	req->last = glue->last_ip;
-	for (size_t i = 0; c->link_ip && i < glue->dhcp->n_subnets; i++) {
-		const struct br_dhcp_subnet *n = &glue->dhcp->subnets[i];
-
-		if ((c->link_ip ^ n->net) & br_ip_mask(n->prefix))
-			continue;
-		req->first = n->first;
-		req->last = n->last;
-		return;
-	}
-}
-
-/* Everybody's and nobody's: ours, the routers'. Returns how many. */
-static size_t never_given(const struct br_glue *glue, const struct br_dhcp_client *c, uint32_t *taken)
-{
-	size_t n = 0;
-
-	taken[n++] = glue->server_ip;
-	if (c->relay_ip)
-		taken[n++] = c->relay_ip;
-	for (size_t i = 0; i < BR_DHCP_MAX_ADDRESSES && glue->dhcp->router_ip[i]; i++)
-		taken[n++] = glue->dhcp->router_ip[i];
-	for (size_t i = 0; i < glue->dhcp->n_subnets; i++)
-		if (glue->dhcp->subnets[i].router_ip)
-			taken[n++] = glue->dhcp->subnets[i].router_ip;
-	return n;
-}
-
-#define MAX_TAKEN (2 + BR_DHCP_MAX_ADDRESSES + BR_DHCP_MAX_SUBNETS)
-
 /* Another server gives the address: boards only. */
 static int beside_another(struct br_glue *glue, const struct br_dhcp_client *c, bool offer, struct br_dhcp_grant *ret)
 {
@@ -186,38 +189,24 @@ static int beside_another(struct br_glue *glue, const struct br_dhcp_client *c, 
 static int address(void *ctx, const struct br_dhcp_client *c, bool offer, struct br_dhcp_grant *ret)
 {
 	struct br_glue *glue = ctx;
-	struct br_error err = BR_ERROR_NULL;
 	struct br_board board = { 0 };
-	struct br_lease lease;
-	uint32_t taken[MAX_TAKEN];
-	struct br_lease_request req = {
-		.mac = c->mac,
-		.wanted = c->wanted_ip,
-		.lease_s = glue->lease_s,
-		.taken = taken,
-		.n_taken = never_given(glue, c, taken),
-	};
-	char mac[BR_MAC_TEXT];
+	uint32_t ip;
 	int r;
 
+	r = br_board_by_mac(glue->fleet, c->mac, &board);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (!br_pool_admit(glue->pool, board.id, c->mac, br_now_ns()))
+		return -EBUSY;
 	if (c->proxy)
 		return beside_another(glue, c, offer, ret);
 	r = find_board(glue, c, &board);
 	if (r < 0 && r != -ENOENT)
 		return r;
-	choose_range(glue, c, &req);
-	req.board_id = board.id;
-	if (!offer && br_lease_by_mac(glue->fleet, c->mac, &lease) < 0)
-		return -ENOENT;
-	r = br_lease_take(glue->fleet, &req, &lease, &err);
-	if (r < 0) {
-		br_log_error("DHCP: %s gets no address: %s", br_mac_format(mac, c->mac), br_error_text(&err, r));
-		if (r == -ENOSPC)
-			br_event_emit(glue->fleet, board.id, 0, BR_EV_DHCP_FULL,
-				json_pack("{s:s, s:s}", "mac", mac, "reason", br_error_text(&err, r)));
+	r = br_glue_address(glue, c, offer, r < 0 ? NULL : &board, &ip);
+	if (r < 0)
 		return r;
-	}
-	*ret = (struct br_dhcp_grant){ .ip = lease.ip, .lease_s = glue->lease_s };
+	*ret = (struct br_dhcp_grant){ .ip = ip, .lease_s = glue->lease_s };
 	if (board.id)
 		grant_boot(glue, c, offer, &board, ret);
 	return 0;
@@ -245,10 +234,14 @@ static void report(void *ctx, const struct br_dhcp_report *rep)
 	}
 	if (rep->kind == BR_DHCP_REPORT_ELSEWHERE)
 		br_glue_note_address(glue, rep->ip, rep->client->mac);
+	if (rep->kind == BR_DHCP_REPORT_DECLINE)
+		br_glue_conflict(glue, rep->ip, (struct br_mac){ 0 });
+	if (rep->kind == BR_DHCP_REPORT_RELEASE)
+		br_lease_release(glue->fleet, rep->client->mac);
 	if (!br_board_by_mac(glue->fleet, rep->client->mac, &board))
 		br_boots_status(glue->boots, board.id, &st);
-	else if (rep->kind == BR_DHCP_REPORT_ELSEWHERE)
-		return; /* whoever that was, it is not about us */
+	else if (rep->kind == BR_DHCP_REPORT_ELSEWHERE || !br_pool_may_tell(glue->pool, br_now_ns()))
+		return; /* no board, and not about us; or one of a flood */
 	br_event_emit(glue->fleet, board.id, st.boot, types[rep->kind],
 		json_pack("{s:s, s:s*, s:s*, s:s, s:s*, s:s*}", "client", client, "ip",
 			rep->ip ? br_ip_format(ip, rep->ip) : NULL, "proxied", rep->ip ? NULL : client, "mac",
@@ -261,4 +254,5 @@ const struct br_dhcp_ops br_glue_dhcp_ops = {
 	.report = report,
 	.foreign = br_glue_foreign,
 	.mode = br_glue_mode,
+	.arp = br_glue_arp,
 };

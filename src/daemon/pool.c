@@ -2,7 +2,6 @@
 /* Limits, offers and quarantine of the DHCP server's addresses. All tables are small, fixed, and searched whole. */
 #include "daemon/pool.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,7 +50,8 @@ struct offer {
 struct br_pool {
 	uint8_t key[16];
 	struct bucket adopt, tell;
-	struct bucket clients[N_CLIENTS]; /* by a keyed hash of the MAC: two that share one share its tokens */
+	/* boards by id, strangers by a keyed hash of the MAC: two that share a bucket share its tokens */
+	struct bucket boards[N_CLIENTS], strangers[N_CLIENTS];
 	struct offer offers[BR_POOL_OFFERS], quarantine[BR_POOL_QUARANTINE];
 	struct {
 		uint32_t ip;
@@ -74,11 +74,12 @@ void br_pool_free(struct br_pool *pool)
 	free(pool);
 }
 
-bool br_pool_admit(struct br_pool *pool, struct br_mac mac, uint64_t now_ns)
+bool br_pool_admit(struct br_pool *pool, int64_t board_id, struct br_mac mac, uint64_t now_ns)
 {
-	uint64_t h = br_siphash(pool->key, mac.b, sizeof(mac.b));
+	struct bucket *b = board_id ? &pool->boards[(uint64_t)board_id % N_CLIENTS] :
+				      &pool->strangers[br_siphash(pool->key, mac.b, sizeof(mac.b)) % N_CLIENTS];
 
-	return take(&pool->clients[h % N_CLIENTS], CLIENT_BURST, CLIENT_EVERY_NS, now_ns);
+	return take(b, CLIENT_BURST, CLIENT_EVERY_NS, now_ns);
 }
 
 bool br_pool_may_adopt(struct br_pool *pool, uint64_t now_ns)

@@ -20,8 +20,9 @@ struct br_pool;
 struct br_pool *br_pool_new(void);
 void br_pool_free(struct br_pool *pool);
 
-/* A packet of this client: false when it asks more often than any client has reason to. */
-bool br_pool_admit(struct br_pool *pool, struct br_mac mac, uint64_t now_ns);
+/* A packet of this client: false when it asks more often than any client has reason to. Boards (id not 0) and strangers
+ * are counted apart: a flood of made-up MACs takes no turn of a board's. */
+bool br_pool_admit(struct br_pool *pool, int64_t board_id, struct br_mac mac, uint64_t now_ns);
 /* Whether one more unknown board may be taken in: a thousand at once, then a few. */
 bool br_pool_may_adopt(struct br_pool *pool, uint64_t now_ns);
 /* Whether an event about a stranger may be stored. */

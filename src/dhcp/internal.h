@@ -9,6 +9,7 @@
 
 /* mode.c: who else is here, and what that means for us. */
 struct br_dhcp_modes {
+	uint64_t started_ns;	/* first tick */
 	uint64_t next_probe_ns; /* 0: the first tick sends it */
 	unsigned n_probes;	/* sent so far */
 	uint64_t decide_ns;	/* 0: decided, or nothing to decide */
@@ -35,6 +36,9 @@ void br_dhcp_classify(const struct br_dhcp_message *m, struct br_dhcp_client *re
 
 /* mode.c: whether a DISCOVER is the probe of a bramble; ours is not to be answered. */
 bool br_dhcp_is_own_probe(struct br_dhcp_server *s);
+
+/* Giving addresses, and nobody else was heard of since long: then what we do not know is wrong. */
+bool br_dhcp_is_authority(const struct br_dhcp_server *s, uint64_t now_ns);
 
 /* reply.c: the packet for a client of this kind, and where it goes. Return 1, or 0 when it cannot be built (a client
  * that takes less than our least). grant may be NULL for an INFORM from an address that we did not give. */

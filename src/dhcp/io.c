@@ -248,6 +248,13 @@ static void send_probe(struct br_dhcp_io *io, const uint8_t *packet, size_t n)
 	send_frame(io, frame, br_dhcp_frame_udp(&f, packet, n, frame), &io->stats.probes);
 }
 
+void br_dhcp_io_ask(struct br_dhcp_io *io, uint32_t ip)
+{
+	uint8_t frame[BR_DHCP_ARP_LEN];
+
+	send_frame(io, frame, br_dhcp_arp_probe(io->netif.mac, ip, frame), &io->stats.arps);
+}
+
 static void tick(struct br_dhcp_io *io, uint64_t now_ns)
 {
 	uint8_t packet[BR_DHCP_PACKET_MAX];
@@ -264,6 +271,8 @@ static void watch(struct br_dhcp_io *io, uint64_t now_ns)
 {
 	uint8_t frame[RECEIVE_BYTES];
 	struct br_dhcp_foreign f;
+	struct br_mac mac;
+	uint32_t ip;
 
 	for (int i = 0; i < BATCH; i++) {
 		ssize_t n = recv(io->watch_fd, frame, sizeof(frame), 0);
@@ -273,6 +282,8 @@ static void watch(struct br_dhcp_io *io, uint64_t now_ns)
 		if (br_dhcp_watch_reply(frame, (size_t)n, &f)) {
 			io->stats.foreign++;
 			br_dhcp_heard(io->server, &f, now_ns);
+		} else if (br_dhcp_watch_arp(frame, (size_t)n, &ip, &mac)) {
+			br_dhcp_heard_arp(io->server, ip, mac);
 		}
 	}
 }

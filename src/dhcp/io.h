@@ -24,6 +24,7 @@ struct br_dhcp_io_stats {
 	uint64_t dropped;  /* by the kernel: the receive buffer was full */
 	uint64_t probes;   /* sent: is another server here? */
 	uint64_t foreign;  /* replies of other servers seen */
+	uint64_t arps;	   /* questions sent */
 	struct br_error pxe_trouble; /* port 4011 could not be had: UEFI and iPXE behind a foreign server miss it */
 };
 
@@ -38,4 +39,6 @@ int br_dhcp_io_fd(const struct br_dhcp_io *io);
  * many packets there were, or a negative errno when the socket failed (-ENETDOWN: the interface went down; dispatch may
  * be called again). */
 int br_dhcp_io_dispatch(struct br_dhcp_io *io, uint64_t now_ns);
+/* Asks by ARP whether somebody has an address; the answer comes by ops->arp. */
+void br_dhcp_io_ask(struct br_dhcp_io *io, uint32_t ip);
 const struct br_dhcp_io_stats *br_dhcp_io_stats(const struct br_dhcp_io *io);

@@ -88,7 +88,7 @@ static size_t make_probe(const struct br_dhcp_server *s, bool inform, uint8_t *o
 
 static void begin(struct br_dhcp_server *s, uint64_t now_ns)
 {
-	s->modes.next_probe_ns = now_ns;
+	s->modes.started_ns = s->modes.next_probe_ns = now_ns;
 	if (s->opt.automatic)
 		s->modes.decide_ns = now_ns + DECIDE_NS;
 }
@@ -138,6 +138,24 @@ static bool is_fresh(struct br_dhcp_modes *m, const struct br_dhcp_foreign *f, u
 	if (slot)
 		*slot = (struct br_dhcp_seen){ .ip = f->server_ip, .mac = f->server_mac, .told_ns = now_ns };
 	return slot;
+}
+
+bool br_dhcp_is_authority(const struct br_dhcp_server *s, uint64_t now_ns)
+{
+	const struct br_dhcp_modes *m = &s->modes;
+
+	if (s->opt.mode != BR_DHCP_FULL || !m->started_ns || now_ns - m->started_ns < DECIDE_NS)
+		return false;
+	for (size_t i = 0; i < BR_DHCP_MAX_FOREIGN; i++)
+		if (m->seen[i].told_ns && now_ns - m->seen[i].told_ns < TELL_AGAIN_NS)
+			return false;
+	return true;
+}
+
+void br_dhcp_heard_arp(struct br_dhcp_server *server, uint32_t ip, struct br_mac mac)
+{
+	if (server->opt.mode == BR_DHCP_FULL && server->opt.ops->arp && !br_mac_equal(mac, server->opt.mac))
+		server->opt.ops->arp(server->opt.ctx, ip, mac);
 }
 
 void br_dhcp_heard(struct br_dhcp_server *server, const struct br_dhcp_foreign *f, uint64_t now_ns)

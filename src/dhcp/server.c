@@ -144,27 +144,39 @@ static int on_selecting(struct br_dhcp_server *s, struct br_dhcp_reply *reply)
 	return acknowledge(s, &grant, reply);
 }
 
-/* The client remembers an address from before. A server that does not know it stays silent. */
-static int on_init_reboot(struct br_dhcp_server *s, struct br_dhcp_reply *reply)
+/* A client that we do not know holds to an address: silence, for it may be another server's; but where there is no
+ * other, it would hold to it for long. */
+static int on_unknown(struct br_dhcp_server *s, uint64_t now_ns, int r, struct br_dhcp_reply *reply)
+{
+	return r == -ENOENT && br_dhcp_is_authority(s, now_ns) ?
+		       refuse(s, "this address was not given by the DHCP server here", reply) :
+		       0;
+}
+
+/* The client remembers an address from before. */
+static int on_init_reboot(struct br_dhcp_server *s, uint64_t now_ns, struct br_dhcp_reply *reply)
 {
 	struct br_dhcp_grant grant;
+	int r;
 
 	if (!in_subnet(s, s->client.wanted_ip))
 		return refuse(s, "address of another network", reply);
-	if (find_address(s, false, &grant) < 0)
-		return 0;
+	r = find_address(s, false, &grant);
+	if (r < 0)
+		return on_unknown(s, now_ns, r, reply);
 	if (grant.ip != s->client.wanted_ip)
 		return refuse(s, "this client has another address", reply);
 	return acknowledge(s, &grant, reply);
 }
 
 /* RENEWING came to us alone, REBINDING to everybody: told apart by nothing in the packet, and treated alike. */
-static int on_renew(struct br_dhcp_server *s, struct br_dhcp_reply *reply)
+static int on_renew(struct br_dhcp_server *s, uint64_t now_ns, struct br_dhcp_reply *reply)
 {
 	struct br_dhcp_grant grant;
+	int r = find_address(s, false, &grant);
 
-	if (find_address(s, false, &grant) < 0)
-		return 0;
+	if (r < 0)
+		return on_unknown(s, now_ns, r, reply);
 	if (grant.ip != s->msg.h.ciaddr)
 		return refuse(s, "this client has another address", reply);
 	return acknowledge(s, &grant, reply);
@@ -173,13 +185,12 @@ static int on_renew(struct br_dhcp_server *s, struct br_dhcp_reply *reply)
 /* 4.3.2 */
 static int on_request(struct br_dhcp_server *s, uint64_t now_ns, struct br_dhcp_reply *reply)
 {
-	(void)now_ns;
 	if (br_dhcp_has(&s->msg, BR_DHCP_OPT_SERVER_ID))
 		return on_selecting(s, reply);
 	if (s->msg.h.ciaddr)
-		return on_renew(s, reply);
+		return on_renew(s, now_ns, reply);
 	if (br_dhcp_option_ip(&s->msg, BR_DHCP_OPT_REQUESTED_IP))
-		return on_init_reboot(s, reply);
+		return on_init_reboot(s, now_ns, reply);
 	return 0;
 }
 

@@ -106,6 +106,8 @@ struct br_dhcp_ops {
 	void (*report)(void *ctx, const struct br_dhcp_report *report);
 	/* Another server spoke. fresh: for the first time in ten minutes (bounded in number, too). May be NULL. */
 	void (*foreign)(void *ctx, const struct br_dhcp_foreign *f, bool fresh);
+	/* Somebody answered an ARP question of ours, in full mode. May be NULL. */
+	void (*arp)(void *ctx, uint32_t ip, struct br_mac mac);
 	/* 'auto' has decided, or decided anew. because: who gives addresses here; NULL: nobody answered. May be NULL. */
 	void (*mode)(void *ctx, enum br_dhcp_mode mode, const struct br_dhcp_foreign *because);
 };
@@ -173,5 +175,6 @@ int br_dhcp_handle_pxe(struct br_dhcp_server *server, const uint8_t *packet, siz
  */
 int br_dhcp_tick(struct br_dhcp_server *server, uint64_t now_ns, uint8_t out[static BR_DHCP_PACKET_MAX], size_t *ret_len,
 	uint64_t *ret_next);
+void br_dhcp_heard_arp(struct br_dhcp_server *server, uint32_t ip, struct br_mac mac);
 /* Another server's reply was seen (watch.h). */
 void br_dhcp_heard(struct br_dhcp_server *server, const struct br_dhcp_foreign *f, uint64_t now_ns);

@@ -33,6 +33,7 @@ static void row_to_board(struct br_fleet *fleet, sqlite3_stmt *s, struct br_boar
 	br_db_text(s, 9, ret->notes, sizeof(ret->notes));
 	ret->adopted_at = sqlite3_column_int64(s, 10);
 	ret->seen_at = sqlite3_column_int64(s, 11);
+	ret->address = (uint32_t)sqlite3_column_int64(s, 12);
 	br_events_name(fleet, ret->id, ret->name);
 }
 
@@ -169,7 +170,7 @@ static void bind_identity(sqlite3_stmt *s, int at, const struct br_board *b)
 	sqlite3_bind_text(s, at + 4, b->model, -1, SQLITE_STATIC);
 }
 
-/* Parameters 1..10 of INSERT and UPDATE. */
+/* Parameters 1..11 of INSERT and UPDATE. */
 static void bind_board(sqlite3_stmt *s, const struct br_board *b)
 {
 	sqlite3_bind_text(s, 1, b->name, -1, SQLITE_STATIC);
@@ -178,6 +179,7 @@ static void bind_board(sqlite3_stmt *s, const struct br_board *b)
 	sqlite3_bind_text(s, 8, b->disk, -1, SQLITE_STATIC);
 	sqlite3_bind_text(s, 9, b->road, -1, SQLITE_STATIC);
 	sqlite3_bind_text(s, 10, b->notes, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(s, 11, b->address);
 }
 
 static int insert(struct br_fleet *fleet, struct br_board *b)
@@ -186,8 +188,8 @@ static int insert(struct br_fleet *fleet, struct br_board *b)
 	int r;
 
 	bind_board(s, b);
-	sqlite3_bind_int64(s, 11, b->adopted_at);
-	sqlite3_bind_int64(s, 12, b->seen_at);
+	sqlite3_bind_int64(s, 12, b->adopted_at);
+	sqlite3_bind_int64(s, 13, b->seen_at);
 	r = br_db_run(s);
 	if (r < 0)
 		return r;
@@ -483,6 +485,9 @@ static int check(const struct br_board *b, struct br_error *err)
 	if (!notes_ok(b->notes))
 		return br_error_set(err, EINVAL, "board %s: notes must be one line of UTF-8 text", b->name);
 #undef VIS
+	if (b->address && (b->address >> 28 >= 14 || b->address >> 24 == 0 || b->address >> 24 == 127))
+		return br_error_set(err, EINVAL, "board %s: no board can have the address %s", b->name,
+			br_ip_format(vis, b->address));
 	if (b->mac.b[0] & 1)
 		return br_error_set(err, EINVAL, "board %s: the MAC is a multicast address", b->name);
 	if (br_mac_is_zero(b->mac) && !b->serial_known)
@@ -506,6 +511,9 @@ static int check_free(struct br_fleet *fleet, const struct br_board *b, struct b
 		other.id != b->id)
 		return br_error_set(err, EEXIST, "MAC %s is that of board %s", br_mac_format(mac, b->mac),
 			other.name);
+	if (b->address && !find_by_number(fleet, ST_BOARD_BY_ADDRESS, b->address, &other) && other.id != b->id)
+		return br_error_set(err, EEXIST, "address %s is that of board %s", br_ip_format(mac, b->address),
+			other.name);
 	if (b->serial_known &&
 		!find_by_number(fleet, ST_BOARD_BY_SERIAL, (uint32_t)b->serial, &other) &&
 		other.id != b->id)
@@ -520,7 +528,7 @@ static int update(struct br_fleet *fleet, const struct br_board *b)
 	int r;
 
 	bind_board(s, b);
-	sqlite3_bind_int64(s, 11, b->id);
+	sqlite3_bind_int64(s, 12, b->id);
 	r = br_db_run(s);
 	if (r >= 0 && !sqlite3_changes(fleet->db))
 		return -ENOENT;

@@ -64,12 +64,14 @@ const char *const br_db_steps[] = {
 	" fields TEXT NOT NULL"
 	") STRICT;"
 	"CREATE INDEX event_board ON event(board_id, seq);",
+	"ALTER TABLE board ADD COLUMN address INTEGER NOT NULL DEFAULT 0;"
+	"CREATE UNIQUE INDEX board_address ON board(address) WHERE address <> 0;",
 };
 const int br_db_n_steps = BR_ARRAY_SIZE(br_db_steps);
 
 #define BOARD_COLS \
 	"board.id, board.name, board.mac, board.serial, board.revision, board.model, board.image, board.disk," \
-	" board.road, board.notes, board.adopted_at, board.seen_at"
+	" board.road, board.notes, board.adopted_at, board.seen_at, board.address"
 #define LEASE_COLS "mac, ip, board_id, given_at, expires_at"
 /* ?1 board, ?2 boot, ?3 type, ?4 after, ?5 since, ?6 before: "dhcp" matches "dhcp.offer" too ('/' follows '.') */
 #define EVENT_WHERE \
@@ -85,13 +87,14 @@ static const char *const sql[ST_N] = {
 	[ST_BOARD_BY_SERIAL] = "SELECT " BOARD_COLS " FROM board WHERE serial_low = ?1",
 	[ST_BOARD_BY_IP] =
 		"SELECT " BOARD_COLS " FROM lease JOIN board ON board.id = lease.board_id WHERE lease.ip = ?1",
+	[ST_BOARD_BY_ADDRESS] = "SELECT " BOARD_COLS " FROM board WHERE address = ?1 AND address <> 0",
 	[ST_BOARD_PAGE] = "SELECT " BOARD_COLS " FROM board WHERE name > ?1 ORDER BY name LIMIT 128",
 	[ST_BOARD_INSERT] =
 		"INSERT INTO board(name, mac, serial, serial_low, revision, model, image, disk, road, notes,"
-		" adopted_at, seen_at) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+		" address, adopted_at, seen_at) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
 	[ST_BOARD_UPDATE] =
 		"UPDATE board SET name = ?1, mac = ?2, serial = ?3, serial_low = ?4, revision = ?5, model = ?6,"
-		" image = ?7, disk = ?8, road = ?9, notes = ?10 WHERE id = ?11",
+		" image = ?7, disk = ?8, road = ?9, notes = ?10, address = ?11 WHERE id = ?12",
 	[ST_BOARD_SEEN] = "UPDATE board SET seen_at = ?2 WHERE id = ?1",
 	[ST_BOARD_FILL] = "UPDATE board SET mac = ?2, serial = ?3, serial_low = ?4, revision = ?5, model = ?6,"
 			  " seen_at = ?7 WHERE id = ?1",
@@ -114,6 +117,8 @@ static const char *const sql[ST_N] = {
 	[ST_LEASE_PUT] = "INSERT OR REPLACE INTO lease(" LEASE_COLS ") VALUES(?1, ?2, ?3, ?4, ?5)",
 	[ST_LEASE_DELETE_BOARD] = "DELETE FROM lease WHERE board_id = ?1 AND board_id <> 0 AND ip <> ?2",
 	[ST_LEASE_PAGE] = "SELECT " LEASE_COLS " FROM lease WHERE ip > ?1 ORDER BY ip LIMIT 128",
+	[ST_LEASE_STRANGERS] = "SELECT count(*) FROM lease WHERE board_id = 0",
+	[ST_LEASE_RELEASE] = "UPDATE lease SET expires_at = 0 WHERE mac = ?1 AND board_id = 0",
 	[ST_EVENT_INSERT] =
 		"INSERT INTO event(seq, wall_ns, board_id, boot, type, fields) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
 	[ST_EVENT_LAST] = "SELECT coalesce(max(seq), 0) FROM event",

@@ -30,6 +30,7 @@ struct br_board {
 	char disk[16];	   /* "volatile", "persistent", "" : the default */
 	char road[16];	   /* "net", "local", "" : the default */
 	char notes[256];
+	uint32_t address;  /* IPv4 it is to have, nobody else gets it; 0: any */
 	int64_t adopted_at, seen_at; /* s since 1970 */
 };
 
@@ -65,7 +66,8 @@ struct br_sighting {
  */
 int br_board_see(struct br_fleet *fleet, const struct br_sighting *s, bool adopt, struct br_board *ret,
 	bool *ret_new, struct br_error *err);
-/* Makes a board by hand (id 0) or changes one (id set): name, image, disk, road, notes, mac, serial, model.
+/* Makes a board by hand (id 0) or changes one (id set): name, image, disk, road, notes, address, mac, serial,
+ * model.
  * Checks every field: -EINVAL, -EEXIST with words. */
 int br_board_save(struct br_fleet *fleet, struct br_board *board, struct br_error *err);
 /* Its lease and secrets go, its events stay. */
@@ -93,11 +95,18 @@ struct br_lease_request {
 	uint32_t lease_s;
 	const uint32_t *taken;	 /* addresses never to give (server, router) */
 	size_t n_taken;
+	bool only_used; /* nothing that nobody had before: an expired one or the client's own */
 };
 /* The MAC's address (or the one its board had under an earlier MAC), pinning a free one when it has none: stable on return. Boards keep theirs for ever; other
  * clients' addresses are reused, oldest first, after they expired. -ENOSPC: the range is full (words in err). */
 int br_lease_take(struct br_fleet *fleet, const struct br_lease_request *req, struct br_lease *ret,
 	struct br_error *err);
+/* The address that br_lease_take() would give now, without giving it. */
+int br_lease_find(struct br_fleet *fleet, const struct br_lease_request *req, uint32_t *ret);
+/* How many leases clients have that are no boards; takes longer the more they are. */
+int br_lease_strangers(struct br_fleet *fleet, uint64_t *ret);
+/* The client, if it is no board, gave its address back. */
+int br_lease_release(struct br_fleet *fleet, struct br_mac mac);
 int br_lease_by_mac(struct br_fleet *fleet, struct br_mac mac, struct br_lease *ret);
 int br_lease_by_ip(struct br_fleet *fleet, uint32_t ip, struct br_lease *ret);
 int br_lease_list(struct br_fleet *fleet, int (*fn)(void *ctx, const struct br_lease *lease), void *ctx);

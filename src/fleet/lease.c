@@ -103,6 +103,23 @@ static bool usable(const struct br_lease_request *req, uint32_t ip)
 	return true;
 }
 
+/* A board of somebody's choice is to have it, and it is not this one. */
+static bool kept_for_another(struct br_fleet *fleet, const struct br_lease_request *req, uint32_t ip)
+{
+	sqlite3_stmt *s = br_db_stmt(fleet, ST_BOARD_BY_ADDRESS);
+	bool kept;
+
+	sqlite3_bind_int64(s, 1, ip);
+	kept = sqlite3_step(s) == SQLITE_ROW && sqlite3_column_int64(s, 0) != req->board_id;
+	sqlite3_reset(s);
+	return kept;
+}
+
+static bool available(struct br_fleet *fleet, const struct br_lease_request *req, uint32_t ip)
+{
+	return usable(req, ip) && !kept_for_another(fleet, req, ip);
+}
+
 /* The first address from *ip on that nobody has; -ENOENT when there is none up to 'last'. */
 static int next_gap(struct br_fleet *fleet, uint32_t *ip, uint32_t last)
 {
@@ -149,7 +166,7 @@ static int find_free(struct br_fleet *fleet, const struct br_lease_request *req,
 		if (r < 0)
 			return r;
 		fleet->gap_hint = ip;
-		if (usable(req, ip)) {
+		if (available(fleet, req, ip)) {
 			*ret = ip;
 			return 0;
 		}
@@ -170,7 +187,7 @@ static int find_expired(struct br_fleet *fleet, const struct br_lease_request *r
 	sqlite3_bind_int64(s, 3, req->last);
 	while ((code = sqlite3_step(s)) == SQLITE_ROW) {
 		row_to_lease(s, &old);
-		if (usable(req, old.ip)) {
+		if (available(fleet, req, old.ip)) {
 			*ret = old.ip;
 			r = 0;
 			break;
@@ -204,8 +221,8 @@ static int find_own(struct br_fleet *fleet, const struct br_lease_request *req, 
 		r = find(fleet, ST_LEASE_BY_BOARD, req->board_id, &lease);
 	if (r < 0)
 		return r;
-	if (!usable(req, lease.ip))
-		return -ENOENT; /* the range is another one today */
+	if (!available(fleet, req, lease.ip))
+		return -ENOENT; /* the range is another one today, or the address somebody else's */
 	*ret = lease;
 	return 0;
 }
@@ -215,7 +232,7 @@ static int choose(struct br_fleet *fleet, const struct br_lease_request *req, in
 	struct br_lease other;
 	int r;
 
-	if (req->wanted && usable(req, req->wanted)) {
+	if (req->wanted && !req->only_used && available(fleet, req, req->wanted)) {
 		r = find(fleet, ST_LEASE_BY_IP, req->wanted, &other);
 		if (r == -ENOENT) {
 			*ret = req->wanted;
@@ -224,7 +241,7 @@ static int choose(struct br_fleet *fleet, const struct br_lease_request *req, in
 		if (r < 0)
 			return r;
 	}
-	r = find_free(fleet, req, ret);
+	r = req->only_used ? -ENOENT : find_free(fleet, req, ret);
 	return r == -ENOENT ? find_expired(fleet, req, now, ret) : r;
 }
 
@@ -275,6 +292,52 @@ static int full(const struct br_lease_request *req, struct br_error *err)
 		"no address left in %s-%s: each belongs to a board or to a client whose lease runs; give a wider "
 		"--range, or remove boards that are gone",
 		br_ip_format(a, req->first), br_ip_format(b, req->last));
+}
+
+int br_lease_find(struct br_fleet *fleet, const struct br_lease_request *req, uint32_t *ret)
+{
+	struct br_lease lease = { 0 };
+	int r;
+
+	br_db_lock(fleet);
+	r = find_own(fleet, req, &lease);
+	if (r == -ENOENT)
+		r = choose(fleet, req, br_db_now(), &lease.ip);
+	br_db_unlock(fleet);
+	if (r == -ENOENT)
+		return -ENOSPC;
+	if (r >= 0)
+		*ret = lease.ip;
+	return r;
+}
+
+int br_lease_strangers(struct br_fleet *fleet, uint64_t *ret)
+{
+	sqlite3_stmt *s;
+	int r = 0;
+
+	br_db_lock(fleet);
+	s = br_db_stmt(fleet, ST_LEASE_STRANGERS);
+	if (sqlite3_step(s) == SQLITE_ROW)
+		*ret = (uint64_t)sqlite3_column_int64(s, 0);
+	else
+		r = br_db_errno(fleet->db);
+	sqlite3_reset(s);
+	br_db_unlock(fleet);
+	return r;
+}
+
+int br_lease_release(struct br_fleet *fleet, struct br_mac mac)
+{
+	struct br_error err = BR_ERROR_NULL;
+	sqlite3_stmt *s;
+	int r = br_db_begin(fleet, true, &err, "release a lease");
+
+	if (r < 0)
+		return r;
+	s = br_db_stmt(fleet, ST_LEASE_RELEASE);
+	sqlite3_bind_int64(s, 1, (int64_t)br_mac_u64(mac));
+	return br_db_end(fleet, br_db_run(s), &err, "release a lease");
 }
 
 int br_lease_take(struct br_fleet *fleet, const struct br_lease_request *req, struct br_lease *ret,

@@ -23,6 +23,7 @@ static const struct br_mac board = { { 0xb8, 0x27, 0xeb, 9, 2, 0xf7 } };
 /* What our server is told and tells. */
 static struct world {
 	bool boot;
+	int r;
 	const char *file;
 	unsigned asked, offers, elsewhere, unserved, foreign, fresh, modes;
 	struct br_dhcp_client client;
@@ -36,6 +37,8 @@ static int address(void *ctx, const struct br_dhcp_client *client, bool offer, s
 	w.asked++;
 	w.client = *client;
 	*ret = (struct br_dhcp_grant){ .ip = client->proxy ? 0 : GIVEN, .boot = w.boot };
+	if (w.r < 0)
+		return w.r;
 	if (w.file)
 		snprintf(ret->boot_file, sizeof(ret->boot_file), "%s", w.file);
 	return 0;
@@ -575,6 +578,32 @@ static void relays_are_served_where_there_is_a_range(void **state)
 	}
 }
 
+/* RFC 2131 4.3.2 wants silence about clients one does not know, for the sake of other servers. Where there are none, the
+ * client is told at once. */
+static void alone_we_refuse_what_we_did_not_give(void **state)
+{
+	static const char *const requests[] = { "350103" "3204" "0a4d0063" "ff", "350103" "ff" };
+	struct br_dhcp_server *s = make(BR_DHCP_FULL, false, false);
+	const struct br_dhcp_foreign f = {
+		.server_ip = FOREIGN, .server_mac = theirs, .type = BR_DHCP_OFFER, .offered = GIVEN,
+	};
+	struct br_dhcp_reply reply;
+	struct br_dhcp_message m;
+
+	w.r = -ENOENT;
+	assert_int_equal(ask(s, 0, requests[0], &reply, &m), 0); /* not listened for long enough */
+	run(s, NOW - 100 * BR_S, NOW - 50 * BR_S);
+	assert_int_equal(ask(s, 0, requests[0], &reply, &m), 1);
+	assert_int_equal(m.type, BR_DHCP_NAK);
+	w.r = -EBUSY;
+	assert_int_equal(ask(s, 0, requests[0], &reply, &m), 0);
+	w.r = -ENOENT;
+	assert_int_equal(ask(s, 0, requests[1], &reply, &m), 0); /* names no address at all */
+	br_dhcp_heard(s, &f, NOW);
+	assert_int_equal(ask(s, 0, requests[0], &reply, &m), 0);
+	br_dhcp_server_free(s);
+}
+
 /* RFC 5107: to the client the relay is the server. */
 static void the_relay_may_override_the_server_id(void **state)
 {
@@ -607,6 +636,7 @@ int main(void)
 		cmocka_unit_test(arp_answers_are_seen),
 		cmocka_unit_test(auto_decides),
 		cmocka_unit_test(a_foreign_server_is_told_of),
+		cmocka_unit_test(alone_we_refuse_what_we_did_not_give),
 		cmocka_unit_test(relays_are_served_where_there_is_a_range),
 		cmocka_unit_test(the_relay_may_override_the_server_id),
 	};

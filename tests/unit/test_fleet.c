@@ -429,6 +429,77 @@ static void a_removed_board_gives_its_address_back(void **state)
 	assert_int_equal(l.ip, 10);
 }
 
+/* A board's own choice of address: nobody else gets it, and who has it loses it at the next question. */
+static void a_fixed_address_is_one_boards(void **state)
+{
+	struct fixture *f = *state;
+	struct br_board a = { .name = "a", .mac = mac_of(1), .address = 0x0a4d0065 }, b = { .name = "b", .mac = mac_of(2) };
+	struct br_error err = BR_ERROR_NULL;
+	struct br_lease_request q;
+	struct br_lease l;
+	uint32_t ip = 0;
+
+	assert_int_equal(br_board_save(f->fleet, &b, NULL), 0);
+	q = request(b.mac, b.id, 0x0a4d0065, 0x0a4d0067);
+	assert_int_equal(br_lease_take(f->fleet, &q, &l, NULL), 0);
+	assert_int_equal(l.ip, 0x0a4d0065); /* it is nobody's yet */
+	assert_int_equal(br_board_save(f->fleet, &a, NULL), 0);
+	assert_int_equal(br_board_by_name(f->fleet, "a", &a), 0);
+	assert_int_equal(a.address, 0x0a4d0065);
+	b.address = a.address;
+	assert_int_equal(br_board_save(f->fleet, &b, &err), -EEXIST);
+	assert_non_null(strstr(err.text, "10.77.0.101 is that of board a"));
+	b.address = 0x7f000001;
+	assert_int_equal(br_board_save(f->fleet, &b, &err), -EINVAL);
+	q = request(a.mac, a.id, a.address, a.address);
+	assert_int_equal(br_lease_take(f->fleet, &q, &l, NULL), -ENOSPC); /* b has it still */
+	q = request(b.mac, b.id, 0x0a4d0065, 0x0a4d0067);
+	assert_int_equal(br_lease_take(f->fleet, &q, &l, NULL), 0);
+	assert_int_equal(l.ip, 0x0a4d0066);
+	q = request(mac_of(3), 0, 0x0a4d0065, 0x0a4d0067);
+	q.wanted = a.address;
+	assert_int_equal(br_lease_take(f->fleet, &q, &l, NULL), 0);
+	assert_int_equal(l.ip, 0x0a4d0067);
+	q = request(mac_of(4), 0, 0x0a4d0065, 0x0a4d0067);
+	assert_int_equal(br_lease_take(f->fleet, &q, &l, NULL), -ENOSPC); /* kept, though free */
+	q = request(a.mac, a.id, a.address, a.address);
+	assert_int_equal(br_lease_take(f->fleet, &q, &l, NULL), 0);
+	assert_int_equal(l.ip, a.address);
+	/* given back by the stranger: free at once */
+	q = request(mac_of(4), 0, 0x0a4d0065, 0x0a4d0067);
+	assert_int_equal(br_lease_release(f->fleet, a.mac), 0);
+	assert_int_equal(br_lease_find(f->fleet, &q, &ip), -ENOSPC); /* a board's is not */
+	assert_int_equal(br_lease_release(f->fleet, mac_of(3)), 0);
+	assert_int_equal(br_lease_find(f->fleet, &q, &ip), 0);
+	assert_int_equal(ip, 0x0a4d0067);
+}
+
+static void looking_for_an_address_takes_none(void **state)
+{
+	struct fixture *f = *state;
+	struct br_lease_request q = request(mac_of(1), 0, 10, 12);
+	struct br_lease l;
+	uint64_t n = 9;
+	uint32_t ip = 0;
+
+	assert_int_equal(br_lease_strangers(f->fleet, &n), 0);
+	assert_int_equal(n, 0);
+	assert_int_equal(br_lease_find(f->fleet, &q, &ip), 0);
+	assert_int_equal(ip, 10);
+	assert_int_equal(br_lease_by_mac(f->fleet, mac_of(1), &l), -ENOENT);
+	q.only_used = true;
+	assert_int_equal(br_lease_find(f->fleet, &q, &ip), -ENOSPC);
+	q.only_used = false;
+	assert_int_equal(br_lease_take(f->fleet, &q, &l, NULL), 0);
+	assert_int_equal(br_lease_strangers(f->fleet, &n), 0);
+	assert_int_equal(n, 1);
+	sql(f, "UPDATE lease SET expires_at = 1");
+	q = request(mac_of(2), 0, 10, 12);
+	q.only_used = true;
+	assert_int_equal(br_lease_find(f->fleet, &q, &ip), 0);
+	assert_int_equal(ip, 10);
+}
+
 /* Nothing that a packet waits for may read a whole table, or sort. */
 static void hot_statements_use_indexes(void **state)
 {
@@ -436,7 +507,7 @@ static void hot_statements_use_indexes(void **state)
 	static const enum br_stmt hot[] = { ST_BOARD_BY_ID, ST_BOARD_BY_NAME, ST_BOARD_BY_MAC, ST_BOARD_BY_SERIAL,
 		ST_BOARD_BY_IP, ST_BOARD_PAGE, ST_BOARD_UPDATE, ST_BOARD_SEEN, ST_BOARD_FILL, ST_BOARD_DELETE,
 		ST_BOOT_NEXT, ST_BOOT_LAST, ST_SECRET_GET, ST_SECRET_DELETE, ST_LEASE_BY_MAC, ST_LEASE_BY_IP, ST_LEASE_GAP,
-		ST_LEASE_EXPIRED, ST_LEASE_DELETE_BOARD, ST_LEASE_PAGE, ST_EVENT_PAGE, ST_EVENT_FROM };
+		ST_LEASE_EXPIRED, ST_LEASE_RELEASE, ST_BOARD_BY_ADDRESS, ST_LEASE_DELETE_BOARD, ST_LEASE_PAGE, ST_EVENT_PAGE, ST_EVENT_FROM };
 
 	for (size_t i = 0; i < BR_ARRAY_SIZE(hot); i++) {
 		br_cleanup(br_freep) char *text = br_asprintf("EXPLAIN QUERY PLAN %s", br_db_sql(hot[i]));
@@ -766,6 +837,8 @@ int main(void)
 		T(addresses_stay_with_their_mac),
 		T(a_full_range_reuses_what_expired_but_never_a_boards),
 		T(a_removed_board_gives_its_address_back),
+		T(a_fixed_address_is_one_boards),
+		T(looking_for_an_address_takes_none),
 		T(hot_statements_use_indexes),
 		T(fifty_thousand_leases_cost_no_more_than_few),
 		T(events_are_numbered_told_kept_and_filtered),

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who gets which address: real DHCP clients, addresses in use, fixed ones, floods."""
+import os
+import re
+import subprocess
+import sys
+
+from daemon import Daemon
+from images import small_image
+from netlab import Net
+from systemtests import quick, stop, wait_until
+
+RANGE = ("--range", "10.77.0.100-10.77.0.119")
+SCRIPT = '#!/bin/sh\n[ -z "$new_ip_address" ] || echo "$reason $new_ip_address $new_domain_name $new_routers" >>"$LEASE_FILE"\n'
+
+
+def serve(t, *arguments, **keywords):
+    t.need_root()
+    t.need_program("sfdisk", "mkfs.fat", "mcopy", "mke2fs")
+    image = small_image(t)
+    net = t.enter(Net())
+    return net, t.enter(Daemon(t, net, *RANGE, *arguments, image=image, **keywords)), image
+
+
+def events(daemon, kind):
+    return [e["fields"] for e in daemon.jsonl("event", "list") if e["type"] == kind]
+
+
+def udhcpc(t, client, *more):
+    """The address it got, or None."""
+    r = t.run(*client.exec("busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "5", "-T", "2", "-s", "/bin/true",
+                           *more), check=False)
+    m = re.search(r"lease of (\S+) obtained", r.stderr + r.stdout)
+    return m[1] if m else None
+
+
+def lease_script(t):
+    path = t.path("dhclient-script")
+    with open(path, "w") as f:
+        f.write(SCRIPT)
+    os.chmod(path, 0o755)
+    t.env["LEASE_FILE"] = t.path("lease")
+    return path
+
+
+@quick
+def test_dhclient_gets_what_it_asks_for_and_gives_it_back(t):
+    t.need_program("dhclient")
+    net, daemon, _ = serve(t, "--domain", "lab.example", "--router", "10.77.0.1,10.77.0.254", "--dns", "10.77.0.1")
+    client = net.client("02:00:00:00:01:01")
+    files = ["-sf", lease_script(t), "-lf", t.path("leases"), "-pf", t.path("pid"), "-cf", "/dev/null", "eth0"]
+    argv = client.exec("dhclient", "-4", "-1", "-e", f"LEASE_FILE={t.path('lease')}", *files)
+    for attempt in range(2):     # the second one is INIT-REBOOT
+        t.run(*argv, timeout=90)
+        stop_pid(t.path("pid"))
+    with open(t.path("lease")) as f:
+        lines = f.read().splitlines()
+    assert len(lines) == 2 and lines[0].split()[1] == lines[1].split()[1], lines
+    assert "10.77.0.100 lab.example 10.77.0.1 10.77.0.254" in lines[0], lines
+    t.run(*client.exec("dhclient", "-4", "-r", *files), timeout=60, check=False)
+    wait_until(lambda: events(daemon, "dhcp.release"), 30, "the release")
+
+
+def stop_pid(path):
+    with open(path) as f:
+        pid = int(f.read())
+    os.kill(pid, 15)
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), 30, "dhclient ended")
+
+
+@quick
+def test_dhcpcd_is_served(t):
+    t.need_program("dhcpcd")
+    net, daemon, _ = serve(t)
+    client = net.client("02:00:00:00:01:02")
+    script = lease_script(t)
+    with open(t.path("dhcpcd.conf"), "w") as f:
+        f.write("hostname\nclientid\noption domain_name_servers, routers\n")
+    # -1 -T would take nothing; in the foreground until it has an address
+    with open(t.path("dhcpcd.log"), "wb") as log:
+        p = subprocess.Popen(client.exec("dhcpcd", "-4", "-B", "-f", t.path("dhcpcd.conf"), "-c", script, "eth0"),
+                             env=t.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        wait_until(lambda: [e for e in events(daemon, "dhcp.ack") if e["client"] == "os"], 60, "dhcpcd's lease")
+    finally:
+        stop(p)
+
+
+@quick
+def test_a_fixed_address_is_given_and_kept(t):
+    net, daemon, image = serve(t)
+    daemon.cli("board", "add", "pi07", "--mac", "b8:27:eb:12:34:57", "--address", "10.77.0.21")
+    daemon.cli("board", "add", "pi08", "--mac", "b8:27:eb:12:34:58", "--address", "10.77.0.100")
+    assert daemon.cli("board", "edit", "pi08", "--address", "10.77.0.21", check=False).returncode == 1
+    assert udhcpc(t, net.client("b8:27:eb:12:34:57")) == "10.77.0.21"
+    assert udhcpc(t, net.client("02:00:00:00:01:03")) == "10.77.0.101"
+    assert udhcpc(t, net.client("b8:27:eb:12:34:58")) == "10.77.0.100"
+    assert daemon.json("board", "show", "pi07")[0]["fixed_address"] == "10.77.0.21"
+
+
+def test_an_address_in_use_is_not_given(t):
+    t.need_root()
+    t.need_program("sfdisk", "mkfs.fat", "mcopy", "mke2fs")
+    image = small_image(t)
+    net = t.enter(Net())
+    squatter = net.client("02:00:00:00:01:04")
+    squatter.address("10.77.0.100/24")
+    daemon = t.enter(Daemon(t, net, *RANGE, image=image))
+    wait_until(lambda: events(daemon, "dhcp.conflict"), 60, "the address in use was found")
+    assert events(daemon, "dhcp.conflict") == [{"ip": "10.77.0.100", "mac": "02:00:00:00:01:04"}]
+    assert udhcpc(t, net.client("02:00:00:00:01:05")) == "10.77.0.101"
+
+
+def test_a_flood_leaves_known_boards_their_turn(t):
+    net, daemon, image = serve(t)
+    known = net.client("b8:27:eb:12:34:59")
+    assert udhcpc(t, known) == "10.77.0.100"
+    attacker = net.client("02:00:00:00:01:06")
+    flood = subprocess.Popen(attacker.exec(sys.executable, os.path.abspath(__file__), "flood"), stdin=subprocess.DEVNULL)
+    try:
+        for _ in range(3):
+            assert udhcpc(t, known) == "10.77.0.100"
+    finally:
+        flood.wait()
+    assert flood.returncode == 0
+    # strangers that took nothing have nothing; no more than the limit was told of
+    assert len(daemon.json("board", "list")) == 1
+    assert len(events(daemon, "dhcp.offer")) < 1500
+    assert udhcpc(t, known) == "10.77.0.100"
+    with open(f"/proc/{daemon.process.pid}/status") as f:
+        t.note(f.read())
+    wait_until(lambda: udhcpc(t, net.client("b8:27:eb:12:34:60")), 60, "a new board gets an address")
+
+
+def _flood():
+    """DISCOVERs of 20000 made-up MACs, no faster than the socket takes them."""
+    import random
+    import socket
+    rng = random.Random(5)
+    s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    s.bind(("eth0", 0))
+    for _ in range(20000):
+        mac = b"\x02" + rng.randbytes(5)
+        bootp = bytes((1, 1, 6, 0)) + rng.randbytes(4) + bytes(20) + mac + bytes(10 + 192) + bytes.fromhex("63825363350101ff")
+        bootp += bytes(300 - len(bootp))
+        udp = bytes((0, 68, 0, 67)) + (8 + len(bootp)).to_bytes(2, "big") + bytes(2) + bootp
+        ip = bytearray(bytes((0x45, 0)) + (20 + len(udp)).to_bytes(2, "big") + bytes(4) + bytes((64, 17, 0, 0)) + bytes(4) +
+                       b"\xff" * 4)
+        total = sum(int.from_bytes(ip[i:i + 2], "big") for i in range(0, 20, 2))
+        while total >> 16:
+            total = (total & 0xffff) + (total >> 16)
+        ip[10:12] = (~total & 0xffff).to_bytes(2, "big")
+        s.send(b"\xff" * 6 + mac + b"\x08\x00" + bytes(ip) + udp)
+
+
+if __name__ == "__main__":
+    _flood()

@@ -153,8 +153,11 @@ int ext_node_dir(struct br_extfs *fs, uint64_t ino, struct ext_node **ret)
 
 int ext_node_fresh(struct br_extfs *fs, uint32_t ino, struct ext_node **ret)
 {
-	struct ext_node *n;
+	struct ext_node *n = node_find(fs, ino);
 
+	/* a damaged bitmap gives away what is in use: perhaps the very directory the caller holds */
+	if (n && n->inode.i_links_count)
+		return -EUCLEAN;
 	ext_node_drop(fs, ino);
 	n = node_new(fs, ino);
 	if (!n)

@@ -122,7 +122,7 @@ int ext_node_get(struct br_extfs *fs, uint64_t ino, struct ext_node **ret);
 /* As get, whatever its link count. */
 int ext_node_raw(struct br_extfs *fs, uint64_t ino, struct ext_node **ret);
 int ext_node_dir(struct br_extfs *fs, uint64_t ino, struct ext_node **ret); /* -ENOTDIR */
-/* A node for an inode that was just allocated, all zeros. */
+/* A node for an inode that was just allocated, all zeros. -EUCLEAN when it is known to be in use. */
 int ext_node_fresh(struct br_extfs *fs, uint32_t ino, struct ext_node **ret);
 /* Writes the inode. fresh: the whole on-disk inode, nothing of the old one kept. */
 int ext_node_write(struct br_extfs *fs, struct ext_node *node, bool fresh);

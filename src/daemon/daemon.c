@@ -64,6 +64,7 @@ struct daemon {
 	uv_poll_t dhcp_poll;
 	uv_timer_t dhcp_scan;
 	int dhcp_trouble; /* last negative errno of its socket, 0: none */
+	uint64_t dhcp_dropped, dhcp_failed, dhcp_told_ns; /* told of already, when */
 	uv_signal_t sigterm, sigint;
 };
 
@@ -256,15 +257,35 @@ static void stop_live(struct daemon *d)
 	uv_run(&d->loop, UV_RUN_NOWAIT);
 }
 
+/* What the sockets lost, at most once in ten seconds. */
+static void tell_losses(struct daemon *d, uint64_t now_ns)
+{
+	const struct br_dhcp_io_stats *st = br_dhcp_io_stats(d->dhcp_io);
+
+	if ((st->dropped == d->dhcp_dropped && st->failed == d->dhcp_failed) || now_ns - d->dhcp_told_ns < 10 * BR_S)
+		return;
+	if (st->dropped != d->dhcp_dropped)
+		br_log_warning("DHCP: %llu requests came faster than they could be taken, and were lost (%llu in all)",
+			(unsigned long long)(st->dropped - d->dhcp_dropped), (unsigned long long)st->dropped);
+	if (st->failed != d->dhcp_failed)
+		br_log_warning("DHCP: %llu packets could not be sent: %s", (unsigned long long)(st->failed - d->dhcp_failed),
+			strerror(st->failed_errno));
+	d->dhcp_dropped = st->dropped;
+	d->dhcp_failed = st->failed;
+	d->dhcp_told_ns = now_ns;
+}
+
 static void on_dhcp(uv_poll_t *poll, int status, int events)
 {
 	struct daemon *d = poll->data;
-	int r = br_dhcp_io_dispatch(d->dhcp_io, br_now_ns());
+	uint64_t now = br_now_ns();
+	int r = br_dhcp_io_dispatch(d->dhcp_io, now);
 
 	/* an interface that went down says so once and then again only when the reason changes */
 	if (r < 0 && r != d->dhcp_trouble)
 		br_log_error("DHCP on %s: %s", d->net.netif.name, strerror(-r));
 	d->dhcp_trouble = r < 0 ? r : 0;
+	tell_losses(d, now);
 }
 
 static void on_scan(uv_timer_t *timer)

@@ -37,6 +37,10 @@ struct br_glue {
 	struct br_glue_notes *notes; /* glue_foreign.c: what other servers did */
 	struct br_pool *pool;	     /* glue_pool.c: addresses, limits */
 	struct br_dhcp_io *dhcp_io;  /* NULL while it is not open */
+	struct {		     /* glue_pool.c's, between its calls */
+		uint64_t ghosts_ns, counted_ns, strangers;
+		uint32_t scan_next, scan_asked;
+	} addresses;
 };
 
 #define BR_GLUE_DHCP_OFF (-1)

@@ -55,7 +55,7 @@ static uint64_t serial_of_rom(struct br_glue *glue, const struct br_dhcp_client 
 }
 
 /* The board behind a client, 0 or -ENOENT. */
-static int find_board(struct br_glue *glue, const struct br_dhcp_client *c, struct br_board *ret)
+static int find_board(struct br_glue *glue, const struct br_dhcp_client *c, bool offer, struct br_board *ret)
 {
 	struct br_sighting s = {
 		.mac = c->mac,
@@ -64,8 +64,9 @@ static int find_board(struct br_glue *glue, const struct br_dhcp_client *c, stru
 		.revision = c->guid.revision,
 	};
 	const struct br_pi_model *m = br_pi_model_by_revision(c->guid.revision);
-	/* a Pi is known by the shape of its request; the MAC's prefix only helps where there is no shape */
-	bool adopt = br_dhcp_client_is_firmware(c->kind) || br_pi_oui(c->mac);
+	/* a Pi is known by the shape of its request; the MAC's prefix, which costs nobody anything, only helps where there
+	 * is no shape, and for those that go on from our offer */
+	bool adopt = br_dhcp_client_is_firmware(c->kind) || (!offer && br_pi_oui(c->mac));
 	int r;
 
 	if (m)
@@ -177,7 +178,7 @@ static void grant_boot(struct br_glue *glue, const struct br_dhcp_client *c, boo
 static int beside_another(struct br_glue *glue, const struct br_dhcp_client *c, bool offer, struct br_dhcp_grant *ret)
 {
 	struct br_board board = { 0 };
-	int r = find_board(glue, c, &board);
+	int r = find_board(glue, c, offer, &board);
 
 	if (r < 0)
 		return r;
@@ -200,7 +201,7 @@ static int address(void *ctx, const struct br_dhcp_client *c, bool offer, struct
 		return -EBUSY;
 	if (c->proxy)
 		return beside_another(glue, c, offer, ret);
-	r = find_board(glue, c, &board);
+	r = find_board(glue, c, offer, &board);
 	if (r < 0 && r != -ENOENT)
 		return r;
 	r = br_glue_address(glue, c, offer, r < 0 ? NULL : &board, &ip);

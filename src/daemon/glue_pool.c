@@ -99,14 +99,13 @@ static int look_at_board(void *ctx, const struct br_board *b)
 /* Frees addresses when there are none left for a board. How many. */
 static size_t forget_ghosts(struct br_glue *glue)
 {
-	static uint64_t last_ns; /* of the DHCP thread */
 	br_cleanup(br_freep) struct ghosts *g = calloc(1, sizeof(*g));
 	uint64_t now = br_now_ns();
 	size_t n = 0;
 
-	if (!g || (last_ns && now - last_ns < GHOSTS_EVERY_NS))
+	if (!g || (glue->addresses.ghosts_ns && now - glue->addresses.ghosts_ns < GHOSTS_EVERY_NS))
 		return 0;
-	last_ns = now;
+	glue->addresses.ghosts_ns = now;
 	g->glue = glue;
 	g->now = (int64_t)(br_wall_ns() / BR_S);
 	br_board_list(glue->fleet, look_at_board, g);
@@ -151,17 +150,19 @@ static int take_fixed(struct br_glue *glue, const struct br_board *board, const 
 			mask = br_ip_mask(glue->dhcp->subnets[i].prefix);
 	br_ip_format(ip, board->address);
 	if ((board->address ^ req->first) & mask) {
-		br_log_warning("%s is to have %s, but asks from another network: it gets another address", board->name, ip);
+		if (br_pool_may_tell(glue->pool, br_now_ns()))
+			br_log_warning("%s is to have %s, but asks from another network: it gets another address",
+				board->name, ip);
 		return -ENOENT;
 	}
 	one.first = one.last = one.wanted = board->address;
 	r = br_lease_take(glue->fleet, &one, ret, &err);
-	if (r == -ENOSPC) {
-		br_log_warning("%s is to have %s, which somebody else has now: it gets another address until then", board->name,
-			ip);
-		return -ENOENT;
-	}
-	return r;
+	if (r != -ENOSPC)
+		return r;
+	if (br_pool_may_tell(glue->pool, br_now_ns()))
+		br_log_warning("%s is to have %s, which somebody else has now: it gets another address until that is free",
+			board->name, ip);
+	return -ENOENT;
 }
 
 static int for_board(struct br_glue *glue, const struct br_dhcp_client *c, const struct br_board *board,
@@ -189,15 +190,15 @@ static int for_board(struct br_glue *glue, const struct br_dhcp_client *c, const
 /* Leases and offers of strangers against half of the range; leases are counted once a second. */
 static bool share_is_used_up(struct br_glue *glue, const struct br_lease_request *req)
 {
-	static uint64_t counted_ns, strangers; /* of the DHCP thread */
+	uint64_t *counted = &glue->addresses.counted_ns;
 	uint64_t now = br_now_ns(), share = ((uint64_t)req->last - req->first + 1) / 2;
 
-	if (!counted_ns || now - counted_ns > BR_S) {
-		if (br_lease_strangers(glue->fleet, &strangers) < 0)
+	if (!*counted || now - *counted > BR_S) {
+		if (br_lease_strangers(glue->fleet, &glue->addresses.strangers) < 0)
 			return true;
-		counted_ns = now;
+		*counted = now;
 	}
-	return strangers + br_pool_n_offers(glue->pool, now) >= share;
+	return glue->addresses.strangers + br_pool_n_offers(glue->pool, now) >= share;
 }
 
 /* Nothing is stored: the next stranger may be told the same in half a minute. */
@@ -264,8 +265,13 @@ int br_glue_address(struct br_glue *glue, const struct br_dhcp_client *c, bool o
 	choose_range(glue, c, &req);
 	if (!board)
 		return for_stranger(glue, c, offer, &req, ret_ip);
-	if (!offer && br_lease_by_mac(glue->fleet, c->mac, &lease) < 0)
-		return -ENOENT;
+	if (!offer && br_lease_by_mac(glue->fleet, c->mac, &lease) < 0) {
+		/* it was a stranger when it was offered one */
+		req.wanted = br_pool_offered(glue->pool, c->mac, br_now_ns());
+		if (!req.wanted)
+			return -ENOENT;
+		br_pool_forget(glue->pool, c->mac);
+	}
 	return for_board(glue, c, board, &req, ret_ip);
 }
 
@@ -308,25 +314,25 @@ void br_glue_arp(void *ctx, uint32_t ip, struct br_mac mac)
 
 uint64_t br_glue_scan(struct br_glue *glue)
 {
-	static uint32_t next, asked; /* of the DHCP thread */
+	uint32_t *next = &glue->addresses.scan_next, *asked = &glue->addresses.scan_asked;
 	struct br_lease lease;
 	int n = 0;
 
 	if (atomic_load(&glue->dhcp_mode) != BR_DHCP_FULL || !glue->dhcp_io) {
-		next = asked = 0;
+		*next = *asked = 0;
 		return 1000;
 	}
-	if (!next)
-		next = glue->first_ip;
-	for (; n < SCAN_STEP && asked < SCAN_MAX && next <= glue->last_ip; next++) {
-		if (next == glue->server_ip || br_lease_by_ip(glue->fleet, next, &lease) != -ENOENT)
+	if (!*next)
+		*next = glue->first_ip;
+	for (; n < SCAN_STEP && *asked < SCAN_MAX && *next <= glue->last_ip; (*next)++) {
+		if (*next == glue->server_ip || br_lease_by_ip(glue->fleet, *next, &lease) != -ENOENT)
 			continue;
-		ask_who_has(glue, next);
-		asked++;
+		ask_who_has(glue, *next);
+		(*asked)++;
 		n++;
 	}
 	if (n)
 		return SCAN_STEP_MS;
-	next = asked = 0;
+	*next = *asked = 0;
 	return SCAN_EVERY_MS;
 }

@@ -158,6 +158,10 @@ static const struct {
 	{ "iPXE by features", "350101" "af03b10101" "ff", BR_DHCP_IPXE },
 	{ "dhcpcd", "350101" "3c0764686370636439" "ff", BR_DHCP_OS },
 	{ "networkd", "350101" "3d0701b827eb010203" "390205c0" "370401030c1c" "ff", BR_DHCP_OS },
+	{ "networkd and NetworkManager, DUID", "350101" "3d13" "ffebff0001000100012a2a2a2a0200000000" "01" "390205c0"
+		"370a01031c060c0f1a2a2179" "ff", BR_DHCP_OS },
+	{ "udhcpc", "350101" "3d0701b827eb010203" "39020240" "370701030c0f060f1c" "ff", BR_DHCP_OS },
+	{ "dhclient, which has neither", "350101" "0c0470693037" "370d011c02030f06770c2c2f1a792a" "ff", BR_DHCP_OTHER },
 	{ "PC BIOS", "350101" "3c20" PI_CLASS_HEX "5d020000" "5e03010201" "6111004c4c4544004b3510805ac2c04f4e3132" "3704010306" "2b"
 		"390204ec" "ff", BR_DHCP_OTHER },
 	{ "bare", "350101" "ff", BR_DHCP_OTHER },

@@ -13,7 +13,7 @@
 #include "base/text.h"
 
 static const struct br_route *const tables[] = {
-	br_api_misc, br_api_boards, br_api_events, br_api_disks, br_api_images,
+	br_api_misc, br_api_boards, br_api_events, br_api_disks, br_api_images, br_api_why,
 };
 
 const char *br_call_param(const struct br_call *call, const char *key)

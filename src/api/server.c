@@ -86,6 +86,8 @@ static struct br_api *new_api(const struct br_api_options *opt)
 	api->boots = opt->boots;
 	api->disks = opt->disks;
 	api->store = opt->store;
+	api->watch = opt->watch;
+	api->event_text = opt->event_text;
 	api->status = opt->status;
 	api->status.interface = strdup(opt->status.interface ? opt->status.interface : "");
 	api->status.dhcp = strdup(opt->status.dhcp ? opt->status.dhcp : "");

@@ -24,12 +24,18 @@ struct br_api_status {
 	uint32_t first, last;  /* range of addresses given out, 0: none */
 };
 
+struct br_event;
+struct br_watch;
+
 /* All of these outlive the API and are not closed by it. */
 struct br_api_options {
 	struct br_fleet *fleet;
 	struct br_boots *boots;
 	struct br_disks *disks;
 	struct br_store *store;
+	struct br_watch *watch; /* NULL: no diagnosis */
+	/* an event in words; returns out */
+	const char *(*event_text)(const struct br_event *ev, char *out, size_t size);
 	const char *socket_path; /* br_api_socket_path() */
 	struct br_api_status status;
 };

@@ -20,6 +20,7 @@ static const struct br_command *const tables[] = {
 	br_cli_board,
 	br_cli_event,
 	br_cli_disk,
+	br_cli_why,
 	br_cli_sim,
 	br_cli_serve,
 	br_cli_misc,

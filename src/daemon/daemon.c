@@ -27,6 +27,7 @@
 #include "base/log.h"
 #include "base/state.h"
 #include "base/text.h"
+#include "daemon/eventtext.h"
 #include "daemon/glue.h"
 #include "daemon/live.h"
 #include "daemon/network.h"
@@ -35,6 +36,7 @@
 #include "dhcp/io.h"
 #include "fleet/event.h"
 #include "tftp/io.h"
+#include "why/io.h"
 
 #define TFTP_PORT 69
 #define NFS_PORT 2049
@@ -58,10 +60,12 @@ struct daemon {
 	struct br_tftp_io *tftp;
 	struct br_glue_nfs *nfs_glue;
 	struct br_nfs_server *nfs;
+	struct br_watch *watch;
+	struct br_watch_io *watch_io;
 	struct br_live *live;
 	struct br_api *api;
 	uv_loop_t loop;
-	uv_poll_t dhcp_poll;
+	uv_poll_t dhcp_poll, watch_poll;
 	uv_timer_t dhcp_scan;
 	int dhcp_trouble; /* last negative errno of its socket, 0: none */
 	uint64_t dhcp_dropped, dhcp_failed, dhcp_told_ns; /* told of already, when */
@@ -425,6 +429,40 @@ static void stop_nfs(struct daemon *d)
 	br_glue_nfs_free(d->nfs_glue);
 }
 
+static void on_watch(uv_poll_t *poll, int status, int events)
+{
+	struct daemon *d = poll->data;
+
+	/* an interface that is down says so to the DHCP part, too */
+	(void)br_watch_io_dispatch(d->watch_io, br_now_ns());
+}
+
+static int start_watch(struct daemon *d, struct br_error *err)
+{
+	const struct br_watch_options opt = { .server_ip = d->net.ip };
+	int r = br_watch_new(&opt, &d->watch);
+
+	if (r < 0)
+		return br_error_set(err, -r, "watch: %s", strerror(-r));
+	br_identity_leave();
+	r = br_watch_io_open(d->net.netif.name, d->watch, &d->watch_io, err);
+	if (r < 0) {
+		br_watch_free(d->watch);
+		return r;
+	}
+	uv_poll_init(&d->loop, &d->watch_poll, br_watch_io_fd(d->watch_io));
+	d->watch_poll.data = d;
+	return br_identity_enter(&d->id, d->state, err);
+}
+
+static void stop_watch(struct daemon *d)
+{
+	uv_close((uv_handle_t *)&d->watch_poll, NULL);
+	uv_run(&d->loop, UV_RUN_NOWAIT);
+	br_watch_io_close(d->watch_io);
+	br_watch_free(d->watch);
+}
+
 static int start_drop(struct daemon *d, struct br_error *err)
 {
 	return br_privileges_drop(&d->id, err);
@@ -443,6 +481,8 @@ static int start_api(struct daemon *d, struct br_error *err)
 		.boots = d->boots,
 		.disks = d->disks,
 		.store = d->store,
+		.watch = d->watch,
+		.event_text = br_event_text,
 		.socket_path = path,
 		.status = {
 			.interface = d->net.netif.name,
@@ -478,6 +518,7 @@ static const struct part {
 	{ start_disks, stop_disks },
 	{ start_boots, stop_boots },
 	{ start_live, stop_live },
+	{ start_watch, stop_watch },
 	{ start_dhcp, stop_dhcp },
 	{ start_tftp, stop_tftp },
 	{ start_nfs, stop_nfs },
@@ -526,6 +567,7 @@ static void run(struct daemon *d)
 		uv_poll_start(&d->dhcp_poll, UV_READABLE, on_dhcp);
 	if (d->dhcp_io)
 		uv_timer_start(&d->dhcp_scan, on_scan, 0, 0);
+	uv_poll_start(&d->watch_poll, UV_READABLE, on_watch);
 	say_ready(d);
 	uv_run(&d->loop, UV_RUN_DEFAULT);
 	sd_notify(0, "STOPPING=1");

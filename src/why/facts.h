@@ -62,10 +62,11 @@ struct br_why_file { /* a name asked for by TFTP */
 	uint16_t granted;   /* in the last OACK, 0: not */
 	uint32_t server_ip; /* asked */
 	uint64_t answered_ns; /* last */
+	uint64_t good_ns, stopped_ns; /* last OACK or DATA 1; last time the board broke off */
 	/* from the daemon's events */
 	unsigned n_sent, n_probed, n_failed;
 	uint64_t bytes, ms, retransmits; /* of the last */
-	uint64_t done_ns;		 /* the last of them */
+	uint64_t done_ns, failed_ns;	 /* the last of them, the last that failed */
 };
 
 struct br_why_port { /* connections to 111, 20048 (mountd), 2049 */
@@ -128,7 +129,6 @@ struct br_why_facts {
 	struct br_why_file files[BR_WHY_FILES];
 	struct br_why_span rrq;
 	unsigned last_file;
-	bool kernel_fetched, update_fetched;
 
 	struct br_why_port ports[BR_WHY_PORTS];
 	struct {
@@ -168,3 +168,5 @@ struct br_why_file *br_why_file_make(struct br_why_facts *f, const char *name);
 /* "kernel8.img" of "5b000001/kernel8.img" */
 const char *br_why_base_name(const char *name);
 bool br_why_is_kernel(const char *name);
+/* It was sent, or is being sent as far as the wire shows. */
+bool br_why_is_fetched(const struct br_why_file *file);

@@ -26,11 +26,32 @@ void br_why_count(struct br_why_span *s, uint64_t now_ns)
 
 /* ---- lives -------------------------------------------------------------------------------------------------- */
 
+bool br_why_is_fetched(const struct br_why_file *file)
+{
+	return file->n_sent || (file->good_ns > file->stopped_ns && file->good_ns > file->failed_ns);
+}
+
+static bool fetched(const struct br_why_facts *f, bool (*fits)(const char *name))
+{
+	for (size_t i = 0; i < BR_WHY_FILES; i++) {
+		const struct br_why_file *file = &f->files[i];
+
+		if (file->name[0] && br_why_is_fetched(file) && fits(file->name))
+			return true;
+	}
+	return false;
+}
+
+static bool is_update(const char *name)
+{
+	return br_str_ends(name, "pieeprom.upd") || br_str_ends(name, "pieeprom.bin");
+}
+
 enum br_why_reached br_why_reached(const struct br_why_facts *f)
 {
 	if (f->mounted.n)
 		return BR_WHY_MOUNTED;
-	if (f->kernel_fetched || f->dhcp[BR_DHCP_KERNEL].discover.n || f->dhcp[BR_DHCP_INITRAMFS].discover.n)
+	if (fetched(f, br_why_is_kernel) || f->dhcp[BR_DHCP_KERNEL].discover.n || f->dhcp[BR_DHCP_INITRAMFS].discover.n)
 		return BR_WHY_KERNEL;
 	if (f->rrq.n || f->web[BR_WHY_HTTP_SIG].get.n || f->web[BR_WHY_HTTP_IMG].get.n)
 		return BR_WHY_FETCHED;
@@ -53,7 +74,7 @@ static void begin_life(struct br_why_facts *f, uint64_t now)
 		memmove(next.lives + 1, next.lives, (BR_WHY_LIVES - 1) * sizeof(next.lives[0]));
 		next.lives[0] = (struct br_why_life){
 			.start_ns = f->born_ns, .end_ns = f->last_ns, .reached = br_why_reached(f),
-			.updated = f->update_fetched,
+			.updated = fetched(f, is_update),
 		};
 		if (next.n_lives < BR_WHY_LIVES)
 			next.n_lives++;
@@ -85,7 +106,7 @@ static bool begins_life(const struct br_why_facts *f, enum br_dhcp_client_kind k
 	if (kind == BR_DHCP_ROM) /* it asks five times, 5 s apart, and never again */
 		return reached >= BR_WHY_FETCHED || (f->dhcp[kind].discover.n && silent > ROUND_NS);
 	if (reached == BR_WHY_FETCHED)
-		return kind == BR_DHCP_EEPROM ? silent > SILENCE_NS || f->update_fetched :
+		return kind == BR_DHCP_EEPROM ? silent > SILENCE_NS || fetched(f, is_update) :
 			!only_bootcode(f) && f->dhcp[BR_DHCP_BOOTCODE].discover.n;
 	return f->dhcp[kind].discover.n && silent > SILENCE_NS;
 }
@@ -351,17 +372,6 @@ static struct br_why_file *file_by_port(struct br_why_facts *f, uint16_t port)
 	return newest;
 }
 
-static void note_fetched(struct br_why_facts *f, const struct br_why_file *file)
-{
-	/* more answers than the board broke off */
-	if (file->n_oack + file->n_data <= file->n_stopped)
-		return;
-	if (br_why_is_kernel(file->name))
-		f->kernel_fetched = true;
-	if (br_str_ends(file->name, "pieeprom.upd") || br_str_ends(file->name, "pieeprom.bin"))
-		f->update_fetched = true;
-}
-
 static void fold_tftp(struct br_why_facts *f, const struct br_frame *fr, bool from_board, uint64_t now)
 {
 	struct br_why_file *file = file_by_port(f, from_board ? fr->src_port : fr->dst_port);
@@ -376,24 +386,25 @@ static void fold_tftp(struct br_why_facts *f, const struct br_frame *fr, bool fr
 	if (!from_board)
 		file->answered_ns = now;
 	if (op == BR_TFTP_ERROR && !br_tftp_decode_error(fr->payload, fr->len, &code, words, sizeof(words))) {
+		unsigned *n = from_board ? &file->n_stopped :
+			code == BR_TFTP_ERR_NOT_FOUND ? &file->n_missing : &file->n_errors;
+
+		(*n)++;
 		if (from_board)
-			file->n_stopped++;
-		else if (code == BR_TFTP_ERR_NOT_FOUND)
-			file->n_missing++;
-		else
-			file->n_errors++;
+			file->stopped_ns = now;
 	} else if (op == BR_TFTP_OACK && !from_board && !br_tftp_decode_oack(fr->payload, fr->len, &opts)) {
 		blksize = br_tftp_find_opt(&opts, BR_TFTP_OPT_BLKSIZE);
 		file->granted = blksize ? (uint16_t)blksize->value : 0;
 		file->n_oack++;
+		file->good_ns = now;
 		file->n_missing = 0; /* it is there by now */
 	} else if (op == BR_TFTP_DATA && !from_board && fr->len >= 4 && br_load_be16(fr->payload + 2) == 1) {
 		/* the first block after an OACK is the same answer */
 		if (!file->n_oack)
 			file->n_data++;
+		file->good_ns = now;
 		file->n_missing = 0;
 	}
-	note_fetched(f, file);
 }
 
 /* ---- the table ---------------------------------------------------------------------------------------------- */

@@ -35,16 +35,11 @@ static uint64_t quiet(const struct br_case *c)
 	return br_case_age(c, c->f->last_ns);
 }
 
-static bool fresh(const struct br_why_file *f)
-{
-	return f->n_oack + f->n_data > f->n_stopped;
-}
-
 bool br_case_transfers(const struct br_case *c)
 {
 	const struct br_why_file *f = &c->f->files[c->f->last_file];
 
-	return c->f->rrq.n && fresh(f) && f->done_ns < f->asked.last_ns && f->server_ip == c->in->server_ip;
+	return c->f->rrq.n && f->good_ns > f->stopped_ns && f->good_ns >= f->asked.last_ns && f->done_ns < f->asked.last_ns && f->server_ip == c->in->server_ip;
 }
 
 /* Between two requests a firmware computes for some seconds at most; a kernel takes its time. */
@@ -124,7 +119,7 @@ static bool missing(const struct br_why_file *f)
 
 static bool served(const struct br_why_file *f)
 {
-	return f->n_sent || fresh(f);
+	return br_why_is_fetched(f);
 }
 
 static bool sent(const struct br_why_file *f)
@@ -553,7 +548,7 @@ static bool start_refused(struct br_case *c)
 
 		c->file = f->name;
 		c->n = f->n_stopped;
-		if (is_start(f->name) && f->n_stopped >= 3 && !fresh(f) && !f->n_sent)
+		if (is_start(f->name) && f->n_stopped >= 3 && !br_why_is_fetched(f))
 			return true;
 	}
 	return false;
@@ -564,7 +559,7 @@ static bool image_stopped(struct br_case *c)
 	const struct br_why_file *f = named(c, "boot.img", there);
 
 	c->file = f ? f->name : NULL;
-	return f && f->n_stopped && !fresh(f) && !f->n_sent && !named(c, "boot.sig", was_asked) && stuck(c, 5);
+	return f && f->n_stopped && !br_why_is_fetched(f) && !named(c, "boot.sig", was_asked) && stuck(c, 5);
 }
 
 static bool no_signature(struct br_case *c)
@@ -870,13 +865,13 @@ static bool old_nfs(struct br_case *c)
 	c->words = c->in->refused_words;
 	if (c->f->mnt.n && c->f->mnt_version < 3)
 		return true;
-	return strstr(c->words, "version 2") || strstr(c->words, "NFSv2") || strstr(c->words, "MOUNT version 1");
+	return br_str_starts(c->words, "NFS version 2") || br_str_starts(c->words, "MOUNT version ");
 }
 
 static bool nfs4(struct br_case *c)
 {
 	c->words = c->in->refused_words;
-	return strstr(c->words, "version 4") || strstr(c->words, "NFSv4");
+	return br_str_starts(c->words, "NFS version 4");
 }
 
 static bool mnt_says(struct br_case *c, uint32_t a, uint32_t b)

@@ -100,12 +100,11 @@ static void add_file(struct br_why_input *in, const struct br_event *ev, uint64_
 	f->retransmits = number_of(ev, "retransmits");
 	if (!strcmp(ev->type, BR_EV_FILE_FAILED)) {
 		f->n_failed++;
+		f->failed_ns = t;
 		return;
 	}
 	f->n_sent++;
 	f->n_missing = 0;
-	if (br_why_is_kernel(f->name))
-		in->facts.kernel_fetched = true;
 }
 
 static void keep_text(struct br_why_input *in, uint64_t t, const char *text)

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* /v1/boards/NAME/why and /capture: what the watch knows of a board. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/call.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/netif.h"
+#include "base/text.h"
+#include "plan/boots.h"
+#include "store/image.h"
+#include "why/why.h"
+
+#define EVENTS_MAX 400 /* of one boot: a stock one makes about 100 */
+
+/* NAME may also be a MAC, an address or a serial: a board that is not known has no name yet. */
+static int find_unknown(struct br_call *call, struct br_mac *ret)
+{
+	uint32_t ip;
+	char *end;
+	unsigned long long serial;
+
+	if (!br_mac_parse(call->name, ret))
+		return 0;
+	if (!br_ip_parse(call->name, &ip))
+		return br_watch_by_ip(call->api->watch, ip, ret);
+	serial = strtoull(call->name, &end, 16);
+	if (*end || strlen(call->name) < 8)
+		return -ENOENT;
+	return br_watch_by_serial(call->api->watch, (uint32_t)serial, ret);
+}
+
+/* The board of the path, or what is heard under its name: then board->id is 0. */
+static int find_board(struct br_call *call, struct br_board *board, struct br_error *err)
+{
+	struct br_mac mac;
+	int r;
+
+	if (!call->api->watch)
+		return br_error_set(err, EOPNOTSUPP, "this daemon does not watch the network");
+	r = br_call_board(call, board, err);
+	if (r != -ENOENT || find_unknown(call, &mac) < 0)
+		return r;
+	*err = (struct br_error){ 0 };
+	r = br_board_by_mac(call->api->fleet, mac, board);
+	if (r == -ENOENT)
+		*board = (struct br_board){ .mac = mac };
+	return r == -ENOENT ? 0 : r;
+}
+
+struct adding {
+	struct br_api *api;
+	struct br_why_input *in;
+};
+
+static int add_event(void *ctx, const struct br_event *ev)
+{
+	struct adding *a = ctx;
+	char text[BR_WHY_LINE] = "";
+
+	if (a->api->event_text)
+		a->api->event_text(ev, text, sizeof(text));
+	br_why_add_event(a->in, ev, text[0] ? text : ev->type);
+	return 0;
+}
+
+static void add_settings(struct br_api *api, const struct br_board *b, struct br_why_input *in)
+{
+	struct br_netif netif;
+	char image[BR_IMAGE_NAME_MAX + 1];
+
+	br_boots_default_image(api->boots, image);
+	in->image = b->image[0] || image[0];
+	in->local = !strcmp(b->road, "local");
+	in->has_boot = b->id && br_boots_status(api->boots, b->id, &in->boot) >= 0;
+	in->server_ip = api->status.ip;
+	in->dhcp = api->status.first != 0;
+	in->link_down = br_netif_info(api->status.interface, &netif, NULL) >= 0 && !netif.carrier;
+	in->watch = api->watch;
+	in->n_booting = br_watch_booting(api->watch, in->now_ns > 60 * BR_S ? in->now_ns - 60 * BR_S : 0);
+	snprintf(in->name, sizeof(in->name), "%s", b->name);
+	in->mac = b->mac;
+}
+
+static int gather(struct br_api *api, const struct br_board *b, struct br_why_input *in, struct br_error *err)
+{
+	struct br_event_filter filter = { .board_id = b->id, .limit = EVENTS_MAX };
+	struct adding a = { api, in };
+	uint64_t hour_ago;
+
+	in->now_ns = br_now_ns();
+	in->now_wall_ns = br_wall_ns();
+	hour_ago = in->now_ns > 3600 * BR_S ? in->now_ns - 3600 * BR_S : 0;
+	add_settings(api, b, in);
+	in->heard = br_watch_facts(api->watch, b->mac, &in->facts) >= 0;
+	if (in->heard)
+		br_watch_twin(api->watch, b->mac, in->facts.guid.serial, hour_ago, &in->twin);
+	return b->id ? br_event_query(api->fleet, &filter, add_event, &a, err) : 0;
+}
+
+static json_t *verdict_json(const struct br_board *b, const struct br_verdict *v)
+{
+	json_t *evidence = json_array();
+	char mac[BR_MAC_TEXT];
+
+	for (unsigned i = 0; i < v->n_evidence; i++)
+		json_array_append_new(evidence, json_string(v->evidence[i]));
+	return json_pack("{s:s?, s:s, s:s, s:o, s:s, s:s?, s:o}", "board", b->name[0] ? b->name : NULL, "mac",
+		br_mac_format(mac, b->mac), "level", br_why_level_name(v->level), "row",
+		v->row ? json_integer(v->row) : json_null(), "verdict", v->text, "cure", v->cure[0] ? v->cure : NULL,
+		"evidence", evidence);
+}
+
+static int why(struct br_call *call, struct br_error *err)
+{
+	br_cleanup(br_freep) struct br_why_input *in = calloc(1, sizeof(*in));
+	br_cleanup(br_freep) struct br_verdict *v = calloc(1, sizeof(*v));
+	struct br_board b;
+	int r;
+
+	if (!in || !v)
+		return br_error_set(err, ENOMEM, "out of memory");
+	r = find_board(call, &b, err);
+	if (r >= 0)
+		r = gather(call->api, &b, in, err);
+	if (r >= 0)
+		r = br_why(in, v);
+	if (r < 0)
+		return r;
+	call->json = verdict_json(&b, v);
+	return call->json ? 0 : br_error_set(err, EIO, "board %s: the verdict is no valid text", b.name);
+}
+
+static int capture(struct br_call *call, struct br_error *err)
+{
+	uint8_t *data = NULL;
+	size_t n = 0;
+	char mac[BR_MAC_TEXT];
+	struct br_board b;
+	int r = find_board(call, &b, err);
+
+	if (r < 0)
+		return r;
+	r = br_watch_pcap(call->api->watch, b.mac, br_now_ns(), br_wall_ns(), &data, &n);
+	if (r == -ENOENT)
+		return br_error_set(err, ENOENT, "nothing was heard from %s (%s) since the daemon started", b.name[0] ? b.name : "it",
+			br_mac_format(mac, b.mac));
+	if (r < 0)
+		return br_error_set(err, -r, "capture: %s", strerror(-r));
+	call->response = MHD_create_response_from_buffer(n, data, MHD_RESPMEM_MUST_FREE);
+	if (!call->response) {
+		free(data);
+		return br_error_set(err, ENOMEM, "out of memory");
+	}
+	MHD_add_response_header(call->response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/vnd.tcpdump.pcap");
+	return 0;
+}
+
+const struct br_route br_api_why[] = {
+	{ "GET", "/v1/boards/NAME/why", false, why, { NULL } },
+	{ "GET", "/v1/boards/NAME/capture", false, capture, { NULL } },
+	{ 0 },
+};

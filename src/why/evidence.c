@@ -91,7 +91,7 @@ static void show_arp(const struct br_case *c, struct br_verdict *v)
 
 		if (a->asked.n)
 			line(c, v, a->asked.first_ns, "it asked by ARP for %s %s; %s", br_ip_format(ip, a->ip), times(n, a->asked.n),
-				a->answered.n ? "it was answered" : "nobody answered");
+				a->answered.n ? "it was answered" : "no answer was seen");
 	}
 	if (c->f->we_ask.n)
 		line(c, v, c->f->we_ask.first_ns, "we asked by ARP for %s %s; it did not answer", br_ip_format(ip, c->f->ip),

@@ -48,6 +48,8 @@ struct br_why_server { /* a DHCP server, or a relay */
 
 struct br_why_arp {
 	uint32_t ip;
+	unsigned n_streak; /* questions since the first of a row in quick succession: an answer, which a switch may
+			    * keep from us, would have ended it */
 	struct br_why_span asked, answered;
 };
 

@@ -15,6 +15,7 @@
 
 #define ROUND_NS (15 * BR_S)	/* three times what a firmware waits between two DISCOVERs (4 or 5 s) */
 #define SILENCE_NS (300 * BR_S) /* longer than any round of a boot order: a new power-on */
+#define STREAK_NS (5 * BR_S)	/* who gets no answer in ARP asks again after one or two seconds */
 #define REPEAT_NS (6 * BR_S)	/* an RRQ that comes again so soon is the same one (the EEPROM repeats after 2 s) */
 
 void br_why_count(struct br_why_span *s, uint64_t now_ns)
@@ -273,6 +274,10 @@ static void fold_arp(struct br_why_facts *f, const struct br_frame *fr, bool fro
 		a = oldest;
 		*a = (struct br_why_arp){ .ip = ip };
 	}
+	if (asks)
+		a->n_streak = a->asked.n && now - a->asked.last_ns < STREAK_NS ? a->n_streak + 1 : 1;
+	else
+		a->n_streak = 0;
 	br_why_count(asks ? &a->asked : &a->answered, now);
 }
 

@@ -181,7 +181,7 @@ static bool static_address(struct br_case *c)
 
 	c->ip = c->f->ip;
 	c->ip2 = a->ip;
-	return a->asked.n >= 2 && !a->answered.n && !c->f->rrq.n && br_case_age(c, a->asked.first_ns) > 3 * BR_S;
+	return a->n_streak >= 3 && !c->f->rrq.n && a->ip != c->in->server_ip;
 }
 
 static bool console_says(struct br_case *c)
@@ -209,7 +209,7 @@ static bool other_serial(struct br_case *c)
 
 static bool not_ours(struct br_case *c)
 {
-	return !c->in->name[0] && asks_on(c, 1, 0);
+	return c->in->dhcp && !c->in->name[0] && asks_on(c, 1, 0);
 }
 
 static bool no_image(struct br_case *c)
@@ -349,6 +349,13 @@ static bool order_goes_round(struct br_case *c)
 	return br_case_firmware(c) == BR_DHCP_EEPROM && c->f->n_rounds >= 1 && !any_server(c, usable);
 }
 
+/* The other server's offers go to the board alone, past us; that it asks on says that they are not what it needs. */
+static bool other_server_silent(struct br_case *c)
+{
+	c->n = c->f->dhcp[br_case_firmware(c)].discover.n;
+	return !c->in->dhcp && asks_on(c, 3, 8) && !any_server(c, offers);
+}
+
 static bool nobody_offers(struct br_case *c)
 {
 	c->n = c->f->dhcp[br_case_firmware(c)].discover.n;
@@ -396,9 +403,8 @@ static bool nobody_there(struct br_case *c)
 		const struct br_why_arp *a = &c->f->arps[i];
 
 		c->ip = a->ip;
-		c->n = a->asked.n;
-		if (a->ip && a->ip != c->in->server_ip && a->asked.n >= 2 && a->answered.last_ns < a->asked.first_ns &&
-			br_case_age(c, a->asked.first_ns) > 2 * BR_S)
+		c->n = a->n_streak;
+		if (a->ip && a->ip != c->in->server_ip && a->n_streak >= 3 && c->f->rrq.last_ns < a->asked.last_ns)
 			return true;
 	}
 	return false;
@@ -428,7 +434,7 @@ static bool never_answered(struct br_case *c)
 	c->file = f->name;
 	c->ip = f->server_ip;
 	c->n = f->n_repeats + 1;
-	return f->n_repeats >= 2 && !f->answered_ns;
+	return f->n_repeats >= 2 && !f->answered_ns && f->server_ip == c->in->server_ip;
 }
 
 static bool no_bootcode(struct br_case *c)
@@ -816,25 +822,29 @@ static bool mounted(const struct br_case *c)
 	return c->at >= BR_AT_ROOT;
 }
 
+/* When a client had its address: a confirmation by another server may go to the board alone, unseen here. */
+static uint64_t addressed(const struct br_case *c, enum br_dhcp_client_kind k)
+{
+	uint64_t acked = c->f->dhcp[k].acked.last_ns, asked = c->f->dhcp[k].request.last_ns;
+
+	return acked > asked ? acked : asked;
+}
+
 static bool initramfs_silent(struct br_case *c)
 {
-	const struct br_why_span *acked = &c->f->dhcp[BR_DHCP_INITRAMFS].acked;
-
-	c->ns = br_case_age(c, acked->last_ns);
-	return acked->n && !rpc_calls(c) && c->ns > 20 * BR_S;
+	c->ns = br_case_age(c, addressed(c, BR_DHCP_INITRAMFS));
+	return !rpc_calls(c) && c->ns > 20 * BR_S;
 }
 
 static bool kernel_no_rpc(struct br_case *c)
 {
-	const struct br_why_span *acked = &c->f->dhcp[BR_DHCP_KERNEL].acked;
-
-	c->ns = br_case_age(c, acked->last_ns);
-	return acked->n && !rpc_calls(c) && !c->f->dhcp[BR_DHCP_INITRAMFS].discover.n && c->ns > 35 * BR_S;
+	c->ns = br_case_age(c, addressed(c, BR_DHCP_KERNEL));
+	return !rpc_calls(c) && !c->f->dhcp[BR_DHCP_INITRAMFS].discover.n && c->ns > 35 * BR_S;
 }
 
 static bool wrong_nfs_server(struct br_case *c)
 {
-	return kernel_speaks(c) && nobody_there(c);
+	return kernel_speaks(c) && !rpc_calls(c) && nobody_there(c);
 }
 
 static bool port_closed(struct br_case *c)
@@ -914,7 +924,7 @@ static bool os_reset_network(struct br_case *c)
 	if (c->f->dhcp[BR_DHCP_OS].request.last_ns > asked)
 		asked = c->f->dhcp[BR_DHCP_OS].request.last_ns;
 	c->n = c->f->we_ask.n;
-	return mounted(c) && asked && c->n >= 3 && c->f->we_ask.first_ns > asked;
+	return mounted(c) && asked && c->n >= 3 && c->f->we_ask.first_ns > asked && c->f->we_ask.first_ns - asked < 60 * BR_S;
 }
 
 static bool other_address(struct br_case *c)

@@ -39,7 +39,7 @@ struct br_why_input {
 	bool has_boot;
 	/* us */
 	uint32_t server_ip;
-	bool dhcp;	/* we give addresses */
+	bool dhcp;	/* we answer DHCP, as server or as proxy */
 	bool link_down; /* our interface has no carrier */
 	size_t n_booting; /* boards whose firmware asked within the last minute */
 	struct br_mac twin; /* another board with its serial; zero: none */

@@ -3,6 +3,7 @@
 #include "tests/unit/test.h"
 
 #include "tests/unit/whylab.h"
+#include "why/io.h"
 
 static void repeat_discover(struct lab *l, int n, double s)
 {
@@ -29,6 +30,7 @@ static void r4(struct lab *l) { offered_again(l, 4, 5, US, PI_ITEM | TFTP_NAME);
 static void r5(struct lab *l) { offered_again(l, 3, 5, OTHER, UNPADDED); }
 static void r6(struct lab *l) { offered_again(l, 3, 5, OTHER, PI_ITEM | TFTP_NAME | RELAYED); }
 static void r7(struct lab *l) { offered_again(l, 3, 4, OTHER, 0); }
+static void r7_unseen(struct lab *l) { l->no_dhcp = true; repeat_discover(l, 4, 4); }
 static void r8(struct lab *l) { offered_again(l, 3, 4, OTHER, X86_ITEM); }
 static void r9(struct lab *l) { offered_again(l, 4, 4, US, PI_ITEM | TFTP_NAME); }
 
@@ -119,7 +121,7 @@ static void ipv6(struct lab *l, const uint8_t *packet, size_t n)
 	memcpy(f + 6, l->mac.b, 6);
 	br_store_be16(f + 12, 0x86dd);
 	memcpy(f + 14, packet, n);
-	br_watch_frame(l->watch, f, 14 + n, 14 + n, false, l->now);
+	lab_frame(l, f, 14 + n, false);
 }
 
 static void r19(struct lab *l)
@@ -494,7 +496,7 @@ static void r75(struct lab *l)
 	memcpy(f + 6, l->mac.b, 6);
 	memcpy(f + 12, "\x80\x35\0\1\x08\0\6\4\0\3", 10);
 	for (int i = 0; i < 3; i++, wait_s(l, 2))
-		br_watch_frame(l->watch, f, sizeof(f), sizeof(f), false, l->now);
+		lab_frame(l, f, sizeof(f), false);
 }
 
 static void http(struct lab *l, bool from_board, const char *text) { lab_tcp(l, from_board, 80, BR_TCP_ACK, text, strlen(text)); }
@@ -556,7 +558,7 @@ static const struct {
 	{ 1, BR_WHY_WRONG, "4", r1 }, { 2, BR_WHY_WRONG, "4", r2 }, { 3, BR_WHY_WRONG, "3b+", r3 },
 	{ 3, BR_WHY_WRONG, "3b+", r3_offered }, { 4, BR_WHY_WRONG, "3b", r4 }, { 5, BR_WHY_WRONG, "3b", r5 },
 	{ 6, BR_WHY_WRONG, "3b", r6 }, { 7, BR_WHY_WRONG, "4", r7 }, { 7, BR_WHY_WRONG, "3b+", r7 },
-	{ 8, BR_WHY_WRONG, "4", r8 }, { 9, BR_WHY_WRONG, "4", r9 }, { 10, BR_WHY_WRONG, "4", r10 },
+	{ 7, BR_WHY_WRONG, "4", r7_unseen }, { 8, BR_WHY_WRONG, "4", r8 }, { 9, BR_WHY_WRONG, "4", r9 }, { 10, BR_WHY_WRONG, "4", r10 },
 	{ 10, BR_WHY_WRONG, "5", r10_unanswered }, { 11, BR_WHY_WRONG, "4", r11 }, { 12, BR_WHY_WRONG, "4", r12 },
 	{ 13, BR_WHY_WRONG, "4", r13 }, { 13, BR_WHY_NOTE, "4", r13_note }, { 15, BR_WHY_WRONG, "4", r15 },
 	{ 16, BR_WHY_NOTE, "4", r16 }, { 17, BR_WHY_WRONG, "4", r17 }, { 18, BR_WHY_WRONG, "4", r18 },
@@ -592,6 +594,11 @@ static void each_symptom_gets_its_row(void **state)
 	for (size_t i = 0; i < BR_ARRAY_SIZE(rows); i++) {
 		struct lab l;
 
+		if (getenv("WHY_SEEDS")) {
+			br_cleanup(br_freep) char *path = br_asprintf("%s/row%u", getenv("WHY_SEEDS"), rows[i].row);
+
+			setenv("WHY_SEED", path, 1);
+		}
 		lab_init(&l, rows[i].model);
 		rows[i].play(&l);
 		ask_why(&l);
@@ -611,6 +618,7 @@ static void each_symptom_gets_its_row(void **state)
 		}
 		lab_done(&l);
 	}
+	unsetenv("WHY_SEED");
 	assert_int_equal(wrong, 0);
 }
 
@@ -690,11 +698,201 @@ static void healthy_boots_get_no_verdict(void **state)
 	}
 }
 
+/* A ring that went round many times, and the file made of it. */
+static void captures_are_pcap(void **state)
+{
+	struct lab l;
+	uint8_t *data = NULL;
+	size_t n = 0, at = 24, packets = 0;
+
+	lab_init(&l, "4");
+	assert_int_equal(br_watch_pcap(l.watch, l.mac, l.now, WALL + l.now, &data, &n), -ENOENT);
+	for (int i = 0; i < 300; i++) {
+		discover(&l);
+		offer(&l);
+	}
+	assert_int_equal(br_watch_pcap(l.watch, l.mac, l.now, WALL + l.now, &data, &n), 0);
+	assert_true(n > BR_WATCH_RING / 2 && n <= BR_WATCH_RING + 24);
+	assert_int_equal(br_load_le32(data), 0xa1b2c3d4);
+	assert_int_equal(br_load_le32(data + 20), 1);
+	for (uint64_t last = 0; at < n; packets++) {
+		uint64_t us = (uint64_t)br_load_le32(data + at) * 1000000 + br_load_le32(data + at + 4);
+		size_t len = br_load_le32(data + at + 8);
+
+		assert_true(us >= last && us <= (WALL + l.now) / 1000);
+		assert_true(len >= 14 && len <= br_load_le32(data + at + 12));
+		assert_true(at + 16 + len <= n);
+		last = us;
+		at += 16 + len;
+	}
+	assert_int_equal(at, n);
+	assert_true(packets > 20);
+	free(data);
+	lab_done(&l);
+}
+
+/* A flood of made-up boards pushes out itself, not one that was served. */
+static void memory_is_bounded(void **state)
+{
+	struct lab l;
+	struct br_mac mac;
+	static struct br_why_facts f;
+
+	lab_init(&l, "4");
+	until_kernel(&l);
+	mac = l.mac;
+	for (unsigned i = 0; i < 3 * BR_WATCH_BOARDS; i++) {
+		br_store_be32(l.mac.b + 2, 0x01000000 + i);
+		discover(&l);
+	}
+	assert_int_equal(br_watch_count(l.watch), BR_WATCH_BOARDS);
+	assert_int_equal(br_watch_facts(l.watch, mac, &f), 0);
+	assert_int_equal(br_watch_by_ip(l.watch, BOARD_IP, &l.mac), 0);
+	assert_true(br_mac_equal(mac, l.mac));
+	br_store_be32(l.mac.b + 2, 0x01000000);
+	assert_int_equal(br_watch_facts(l.watch, l.mac, &f), -ENOENT);
+	lab_done(&l);
+}
+
+/* Names beyond the table's room take the place of the oldest; the life goes on. */
+static void many_names_fit(void **state)
+{
+	struct lab l;
+	char name[200];
+
+	lab_init(&l, "4");
+	addressed(&l);
+	for (int i = 0; i < 500; i++) {
+		snprintf(name, sizeof(name), S "%0150d", i);
+		rrq(&l, name);
+		tftp_error(&l, false, 1);
+	}
+	sent_file(&l, S "start4.elf");
+	ask_why(&l);
+	assert_int_equal(l.v.row, 0);
+	lab_done(&l);
+}
+
+/* The packet filter as the kernel would run it. */
+static bool passes(const uint8_t *p, size_t n)
+{
+	struct sock_filter code[BR_WATCH_FILTER_MAX];
+	size_t n_code;
+	uint32_t a = 0, x = 0;
+
+	br_watch_io_filter(code, &n_code);
+	for (size_t i = 0; i < n_code; i++) {
+		const struct sock_filter *s = &code[i];
+		size_t at = s->k + (BPF_MODE(s->code) == BPF_IND ? x : 0);
+		size_t size = BPF_SIZE(s->code) == BPF_W ? 4 : BPF_SIZE(s->code) == BPF_H ? 2 : 1;
+
+		switch (BPF_CLASS(s->code)) {
+		case BPF_LD:
+			if (at + size > n)
+				return false;
+			a = size == 4 ? br_load_be32(p + at) : size == 2 ? br_load_be16(p + at) : p[at];
+			break;
+		case BPF_LDX:
+			x = (p[s->k] & 15u) * 4;
+			break;
+		case BPF_ALU:
+			a = BPF_OP(s->code) == BPF_AND ? a & s->k : BPF_OP(s->code) == BPF_RSH ? a >> s->k : a + x;
+			break;
+		case BPF_MISC:
+			x = a;
+			break;
+		case BPF_JMP:
+			i += (BPF_OP(s->code) == BPF_JEQ ? a == s->k : (a & s->k) != 0) ? s->jt : s->jf;
+			break;
+		default:
+			return s->k != 0;
+		}
+	}
+	fail_msg("the filter does not end");
+	return false;
+}
+
+static void the_filter_keeps_bulk_out(void **state)
+{
+	static const struct {
+		uint8_t proto, flags;
+		uint16_t sport, dport;
+		const char *payload;
+		size_t n;
+		bool pass;
+	} cases[] = {
+		{ 17, 0, 68, 67, "x", 1, true }, { 17, 0, 67, 68, "x", 1, true }, { 17, 0, 49152, 69, "\0\1a", 3, true },
+		{ 17, 0, 30000, 49152, "\0\6tsize", 7, true }, { 17, 0, 30000, 49152, "\0\5\0\1", 4, true },
+		{ 17, 0, 30000, 49152, "\0\3\0\1data", 8, true }, { 17, 0, 30000, 49152, "\0\3\0\2data", 8, false },
+		{ 17, 0, 49152, 30000, "\0\4\0\1", 4, false }, { 17, 0, 5000, 5001, "video", 5, false },
+		{ 17, 0, 6665, 6666, "text", 4, true }, { 17, 0, 900, 111, "call", 4, true }, { 17, 0, 53, 900, "x", 1, true },
+		{ 6, 0x02, 900, 2049, "", 0, true }, { 6, 0x10, 900, 2049, "write", 5, false },
+		{ 6, 0x10, 2049, 900, "data", 4, false }, { 6, 0x04, 2049, 900, "", 0, true },
+		{ 6, 0x10, 900, 20048, "mount", 5, true }, { 6, 0x18, 111, 900, "port", 4, true },
+		{ 6, 0x18, 900, 80, "GET /boot.sig", 13, true }, { 6, 0x18, 80, 900, "HTTP/1.1 200", 12, true },
+		{ 6, 0x18, 80, 900, "bytes of a file", 15, false }, { 6, 0x11, 80, 900, "end", 3, true },
+		{ 6, 0x18, 900, 443, "\x16\3\1", 3, true }, { 6, 0x18, 443, 900, "\x17\3\1", 3, false },
+		{ 6, 0x18, 22, 900, "ssh", 3, false }, { 1, 0, 0, 0, "ping", 4, false },
+	};
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++) {
+		/* with IP options in every second case: the header's length counts */
+		size_t ip = i % 2 ? 24 : 20, l4 = cases[i].proto == 6 ? 24 : 8;
+		uint8_t f[128] = { 0 };
+
+		f[12] = 8;
+		f[14] = (uint8_t)(0x40 + ip / 4);
+		f[23] = cases[i].proto;
+		br_store_be16(f + 14 + ip, cases[i].sport);
+		br_store_be16(f + 14 + ip + 2, cases[i].dport);
+		if (cases[i].proto == 6) {
+			f[14 + ip + 12] = 6 << 4;
+			f[14 + ip + 13] = cases[i].flags;
+		}
+		memcpy(f + 14 + ip + l4, cases[i].payload, cases[i].n);
+		if (passes(f, 14 + ip + l4 + cases[i].n) != cases[i].pass)
+			fail_msg("case %zu: %s", i, cases[i].pass ? "is dropped" : "passes");
+		br_store_be16(f + 20, 185); /* a later fragment */
+		assert_false(passes(f, 14 + ip + l4 + cases[i].n));
+	}
+	assert_true(passes((const uint8_t *)"............\x08\x06", 14));
+	assert_true(passes((const uint8_t *)"............\x80\x35", 14));
+	assert_false(passes((const uint8_t *)"............\x08\x42", 14));
+}
+
+/* Each row that is written down is a rule, and each rule is written down. */
+static void the_document_has_every_row(void **state)
+{
+	const char *root = getenv("SOURCE_ROOT");
+	br_cleanup(br_freep) char *path = br_asprintf("%s/docs/why.md", root ? root : ".");
+	br_cleanup(br_fclosep) FILE *doc = fopen(path, "re");
+	struct br_why_rule_info rule;
+	bool ruled[100] = { false }, told[100] = { false };
+	char text[512];
+	unsigned row;
+
+	if (!doc)
+		fail_msg("%s: %s", path, strerror(errno));
+	for (size_t i = 0; br_why_rule(i, &rule); i++)
+		ruled[rule.row] = true;
+	while (fgets(text, sizeof(text), doc))
+		if (sscanf(text, "| %u |", &row) == 1 && row < 100)
+			told[row] = true;
+	for (row = 1; row < 100; row++)
+		if (ruled[row] != told[row])
+			fail_msg("row %u: %s", row, told[row] ? "in docs/why.md, but no rule" : "a rule, but not in docs/why.md");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_symptom_gets_its_row),
 		cmocka_unit_test(healthy_boots_get_no_verdict),
+		cmocka_unit_test(captures_are_pcap),
+		cmocka_unit_test(memory_is_bounded),
+		cmocka_unit_test(many_names_fit),
+		cmocka_unit_test(the_filter_keeps_bulk_out),
+		cmocka_unit_test(the_document_has_every_row),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

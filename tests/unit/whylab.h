@@ -33,14 +33,32 @@ struct lab {
 	const char *model; /* "3b", "3b+", "4", "5": shapes the DISCOVER */
 	uint32_t xid;
 	uint16_t port;	   /* of the board's last transfer */
-	bool local, unknown, no_image, link_down;
+	bool local, unknown, no_image, link_down, no_dhcp;
 	unsigned n_booting;
 	struct br_event events[64];
 	unsigned n_events;
 	struct br_boot_status boot;
 	bool has_boot;
 	struct br_verdict v;
+	FILE *seed;
+	uint64_t seed_ns;
 };
+
+/* Frames also go to the file that WHY_SEED names, as fuzz/fuzz_watch.c reads them: seeds are made so. */
+static inline void lab_frame(struct lab *l, const uint8_t *f, size_t n, bool out)
+{
+	uint64_t quarters = l->seed_ns ? (l->now - l->seed_ns) * 4 / BR_S : 0;
+	uint8_t head[3];
+
+	if (l->seed) {
+		br_store_be16(head, (uint16_t)(n | (out ? 0x8000u : 0)));
+		head[2] = (uint8_t)(quarters < 255 ? quarters : 255);
+		fwrite(head, 1, sizeof(head), l->seed);
+		fwrite(f, 1, n, l->seed);
+		l->seed_ns = l->now;
+	}
+	br_watch_frame(l->watch, f, n, n, out, l->now);
+}
 
 static inline void lab_init(struct lab *l, const char *model)
 {
@@ -49,6 +67,8 @@ static inline void lab_init(struct lab *l, const char *model)
 	*l = (struct lab){ .now = 1000 * BR_S, .model = model, .mac = { { 0xdc, 0xa6, 0x32, 0, 0, 1 } }, .port = 49152 };
 	if (br_watch_new(&opt, &l->watch) < 0)
 		abort();
+	if (getenv("WHY_SEED"))
+		l->seed = fopen(getenv("WHY_SEED"), "wb");
 }
 
 static inline void lab_done(struct lab *l)
@@ -56,6 +76,8 @@ static inline void lab_done(struct lab *l)
 	for (unsigned i = 0; i < l->n_events; i++)
 		json_decref(l->events[i].fields);
 	br_watch_free(l->watch);
+	if (l->seed)
+		fclose(l->seed);
 }
 
 static inline void wait_s(struct lab *l, double s)
@@ -83,7 +105,7 @@ static inline void lab_udp(struct lab *l, struct br_mac src, struct br_mac dst, 
 	br_store_be16(f + 38, (uint16_t)(8 + n));
 	if (n)
 		memcpy(f + 42, data, n);
-	br_watch_frame(l->watch, f, 42 + n, 42 + n, br_mac_equal(src, our_mac), l->now);
+	lab_frame(l, f, 42 + n, br_mac_equal(src, our_mac));
 	l->now += BR_MS;
 }
 
@@ -106,7 +128,7 @@ static inline void lab_tcp(struct lab *l, bool from_board, uint16_t service, uin
 	f[47] = flags;
 	if (n)
 		memcpy(f + 54, data, n);
-	br_watch_frame(l->watch, f, 54 + n, 54 + n, !from_board, l->now);
+	lab_frame(l, f, 54 + n, !from_board);
 	l->now += BR_MS;
 }
 
@@ -121,7 +143,7 @@ static inline void lab_arp(struct lab *l, struct br_mac src, struct br_mac dst, 
 	memcpy(f + 22, src.b, 6);
 	br_store_be32(f + 28, from);
 	br_store_be32(f + 38, to);
-	br_watch_frame(l->watch, f, sizeof(f), sizeof(f), br_mac_equal(src, our_mac), l->now);
+	lab_frame(l, f, sizeof(f), br_mac_equal(src, our_mac));
 	l->now += BR_MS;
 }
 
@@ -464,7 +486,7 @@ static inline void ask_why(struct lab *l)
 	in.link_down = l->link_down;
 	in.n_booting = l->n_booting;
 	in.server_ip = US;
-	in.dhcp = true;
+	in.dhcp = !l->no_dhcp;
 	in.watch = l->watch;
 	in.boot = l->boot;
 	in.has_boot = l->has_boot;

@@ -331,7 +331,7 @@ static void address_grant(const struct br_dhcp_message *m, uint32_t yiaddr, stru
 /* The header's field too: U-Boot asks for no option 67. A name that is too long for it goes into the option only. */
 static void name_boot_file(const struct br_dhcp_grant *grant, struct br_dhcp_header *h)
 {
-	if (strlen(grant->boot_file) < sizeof(h->file))
+	if (grant && strlen(grant->boot_file) < sizeof(h->file))
 		strcpy(h->file, grant->boot_file);
 }
 

@@ -119,6 +119,32 @@ def test_an_address_in_use_is_not_given(t):
     assert udhcpc(t, net.client("02:00:00:00:01:05")) == "10.77.0.101"
 
 
+def test_a_network_behind_a_relay(t):
+    """dnsmasq relays from 10.78.0.0/24, where the client is."""
+    t.need_program("dnsmasq")
+    net, daemon, image = serve(t, "--subnets", "10.78.0.0/24=10.78.0.50-10.78.0.60")
+    relay, client = net.client(), net.client("02:00:00:00:01:08")
+    relay.address("10.77.0.5/24")
+    for argv in (("ip", "link", "add", "down0", "type", "veth", "peer", "name", "up0"),
+                 ("ip", "link", "set", "up0", "netns", client.name),
+                 ("ip", "address", "add", "10.78.0.1/24", "dev", "down0"), ("ip", "link", "set", "down0", "up"),
+                 ("sysctl", "-qw", "net.ipv4.ip_forward=1")):
+        t.run(*relay.exec(*argv))
+    t.run(*client.exec("ip", "link", "set", "up0", "up"))
+    t.run(*net.exec("ip", "route", "add", "10.78.0.0/24", "via", "10.77.0.5"))
+    with open(t.path("relay.log"), "wb") as log:
+        p = subprocess.Popen(relay.exec("dnsmasq", "-d", "-C", "/dev/null", "--port=0", "--user=root", "--log-dhcp",
+                                        "--dhcp-relay=10.78.0.1,10.77.0.1", "--interface=down0", "--interface=eth0"),
+                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        r = t.run(*client.exec("busybox", "udhcpc", "-i", "up0", "-n", "-q", "-f", "-t", "8", "-T", "2", "-s", "/bin/true"),
+                  check=False)
+    finally:
+        stop(p)
+    assert "lease of 10.78.0.50 obtained" in r.stderr + r.stdout, r.stderr
+    assert [e["ip"] for e in events(daemon, "dhcp.ack")] == ["10.78.0.50"]
+
+
 def test_a_flood_leaves_known_boards_their_turn(t):
     net, daemon, image = serve(t)
     known = net.client("b8:27:eb:12:34:59")

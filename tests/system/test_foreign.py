@@ -66,6 +66,19 @@ def test_firmware_boots_beside_kea(t):
     boards_boot_beside(t, Kea)
 
 
+def test_the_3b_rom_boots_beside_dnsmasq(t):
+    """It never sends a REQUEST, and hears an answer only when another frame follows: the proxy nudges it."""
+    image, net = lab(t)
+    t.enter(Dnsmasq(t, net))
+    daemon = t.enter(Daemon(t, net, image=image, dhcp="proxy"))
+    r = t.run(*net.exec(t.bramble, "sim", "--model", "3b", "--serial", "1000ad01", "--interface", "br0", "-o", "json"),
+              timeout=300, check=False)
+    board = daemon.json("board", "list")
+    assert len(board) == 1, board
+    sent = [e["fields"]["path"] for e in daemon.jsonl("event", "list", board[0]["name"]) if e["type"] == "file.sent"]
+    assert "bootcode.bin" in sent and "start.elf" in sent, (sent, r.stdout[-2000:])
+
+
 @quick
 def test_auto_gives_addresses_where_nobody_else_does(t):
     image, net = lab(t)

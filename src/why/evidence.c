@@ -10,6 +10,7 @@
 #include "why/rules.h"
 
 #define PACKETS 8
+#define TIMES 24
 
 __attribute__((format(printf, 4, 5))) static void line(const struct br_case *c, struct br_verdict *v, uint64_t t,
 	const char *fmt, ...)
@@ -31,18 +32,18 @@ __attribute__((format(printf, 4, 5))) static void line(const struct br_case *c, 
 	va_end(ap);
 }
 
-static const char *times(char out[static 16], unsigned n)
+static const char *times(char out[static TIMES], unsigned n)
 {
 	if (n == 1)
 		strcpy(out, "once");
 	else
-		snprintf(out, 16, "%u times", n);
+		snprintf(out, TIMES, "%u times", n);
 	return out;
 }
 
 static void show_asking(const struct br_case *c, struct br_verdict *v)
 {
-	char n[16], ip[BR_IP_TEXT];
+	char n[TIMES], ip[BR_IP_TEXT];
 
 	for (enum br_dhcp_client_kind k = 0; k < BR_DHCP_N_KINDS; k++) {
 		const char *name = br_dhcp_client_name(k);
@@ -62,7 +63,7 @@ static void show_asking(const struct br_case *c, struct br_verdict *v)
 
 static void show_dhcp(const struct br_case *c, struct br_verdict *v)
 {
-	char n[16], ip[BR_IP_TEXT], ip2[BR_IP_TEXT];
+	char n[TIMES], ip[BR_IP_TEXT], ip2[BR_IP_TEXT];
 	bool any = false;
 
 	show_asking(c, v);
@@ -84,7 +85,7 @@ static void show_dhcp(const struct br_case *c, struct br_verdict *v)
 
 static void show_arp(const struct br_case *c, struct br_verdict *v)
 {
-	char n[16], ip[BR_IP_TEXT];
+	char n[TIMES], ip[BR_IP_TEXT];
 
 	for (size_t i = 0; i < BR_WHY_ARPS; i++) {
 		const struct br_why_arp *a = &c->f->arps[i];
@@ -127,7 +128,7 @@ static const char *outcome(const struct br_why_file *f, char out[static 80])
 /* What went wrong, and the last few in any case. */
 static void show_files(const struct br_case *c, struct br_verdict *v)
 {
-	char n[16], how[80];
+	char n[TIMES], how[80];
 	uint64_t last = c->f->files[c->f->last_file].asked.last_ns;
 
 	for (size_t i = 0; i < BR_WHY_FILES; i++) {
@@ -143,7 +144,7 @@ static void show_files(const struct br_case *c, struct br_verdict *v)
 
 static void show_root(const struct br_case *c, struct br_verdict *v)
 {
-	char n[16], ip[BR_IP_TEXT];
+	char n[TIMES], ip[BR_IP_TEXT];
 
 	for (size_t i = 0; i < BR_WHY_PORTS; i++) {
 		const struct br_why_port *p = &c->f->ports[i];
@@ -178,7 +179,7 @@ static void show_lives(const struct br_case *c, struct br_verdict *v)
 
 static void show_web(const struct br_case *c, struct br_verdict *v)
 {
-	char n[16];
+	char n[TIMES];
 
 	for (size_t i = 0; i < BR_WHY_N_HTTP; i++) {
 		const struct br_why_web *w = &c->f->web[i];

@@ -3,7 +3,7 @@
  * The table of symptoms (wire notes, section 5): predicates over facts, sentences, cures. The first rule that holds
  * wins; what is special stands before what is general. Rows 30, 35, 48 and 72 are normal and have no rule.
  */
-#include "why/rules.h"
+#include "why/symptoms.h"
 
 #include <string.h>
 
@@ -48,7 +48,7 @@ static bool stuck(const struct br_case *c, uint64_t s)
 	return quiet(c) > s * BR_S && !br_case_transfers(c);
 }
 
-static const struct br_why_server *any_server(const struct br_case *c,
+const struct br_why_server *br_case_server(const struct br_case *c,
 	bool (*fits)(const struct br_case *c, const struct br_why_server *s))
 {
 	for (size_t i = 0; i < BR_WHY_SERVERS; i++) {
@@ -219,7 +219,7 @@ static bool no_image(struct br_case *c)
 
 static bool pool_empty(struct br_case *c)
 {
-	return c->in->dhcp_full_ns && !any_server(c, ours);
+	return c->in->dhcp_full_ns && !br_case_server(c, ours);
 }
 
 static bool nak(struct br_case *c)
@@ -254,10 +254,10 @@ static bool not_relayed(const struct br_case *c, const struct br_why_server *s)
 
 static bool relayed_rom(struct br_case *c)
 {
-	const struct br_why_server *s = any_server(c, offers);
+	const struct br_why_server *s = br_case_server(c, offers);
 
 	c->ip = s ? s->ip : 0;
-	return s && is_3b_rom(c) && asks_on(c, 2, 4) && !any_server(c, not_relayed);
+	return s && is_3b_rom(c) && asks_on(c, 2, 4) && !br_case_server(c, not_relayed);
 }
 
 static bool padded_or_name(const struct br_case *c, const struct br_why_server *s)
@@ -267,10 +267,10 @@ static bool padded_or_name(const struct br_case *c, const struct br_why_server *
 
 static bool unpadded_rom(struct br_case *c)
 {
-	const struct br_why_server *s = any_server(c, usable);
+	const struct br_why_server *s = br_case_server(c, usable);
 
 	c->ip = s ? s->ip : 0;
-	return s && is_3b_rom(c) && asks_on(c, 2, 4) && !any_server(c, padded_or_name);
+	return s && is_3b_rom(c) && asks_on(c, 2, 4) && !br_case_server(c, padded_or_name);
 }
 
 static bool x86_item(const struct br_case *c, const struct br_why_server *s)
@@ -280,18 +280,18 @@ static bool x86_item(const struct br_case *c, const struct br_why_server *s)
 
 static bool wrong_menu(struct br_case *c)
 {
-	const struct br_why_server *s = any_server(c, x86_item);
+	const struct br_why_server *s = br_case_server(c, x86_item);
 
 	c->ip = s ? s->ip : 0;
-	return s && asks_on(c, 2, 3) && !any_server(c, usable);
+	return s && asks_on(c, 2, 3) && !br_case_server(c, usable);
 }
 
 static bool no_tftp_server(struct br_case *c)
 {
-	const struct br_why_server *s = any_server(c, useless);
+	const struct br_why_server *s = br_case_server(c, useless);
 
 	c->ip = s ? s->ip : 0;
-	return s && asks_on(c, 2, 3) && !any_server(c, usable);
+	return s && asks_on(c, 2, 3) && !br_case_server(c, usable);
 }
 
 static bool two_servers(struct br_case *c)
@@ -328,7 +328,7 @@ static bool loader_got_item(struct br_case *c)
 
 static bool rom_3b_timing(struct br_case *c)
 {
-	const struct br_why_server *s = any_server(c, usable);
+	const struct br_why_server *s = br_case_server(c, usable);
 
 	c->n = c->f->dhcp[BR_DHCP_ROM].discover.n;
 	c->ns = s ? s->fastest_ns : 0;
@@ -338,28 +338,28 @@ static bool rom_3b_timing(struct br_case *c)
 static bool offer_lost(struct br_case *c)
 {
 	c->n = c->f->dhcp[BR_DHCP_EEPROM].discover.n;
-	return br_case_firmware(c) == BR_DHCP_EEPROM && asks_on(c, 3, 8) && any_server(c, usable) &&
-	       any_server(c, ours) && !c->f->dhcp[BR_DHCP_EEPROM].request.n;
+	return br_case_firmware(c) == BR_DHCP_EEPROM && asks_on(c, 3, 8) && br_case_server(c, usable) &&
+	       br_case_server(c, ours) && !c->f->dhcp[BR_DHCP_EEPROM].request.n;
 }
 
 static bool order_goes_round(struct br_case *c)
 {
 	c->ns = c->f->longest_ns;
 	c->n = c->f->dhcp[BR_DHCP_EEPROM].discover.n;
-	return br_case_firmware(c) == BR_DHCP_EEPROM && c->f->n_rounds >= 1 && !any_server(c, usable);
+	return br_case_firmware(c) == BR_DHCP_EEPROM && c->f->n_rounds >= 1 && !br_case_server(c, usable);
 }
 
 /* The other server's offers go to the board alone, past us; that it asks on says that they are not what it needs. */
 static bool other_server_silent(struct br_case *c)
 {
 	c->n = c->f->dhcp[br_case_firmware(c)].discover.n;
-	return !c->in->dhcp && asks_on(c, 3, 8) && !any_server(c, offers);
+	return !c->in->dhcp && asks_on(c, 3, 8) && !br_case_server(c, offers);
 }
 
 static bool nobody_offers(struct br_case *c)
 {
 	c->n = c->f->dhcp[br_case_firmware(c)].discover.n;
-	return asks_on(c, 3, 8) && !any_server(c, offers);
+	return asks_on(c, 3, 8) && !br_case_server(c, offers);
 }
 
 static bool rom_alone(struct br_case *c)
@@ -374,7 +374,7 @@ static bool rom_alone(struct br_case *c)
 static bool crowd(struct br_case *c)
 {
 	c->n = (unsigned)c->in->n_booting;
-	return c->n >= 20 && rom_alone(c) && any_server(c, usable) && (c->n = (unsigned)c->in->n_booting);
+	return c->n >= 20 && rom_alone(c) && br_case_server(c, usable) && (c->n = (unsigned)c->in->n_booting);
 }
 
 static bool after_warm_reboot(struct br_case *c)
@@ -397,7 +397,7 @@ static bool to_nowhere(struct br_case *c)
 	return c->n >= 2;
 }
 
-static bool nobody_there(struct br_case *c)
+bool br_sees_nobody_there(struct br_case *c)
 {
 	for (size_t i = 0; i < BR_WHY_ARPS; i++) {
 		const struct br_why_arp *a = &c->f->arps[i];
@@ -723,289 +723,6 @@ static bool files_stop(struct br_case *c)
 	c->file = c->f->files[c->f->last_file].name;
 	c->ns = quiet(c);
 	return c->f->rrq.n && stuck(c, 30);
-}
-
-/* ---- kernel and root ------------------------------------------------------------------------------------------ */
-
-static bool reboot_loop(struct br_case *c)
-{
-	uint64_t last = c->f->born_ns;
-
-	c->n = 1;
-	for (unsigned i = 0; i < c->f->n_lives; i++) {
-		const struct br_why_life *l = &c->f->lives[i];
-
-		if (l->reached != BR_WHY_KERNEL || last - l->start_ns > 600 * BR_S)
-			break;
-		c->ns = last - l->start_ns;
-		last = l->start_ns;
-		c->n++;
-	}
-	return c->n >= 3;
-}
-
-static const struct br_why_file *kernel_sent(const struct br_case *c)
-{
-	for (size_t i = 0; i < BR_WHY_FILES; i++)
-		if (br_why_is_kernel(c->f->files[i].name) && c->f->files[i].n_sent)
-			return &c->f->files[i];
-	return NULL;
-}
-
-static bool kernel_speaks(const struct br_case *c)
-{
-	return c->f->dhcp[BR_DHCP_KERNEL].discover.n || c->f->dhcp[BR_DHCP_INITRAMFS].discover.n ||
-	       c->f->dhcp[BR_DHCP_OS].discover.n || c->f->dhcp[BR_DHCP_OS].request.n;
-}
-
-static bool kernel_silent(struct br_case *c)
-{
-	const struct br_why_file *k = kernel_sent(c);
-
-	if (!k || kernel_speaks(c))
-		return false;
-	c->file = k->name;
-	c->ns = br_case_age(c, k->done_ns > c->f->last_ns ? k->done_ns : c->f->last_ns);
-	return c->ns > 30 * BR_S;
-}
-
-static bool rarp(struct br_case *c)
-{
-	c->n = c->f->rarp.n;
-	return c->n >= 2 && !c->f->dhcp[BR_DHCP_KERNEL].acked.n;
-}
-
-static bool kernel_asks(struct br_case *c, bool offered)
-{
-	for (size_t k = BR_DHCP_KERNEL; k <= BR_DHCP_INITRAMFS; k++) {
-		c->n = c->f->dhcp[k].discover.n;
-		if (c->n >= 3 && !c->f->dhcp[k].request.n && (c->f->dhcp[k].offered.n > 0) == offered)
-			return true;
-	}
-	return false;
-}
-
-static bool small(const struct br_case *c, const struct br_why_server *s)
-{
-	return s->small;
-}
-
-static bool offer_too_small(struct br_case *c)
-{
-	const struct br_why_server *s = any_server(c, small);
-
-	c->ip = s ? s->ip : 0;
-	return s && kernel_asks(c, true);
-}
-
-static bool kernel_ignores(struct br_case *c)
-{
-	return kernel_asks(c, true);
-}
-
-static bool kernel_unheard(struct br_case *c)
-{
-	return kernel_asks(c, false);
-}
-
-static unsigned rpc_calls(const struct br_case *c)
-{
-	unsigned n = c->f->mnt.n;
-
-	for (size_t i = 0; i < BR_WHY_PORTS; i++)
-		n += c->f->ports[i].syn.n;
-	return n;
-}
-
-static bool mounted(const struct br_case *c)
-{
-	return c->at >= BR_AT_ROOT;
-}
-
-/* When a client had its address: a confirmation by another server may go to the board alone, unseen here. */
-static uint64_t addressed(const struct br_case *c, enum br_dhcp_client_kind k)
-{
-	uint64_t acked = c->f->dhcp[k].acked.last_ns, asked = c->f->dhcp[k].request.last_ns;
-
-	return acked > asked ? acked : asked;
-}
-
-static bool initramfs_silent(struct br_case *c)
-{
-	c->ns = br_case_age(c, addressed(c, BR_DHCP_INITRAMFS));
-	return !rpc_calls(c) && c->ns > 20 * BR_S;
-}
-
-static bool kernel_no_rpc(struct br_case *c)
-{
-	c->ns = br_case_age(c, addressed(c, BR_DHCP_KERNEL));
-	return !rpc_calls(c) && !c->f->dhcp[BR_DHCP_INITRAMFS].discover.n && c->ns > 35 * BR_S;
-}
-
-static bool wrong_nfs_server(struct br_case *c)
-{
-	return kernel_speaks(c) && !rpc_calls(c) && nobody_there(c);
-}
-
-static bool port_closed(struct br_case *c)
-{
-	for (size_t i = 0; i < BR_WHY_PORTS; i++) {
-		const struct br_why_port *p = &c->f->ports[i];
-
-		c->ip = p->ip;
-		c->n = p->port;
-		if (p->refused.last_ns > p->open.last_ns && br_case_age(c, p->refused.last_ns) < 60 * BR_S)
-			return true;
-		if (p->syn.n >= 3 && !p->open.n && !p->refused.n && br_case_age(c, p->syn.first_ns) > 3 * BR_S)
-			return true;
-	}
-	return false;
-}
-
-static bool no_such_port(struct br_case *c)
-{
-	c->n = c->f->no_port_program;
-	c->ip2 = c->f->no_port_version;
-	c->words = c->n == 100005 ? "MOUNT" : c->n == 100003 ? "NFS" : "the program";
-	return c->f->no_port.n > 0;
-}
-
-static bool old_nfs(struct br_case *c)
-{
-	c->words = c->in->refused_words;
-	if (c->f->mnt.n && c->f->mnt_version < 3)
-		return true;
-	return br_str_starts(c->words, "NFS version 2") || br_str_starts(c->words, "MOUNT version ");
-}
-
-static bool nfs4(struct br_case *c)
-{
-	c->words = c->in->refused_words;
-	return br_str_starts(c->words, "NFS version 4");
-}
-
-static bool mnt_says(struct br_case *c, uint32_t a, uint32_t b)
-{
-	c->file = c->f->mnt_path;
-	c->words = c->in->refused_words[0] ? c->in->refused_words : "the server gave no reason";
-	return c->f->mnt_answered && (c->f->mnt_status == a || c->f->mnt_status == b);
-}
-
-static bool mnt_refused(struct br_case *c)
-{
-	if (mnt_says(c, 13, 1))
-		return true;
-	c->file = c->in->refused_path;
-	return c->in->mount_refused.n && !c->f->mnt_answered;
-}
-
-static bool mnt_nowhere(struct br_case *c)
-{
-	return mnt_says(c, 2, 20);
-}
-
-static bool rpc_denied(struct br_case *c)
-{
-	uint32_t how = c->f->rpc_denied_how;
-
-	c->words = how >= 16 ? "security flavour" : how == 2 ? "version" : "program";
-	return c->f->rpc_denied.n && c->f->rpc_denied.last_ns >= c->f->mounted.last_ns;
-}
-
-static bool disk_full(struct br_case *c)
-{
-	return c->in->disk_full_ns != 0;
-}
-
-static bool os_reset_network(struct br_case *c)
-{
-	uint64_t asked = c->f->dhcp[BR_DHCP_OS].discover.last_ns;
-
-	if (c->f->dhcp[BR_DHCP_OS].request.last_ns > asked)
-		asked = c->f->dhcp[BR_DHCP_OS].request.last_ns;
-	c->n = c->f->we_ask.n;
-	return mounted(c) && asked && c->n >= 3 && c->f->we_ask.first_ns > asked && c->f->we_ask.first_ns - asked < 60 * BR_S;
-}
-
-static bool other_address(struct br_case *c)
-{
-	c->ip = c->f->dhcp[BR_DHCP_KERNEL].ip ? c->f->dhcp[BR_DHCP_KERNEL].ip : c->f->dhcp[BR_DHCP_INITRAMFS].ip;
-	c->ip2 = c->f->dhcp[BR_DHCP_OS].ip;
-	return c->ip && c->ip2 && c->ip != c->ip2;
-}
-
-static bool rival(struct br_case *c)
-{
-	c->mac = c->f->rival;
-	c->ip = c->f->ip;
-	return !br_mac_is_zero(c->mac);
-}
-
-static bool root_silent(struct br_case *c)
-{
-	c->n = c->f->we_ask.n;
-	return c->n >= 3 && mounted(c);
-}
-
-static bool slow_boot(struct br_case *c)
-{
-	c->ns = br_case_age(c, c->in->mounted_ns ? c->in->mounted_ns : c->f->mounted.first_ns);
-	return c->ns > 120 * BR_S;
-}
-
-/* ---- HTTP, other ---------------------------------------------------------------------------------------------- */
-
-static bool web_no_sig(struct br_case *c)
-{
-	const struct br_why_web *w = &c->f->web[BR_WHY_HTTP_SIG];
-
-	c->file = w->path;
-	return w->get.n + w->head.n && w->status == 404 && !c->f->web[BR_WHY_HTTP_IMG].get.n;
-}
-
-static bool web_sig_refused(struct br_case *c)
-{
-	const struct br_why_web *w = &c->f->web[BR_WHY_HTTP_SIG];
-
-	c->file = w->path;
-	return w->get.n && w->status == 200 && !c->f->web[BR_WHY_HTTP_IMG].get.n &&
-	       br_case_age(c, w->answered_ns) > 10 * BR_S;
-}
-
-static bool web_image_refused(struct br_case *c)
-{
-	const struct br_why_web *w = &c->f->web[BR_WHY_HTTP_IMG];
-	uint64_t asked = c->f->dhcp[BR_DHCP_EEPROM].discover.last_ns;
-
-	c->file = w->path;
-	c->n = w->get.n;
-	return w->get.n && w->status / 100 == 2 && (asked > w->answered_ns || w->get.n >= 3);
-}
-
-static bool web_tls(struct br_case *c)
-{
-	return c->f->tls.n && c->f->tls_alert.n;
-}
-
-static bool web_hung_up(struct br_case *c)
-{
-	return c->f->web_hung_up.n && br_case_age(c, c->f->web_hung_up.first_ns) > 5 * BR_S;
-}
-
-static bool dns_dead(struct br_case *c)
-{
-	c->n = c->f->dns.n;
-	return c->n >= 3 && !c->f->dns_answer.n;
-}
-
-static bool booted_local(struct br_case *c)
-{
-	const struct br_why_span *os = &c->f->dhcp[BR_DHCP_OS].request;
-	enum br_dhcp_client_kind k = br_case_firmware(c);
-
-	return k != BR_DHCP_OTHER && os->n + c->f->dhcp[BR_DHCP_OS].discover.n && !mounted(c) && !c->in->local &&
-	       !c->f->dhcp[BR_DHCP_KERNEL].discover.n && !c->f->dhcp[BR_DHCP_INITRAMFS].discover.n &&
-	       !kernel_sent(c);
 }
 
 #define ANY_AT 63u

@@ -2,6 +2,7 @@
 /* Each symptom of the table, made on the wire: the verdict must be that row, and no healthy boot may get one. */
 #include "tests/unit/test.h"
 
+#include "tests/unit/simserver.h"
 #include "tests/unit/whylab.h"
 #include "why/io.h"
 
@@ -698,6 +699,129 @@ static void healthy_boots_get_no_verdict(void **state)
 	}
 }
 
+/* ---- virtual boards ------------------------------------------------------------------------------------------ */
+
+static const uint8_t elf[2000] = "\x7f" "ELF", fdt[48] = { 0xd0, 0x0d, 0xfe, 0xed, 0, 0, 0, 48, 0, 0, 0, 40, 0, 0, 0, 40 };
+static uint8_t kernel[60000];
+static const char config[] = "arm_64bit=1\n", cmdline[] = "ip=dhcp\n";
+
+static const struct simserver_file boot_files[] = {
+	{ "bootcode.bin", elf, sizeof(elf) }, { "start.elf", elf, sizeof(elf) }, { "fixup.dat", elf, sizeof(elf) },
+	{ "start4.elf", elf, sizeof(elf) }, { "fixup4.dat", elf, sizeof(elf) },
+	{ "config.txt", config, sizeof(config) - 1 }, { "cmdline.txt", cmdline, sizeof(cmdline) - 1 },
+	{ "kernel8.img", kernel, sizeof(kernel) }, { "bcm2710-rpi-3-b.dtb", fdt, sizeof(fdt) },
+	{ "bcm2710-rpi-3-b-plus.dtb", fdt, sizeof(fdt) }, { "bcm2711-rpi-4-b.dtb", fdt, sizeof(fdt) },
+	{ "bcm2712-rpi-5-b.dtb", fdt, sizeof(fdt) }, { 0 },
+};
+
+struct play {
+	struct simserver server;
+	struct lab lab;
+	unsigned n_asked;
+};
+
+static void ask_healthy(struct play *p)
+{
+	if (!br_watch_count(p->lab.watch))
+		return; /* it is waiting for its link */
+	p->n_asked++;
+	ask_why(&p->lab);
+	if (p->lab.v.level >= BR_WHY_NOTE)
+		fail_msg("%s after %.3f s: row %u (%s): %s", p->lab.model, (double)(p->lab.now - 1000 * BR_S) / 1e9,
+			p->lab.v.row, br_why_level_name(p->lab.v.level), p->lab.v.text);
+}
+
+static void play_send(void *ctx, const uint8_t *f, size_t n)
+{
+	struct play *p = ctx;
+
+	br_watch_frame(p->lab.watch, f, n, n, false, p->lab.now);
+	simserver_send(&p->server, f, n);
+}
+
+/* What the daemon would have said of it. */
+static void play_event(void *ctx, const struct br_sim_event *e)
+{
+	struct play *p = ctx;
+	const char *type = e->what == BR_SIM_FILE ? BR_EV_FILE_SENT : e->what == BR_SIM_PROBED ? BR_EV_FILE_PROBED :
+		e->what == BR_SIM_MISSING ? BR_EV_FILE_MISSING : NULL;
+
+	if (type && p->lab.n_events < BR_ARRAY_SIZE(p->lab.events))
+		event(&p->lab, type, json_pack("{s:s, s:I}", "path", e->name, "bytes", (json_int_t)e->bytes));
+}
+
+static void deliver(struct play *p)
+{
+	struct simserver *s = &p->server;
+
+	while (s->n_out) {
+		uint8_t frame[1600];
+		size_t n = s->out_len[0];
+
+		memcpy(frame, s->out[0], n);
+		s->n_out--;
+		memmove(s->out[0], s->out[1], s->n_out * sizeof(s->out[0]));
+		memmove(s->out_len, s->out_len + 1, s->n_out * sizeof(s->out_len[0]));
+		p->lab.now += 100000;
+		br_watch_frame(p->lab.watch, frame, n, n, true, p->lab.now);
+		br_sim_board_frame(s->board, p->lab.now, frame, n, false);
+		ask_healthy(p);
+	}
+}
+
+/* Frames of no consequence, as the DHCP server sends them to the ROM of a 3B. */
+static void nudge(struct play *p)
+{
+	uint8_t f[60] = { 0 };
+
+	memcpy(f, p->lab.mac.b, 6);
+	memcpy(f + 6, our_mac.b, 6);
+	br_store_be16(f + 12, 0x0842);
+	br_sim_board_frame(p->server.board, p->lab.now, f, sizeof(f), false);
+}
+
+static void virtual_boards_get_no_verdict(void **state)
+{
+	static const char *const models[] = { "3b", "3b+", "4", "5" };
+
+	memcpy(kernel + 56, "ARMd", 4);
+	for (size_t i = 0; i < BR_ARRAY_SIZE(models); i++) {
+		struct play p = { .server = { .files = boot_files } };
+		struct br_sim_board_config c = {
+			.model = br_sim_model_by_id(models[i]), .mac = { { 0xb8, 0x27, 0xeb, 0, 0, 1 } }, .serial = SERIAL, .speed = 1,
+			.send = play_send, .event = play_event, .ctx = &p,
+		};
+		lab_init(&p.lab, models[i]);
+		p.lab.mac = c.mac;
+		p.server.board = br_sim_board_new(&c);
+		assert_non_null(p.server.board);
+		while (br_sim_board_phase(p.server.board) < BR_SIM_READY) {
+			uint64_t next;
+
+			br_sim_board_step(p.server.board, p.lab.now);
+			deliver(&p);
+			if (!strcmp(models[i], "3b") && br_sim_board_phase(p.server.board) == BR_SIM_IN_DHCP)
+				nudge(&p);
+			ask_healthy(&p);
+			next = br_sim_board_deadline(p.server.board);
+			if (next == UINT64_MAX)
+				break;
+			if (next > p.lab.now + BR_S / 5)
+				next = p.lab.now + BR_S / 5;
+			if (next > p.lab.now)
+				p.lab.now = next;
+		}
+		assert_int_equal(br_sim_board_phase(p.server.board), BR_SIM_READY);
+		ask_healthy(&p);
+		wait_s(&p.lab, 10);
+		ask_healthy(&p);
+		if (p.n_asked < 50)
+			fail_msg("%s: asked %u times only", models[i], p.n_asked);
+		lab_done(&p.lab);
+		simserver_done(&p.server);
+	}
+}
+
 /* A ring that went round many times, and the file made of it. */
 static void captures_are_pcap(void **state)
 {
@@ -888,6 +1012,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_symptom_gets_its_row),
 		cmocka_unit_test(healthy_boots_get_no_verdict),
+		cmocka_unit_test(virtual_boards_get_no_verdict),
 		cmocka_unit_test(captures_are_pcap),
 		cmocka_unit_test(memory_is_bounded),
 		cmocka_unit_test(many_names_fit),

@@ -35,7 +35,7 @@ struct lab {
 	uint16_t port;	   /* of the board's last transfer */
 	bool local, unknown, no_image, link_down, no_dhcp;
 	unsigned n_booting;
-	struct br_event events[64];
+	struct br_event events[160];
 	unsigned n_events;
 	struct br_boot_status boot;
 	bool has_boot;

@@ -183,6 +183,13 @@ static const char *check_log(const char *v)
 	return "must be error, warning, info or debug";
 }
 
+static const char *check_port(const char *v)
+{
+	uint64_t port;
+
+	return br_parse_u64(v, 0, 65535, &port) < 0 ? "must be a port number, or 0" : NULL;
+}
+
 #define AT(field) offsetof(struct br_config, field)
 
 const struct br_config_setting br_config_settings[] = {
@@ -204,6 +211,8 @@ const struct br_config_setting br_config_settings[] = {
 	{ "disk", "volatile|persistent", "drop a board's changes at its next boot, or keep them (default: volatile)",
 		"volatile", AT(disk), check_disk },
 	{ "adopt", "yes|no", "take in boards that are not known (default: yes)", "yes", AT(adopt), check_yes_no },
+	{ "http-port", "PORT", "port of the boards' HTTP server, 0 for none (default: 80 where it is free)", NULL,
+		AT(http_port), check_port },
 	{ "overrides", "DIR", "boot files put over the image's: DIR/BOARD/, DIR/all/ (default: " BR_OVERRIDES_DIR ")",
 		BR_OVERRIDES_DIR, AT(overrides), NULL },
 	{ "user", "NAME", "user to become once the ports are open", NULL, AT(user), NULL },

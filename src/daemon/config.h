@@ -25,6 +25,7 @@ struct br_config {
 	char *lease;	 /* duration */
 	char *disk;	 /* "volatile", "persistent" */
 	char *adopt;	 /* "yes", "no" */
+	char *http_port; /* NULL: 80 when it is free; "0": none */
 	char *overrides; /* directory of boot files that people give */
 	char *user;	 /* to become after binding; NULL: owner of the state, else bramble, else nobody */
 	char *state;

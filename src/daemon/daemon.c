@@ -35,10 +35,12 @@
 #include "daemon/privileges.h"
 #include "dhcp/io.h"
 #include "fleet/event.h"
+#include "http/server.h"
 #include "tftp/io.h"
 #include "why/io.h"
 
 #define TFTP_PORT 69
+#define HTTP_PORT 80
 #define NFS_PORT 2049
 #define MOUNT_PORT 20048
 #define PORTMAP_PORT 111
@@ -58,6 +60,7 @@ struct daemon {
 	struct br_dhcp_io *dhcp_io;
 	struct br_glue_tftp tftp_glue;
 	struct br_tftp_io *tftp;
+	struct br_http *http;
 	struct br_glue_nfs *nfs_glue;
 	struct br_nfs_server *nfs;
 	struct br_watch *watch;
@@ -379,6 +382,38 @@ static void stop_tftp(struct daemon *d)
 	br_tftp_io_stop(d->tftp);
 }
 
+static int start_http(struct daemon *d, struct br_error *err)
+{
+	const char *given = d->config->http_port;
+	struct br_http_options opt = {
+		.ip = d->net.ip,
+		.port = HTTP_PORT,
+		.ops = &br_glue_http_ops,
+		.ctx = &d->tftp_glue,
+	};
+	uint64_t port;
+	int r;
+
+	if (given && !br_parse_u64(given, 0, 65535, &port))
+		opt.port = (uint16_t)port;
+	if (!opt.port)
+		return 0;
+	r = br_http_start(&opt, &d->http, err);
+	if (r == -EADDRINUSE && !given) { /* nobody asked for it: a machine with a web server boots boards, too */
+		br_log_warning("%s. Until then boards cannot boot by HTTP", err->text);
+		*err = BR_ERROR_NULL;
+		return 0;
+	}
+	if (!r)
+		d->glue.http_port = br_http_port(d->http);
+	return r;
+}
+
+static void stop_http(struct daemon *d)
+{
+	br_http_stop(d->http);
+}
+
 /* The key of file handles lives as long as the state: boards keep their handles over a restart of ours. */
 static int read_handle_key(struct daemon *d, uint8_t key[static 16], struct br_error *err)
 {
@@ -521,6 +556,7 @@ static const struct part {
 	{ start_watch, stop_watch },
 	{ start_dhcp, stop_dhcp },
 	{ start_tftp, stop_tftp },
+	{ start_http, stop_http },
 	{ start_nfs, stop_nfs },
 	{ start_drop, NULL },
 	{ start_api, stop_api },

@@ -36,7 +36,7 @@ static const struct {
 	{ BR_EV_DHCP_FULL, "no address left for {mac}: {reason}" },
 	{ BR_EV_FILE_SENT, "sent {path}, {bytes:size} in {ms:ms}" },
 	{ BR_EV_FILE_PROBED, "looked at {path}, {size:size}" },
-	{ BR_EV_FILE_MISSING, "asked for {path}, which is not there" },
+	{ BR_EV_FILE_MISSING, "asked for {path}, which is not there[: {reason}]" },
 	{ BR_EV_FILE_REFUSED, "may not have {path}[: {reason}]" },
 	{ BR_EV_FILE_FAILED, "failed to get {path} after {bytes:size}[: {reason}]" },
 	{ BR_EV_MOUNTED, "mounted its root: {disk} disk on {image}" },

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/netif.h"
 #include "dhcp/server.h"
+#include "http/server.h"
 #include "nfs/server.h"
 #include "plan/boots.h"
 #include "plan/disks.h"
@@ -84,6 +85,9 @@ struct br_glue_tftp {
 	void *progress_ctx;
 };
 extern const struct br_tftp_ops br_glue_tftp_ops; /* 'send' is left to the I/O part */
+
+/* ctx of the HTTP operations: struct br_glue_tftp, too. */
+extern const struct br_http_ops br_glue_http_ops;
 
 /* ctx of the NFS operations. */
 struct br_glue_nfs;

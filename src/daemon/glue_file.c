@@ -3,6 +3,7 @@
 #include "daemon/glue_file.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -34,6 +35,17 @@ static int open_local(const struct br_board *board, const char *name, struct br_
 	return 0;
 }
 
+static void explain(struct br_glue_file *f)
+{
+	const char *name = strrchr(f->path, '/') ? strrchr(f->path, '/') + 1 : f->path, *words = NULL;
+
+	if (!strcasecmp(name, "boot.img"))
+		words = br_plan_bootimg_problem(f->plan);
+	else if (!strcasecmp(name, "boot.sig"))
+		words = "boot.img is not signed; put its signature beside it in the overrides directory";
+	snprintf(f->reason, sizeof(f->reason), "%s", words ?: "");
+}
+
 int br_glue_file_open_for(struct br_glue *glue, const struct br_board *board, const char *name,
 	struct br_glue_file *ret)
 {
@@ -49,6 +61,7 @@ int br_glue_file_open_for(struct br_glue *glue, const struct br_board *board, co
 	ret->boot = board ? br_plan_input(ret->plan)->boot : 0;
 	r = br_plan_bootfile(ret->plan, name, &ret->bf, ret->path);
 	if (r < 0) {
+		explain(ret);
 		br_plan_unref(ret->plan);
 		ret->plan = NULL;
 	}

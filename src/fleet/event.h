@@ -25,9 +25,10 @@
 #define BR_EV_DHCP_ELSEWHERE "dhcp.elsewhere" /* client, ip, mac, server: took another server's address */
 #define BR_EV_DHCP_UNSERVED "dhcp.unserved" /* client, mac, network: behind a relay without a range */
 #define BR_EV_DHCP_CONFLICT "dhcp.conflict" /* ip, mac: who has an address of ours */
-#define BR_EV_FILE_SENT "file.sent"	    /* path, bytes, ms, retransmits, origin: "image" | "projected" | "override" */
+/* file.*: with "via": "http" and without retransmits when HTTP carried it; "first": where a range began */
+#define BR_EV_FILE_SENT "file.sent"	    /* path, bytes, ms, retransmits, origin: "image" | "projected" | "override" | "made" | "local" */
 #define BR_EV_FILE_PROBED "file.probed"	    /* path, size */
-#define BR_EV_FILE_MISSING "file.missing"   /* path */
+#define BR_EV_FILE_MISSING "file.missing"   /* path, reason: where there is more to say */
 #define BR_EV_FILE_REFUSED "file.refused"   /* path, reason */
 #define BR_EV_FILE_FAILED "file.failed"	    /* path, bytes, ms, retransmits, reason */
 #define BR_EV_MOUNTED "nfs.mounted"	    /* path, image, disk */

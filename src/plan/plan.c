@@ -7,6 +7,7 @@
 #include "plan/plan.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "plan/base.h"
+#include "plan/bootimg.h"
 #include "plan/bootpath.h"
 #include "plan/cmdline.h"
 #include "plan/sshkey.h"
@@ -25,6 +27,13 @@
 struct over {
 	const char *path;
 	struct br_span span;
+};
+
+/* boot.img, made when first asked for. */
+struct bootimg {
+	pthread_mutex_t lock;
+	struct br_fatimage *img; /* once made it stays */
+	struct br_error err;
 };
 
 struct br_plan {
@@ -37,6 +46,7 @@ struct br_plan {
 	char machine_id[34];
 	struct br_override_set *overrides; /* stronger than 'over' */
 	char *cmdline_override;		   /* cmdline.txt among them, without its newline */
+	struct bootimg *bootimg;
 	struct over over[MAX_OVER];
 	size_t n_over;
 	struct br_projection root[BR_PLAN_MAX_PROJECTIONS + 8];
@@ -143,6 +153,10 @@ int br_plan_new(const struct br_plan_input *in, struct br_plan **ret, struct br_
 	plan->refs = 1;
 	plan->in = *in;
 	br_plan_base_ref(plan->in.base);
+	plan->bootimg = calloc(1, sizeof(*plan->bootimg));
+	if (!plan->bootimg)
+		return br_error_set(err, ENOMEM, "out of memory");
+	pthread_mutex_init(&plan->bootimg->lock, NULL);
 	snprintf(plan->root_path, sizeof(plan->root_path), "/%s", in->board.name);
 	if (in->board.id) { /* a client that is no board gets the image's files as they are */
 		r = make_cmdline(plan);
@@ -170,6 +184,11 @@ void br_plan_unref(struct br_plan *plan)
 {
 	if (!plan || --plan->refs)
 		return;
+	if (plan->bootimg) {
+		br_fatimage_free(plan->bootimg->img);
+		pthread_mutex_destroy(&plan->bootimg->lock);
+		free(plan->bootimg);
+	}
 	br_plan_base_unref(plan->in.base);
 	br_override_set_free(plan->overrides);
 	free(plan->cmdline_override);
@@ -231,6 +250,34 @@ static struct br_bootfile of_override(const struct br_override *o)
 	return (struct br_bootfile){ &o->span, 1, o->span.len, "override", o->layer };
 }
 
+static int make_bootimg(const struct br_plan *plan, struct br_bootfile *ret)
+{
+	struct bootimg *b = plan->bootimg;
+	int r = 0;
+
+	pthread_mutex_lock(&b->lock);
+	if (!b->img && !b->err.code)
+		r = br_bootimg_new(plan, &b->img, &b->err);
+	if (b->err.code)
+		r = -ENOENT;
+	pthread_mutex_unlock(&b->lock);
+	if (r < 0)
+		return r;
+	*ret = (struct br_bootfile){ .size = br_fatimage_size(b->img), .origin = "made" };
+	ret->spans = br_fatimage_spans(b->img, &ret->n_spans);
+	return 0;
+}
+
+const char *br_plan_bootimg_problem(const struct br_plan *plan)
+{
+	const char *words;
+
+	pthread_mutex_lock(&plan->bootimg->lock);
+	words = plan->bootimg->err.code ? plan->bootimg->err.text : NULL;
+	pthread_mutex_unlock(&plan->bootimg->lock);
+	return words;
+}
+
 int br_plan_bootfile(const struct br_plan *plan, const char *name, struct br_bootfile *ret, char *ret_path)
 {
 	const struct br_fat *fat = br_image_boot(br_plan_base_image(plan->in.base));
@@ -257,6 +304,8 @@ int br_plan_bootfile(const struct br_plan *plan, const char *name, struct br_boo
 		return 0;
 	}
 	e = br_fat_lookup(fat, ret_path);
+	if (!e && !strcasecmp(ret_path, "boot.img"))
+		return make_bootimg(plan, ret);
 	if (!e || e->is_dir)
 		return -ENOENT;
 	*ret = (struct br_bootfile){ e->spans, e->n_spans, e->size, "image", NULL };

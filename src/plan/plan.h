@@ -56,7 +56,7 @@ struct br_bootfile {
 	const struct br_span *spans;
 	size_t n_spans;
 	uint64_t size;
-	/* "image", "projected" (made for the board), "override" */
+	/* "image", "projected" (made for the board), "override"; "made": boot.img out of all of these */
 	const char *origin;
 	const char *layer; /* of an override: the directory it came from; else NULL */
 };
@@ -69,9 +69,14 @@ struct br_bootfile {
  * board's own directory (serial, or MAC with dashes) is dropped; another board's gives -EACCES for a board and
  * -ENOENT for the anonymous plan. -ENOENT: no such file. ret_path (BR_BOOT_PATH_MAX) gets the cleaned path
  * for logs, also on failure.
+ *
+ * "boot.img" that nobody gave is made at first use: a FAT image of the files this model needs, the same bytes for as
+ * long as the plan lives. br_plan_bootimg_problem() says why it could not be made (too large), else NULL.
  */
 int br_plan_bootfile(const struct br_plan *plan, const char *name, struct br_bootfile *ret,
 	char *ret_path);
+
+const char *br_plan_bootimg_problem(const struct br_plan *plan);
 
 /* Directory listing of the board's boot-file name space for people and boot.img: path and size of each. */
 int br_plan_bootfiles(const struct br_plan *plan,

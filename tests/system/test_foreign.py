@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Beside other DHCP servers: bramble as proxy, 'auto', servers that come later."""
 import json
+import subprocess
 
 import dhcpservers
 from daemon import Daemon
 from dhcpservers import Dhcpd, Dnsmasq, Kea
 from images import small_image
 from netlab import Net
-from systemtests import quick, wait_until
+from systemtests import quick, stop, wait_until
 
 MODELS = ("3b+", "4", "5")
 
@@ -86,6 +87,34 @@ def test_auto_gives_addresses_where_nobody_else_does(t):
     wait_until(lambda: mode_of(daemon) == "full", 30, "auto decided to give addresses")
     boot_firmware(t, net, image, "4", "1000ac01")
     assert "dhcp.ack" in [e["type"] for e in daemon.jsonl("event", "list")]
+
+
+def test_auto_gives_no_addresses_on_a_network_that_leads_elsewhere(t):
+    image, net = lab(t)
+    t.run(*net.exec("ip", "route", "add", "default", "via", "10.77.0.254"))
+    daemon = t.enter(Daemon(t, net, image=image, dhcp="auto"))
+    wait_until(lambda: mode_of(daemon) == "proxy", 30, "auto decided")
+    assert "default route" in daemon.log() and "--dhcp full" in daemon.log(), daemon.log()
+    assert not [e for e in daemon.jsonl("event", "list") if e["type"] == "dhcp.foreign"]
+
+
+def test_auto_leaves_a_taken_port_alone_and_names_who_has_it(t):
+    t.need_program("dnsmasq")
+    image, net = lab(t)
+    with open(t.path("dnsmasq.log"), "wb") as log:
+        p = subprocess.Popen(net.exec("dnsmasq", "-d", "-C", "/dev/null", "--port=0", "--user=root", "--interface=br0",
+                                      "--dhcp-range=10.77.0.150,10.77.0.199,1h", f"--dhcp-leasefile={t.path('leases')}"),
+                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        wait_until(lambda: ":0043 " in t.run(*net.exec("cat", "/proc/net/udp")).stdout, 30, "dnsmasq has the port")
+        daemon = t.enter(Daemon(t, net, image=image, dhcp="auto"))
+        assert mode_of(daemon) == "off"
+        assert "dnsmasq" in daemon.log() and "option 66 = 10.77.0.1" in daemon.log(), daemon.log()
+        full = t.run(*net.exec(t.bramble, "serve", "--interface", "br0", "--address", "10.77.0.1/24", "--dhcp", "full",
+                               "--state", t.path("other")), check=False, timeout=60)
+        assert full.returncode == 1 and "dnsmasq" in full.stderr, full.stderr
+    finally:
+        stop(p)
 
 
 def auto_yields(t, server):

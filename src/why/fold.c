@@ -170,10 +170,12 @@ static void note_menu(struct br_why_server *s, const struct br_dhcp_message *m)
 	static const char words[] = "Raspberry Pi Boot";
 	size_t n = 0;
 	const uint8_t *menu = br_dhcp_option(m, BR_DHCP_OPT_VENDOR, &n);
-	const uint8_t *at = menu && n ? memmem(menu, n, words, sizeof(words) - 1) : NULL;
+	const uint8_t *at = menu ? memmem(menu, n, words, sizeof(words) - 1) : NULL;
 
+	if (!menu)
+		return;
 	if (!at) {
-		for (size_t i = 0; menu && i + 1 < n && menu[i] != 255; i += menu[i + 1] + 2u)
+		for (size_t i = 0; i + 1 < n && menu[i] != 255; i += menu[i + 1] + 2u)
 			s->other_item |= menu[i] == 9;
 		return;
 	}

@@ -2,6 +2,7 @@
 /* Boards that were heard, by MAC and by address; their packets in a ring. */
 #include "why/watch.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -68,6 +69,7 @@ static void drop(struct br_watch *w, struct board *b)
 	DL_DELETE(*list, b);
 	if (b->ip)
 		HASH_DELETE(hh_ip, w->by_ip, b);
+	assert(w->boards); /* b is one of them */
 	HASH_DELETE(hh, w->boards, b);
 	free(b);
 }

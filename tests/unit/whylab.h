@@ -321,7 +321,7 @@ static inline void rrq(struct lab *l, const char *name)
 static inline void oack(struct lab *l, unsigned blksize)
 {
 	struct br_tftp_opts o = { 0 };
-	uint8_t packet[64];
+	uint8_t packet[64] = { 0 };
 
 	br_tftp_add_opt(&o, BR_TFTP_OPT_TSIZE, 1000);
 	if (blksize)

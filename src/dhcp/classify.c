@@ -7,7 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
-#include "dhcp/internal.h"
+#include "dhcp/classify.h"
 
 const char *br_dhcp_client_name(enum br_dhcp_client_kind kind)
 {

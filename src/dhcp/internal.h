@@ -31,9 +31,6 @@ struct br_dhcp_server {
 	const struct br_dhcp_subnet *subnet; /* it is on this one; NULL: on ours */
 };
 
-/* classify.c: who sent this. */
-void br_dhcp_classify(const struct br_dhcp_message *m, struct br_dhcp_client *ret);
-
 /* mode.c: whether a DISCOVER is the probe of a bramble; ours is not to be answered. */
 bool br_dhcp_is_own_probe(struct br_dhcp_server *s);
 

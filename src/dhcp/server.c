@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "dhcp/classify.h"
 #include "dhcp/internal.h"
 
 /* openSUSE's figures for the 3B ROM (wire notes 1.5), after its DISCOVER */

@@ -7,7 +7,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/text.h"
-#include "dhcp/internal.h"
+#include "dhcp/classify.h"
 #include "why/facts.h"
 #include "why/fold.h"
 #include "wire/dhcp.h"

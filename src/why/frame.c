@@ -9,7 +9,7 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/text.h"
-#include "dhcp/internal.h"
+#include "dhcp/classify.h"
 #include "wire/dhcp.h"
 #include "wire/tftp.h"
 

@@ -13,7 +13,7 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "dhcp/internal.h"
+#include "dhcp/classify.h"
 #include "pi/identity.h"
 #include "wire/dhcp.h"
 #include "wire/tftp.h"

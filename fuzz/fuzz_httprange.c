@@ -14,9 +14,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct br_reader r = br_reader_of(data, len);
 	uint64_t size = br_get_le32(&r), first = 0, n = 0;
-	char *text = strndup((const char *)r.p, br_reader_left(&r));
-	int found = br_http_range(text, size, &first, &n);
+	size_t left = br_reader_left(&r);
+	char *text = calloc(1, left + 1);
+	int found;
 
+	if (!text)
+		return 0;
+	if (left)
+		memcpy(text, r.p, left);
+	found = br_http_range(text, size, &first, &n);
 	if (found == 1 ? !n || first >= size || n > size - first : first || n || (found && found != -ERANGE))
 		abort();
 	free(text);

@@ -46,16 +46,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct br_reader r = br_reader_of(data, size);
 	struct fuzz_rig rig;
-	uint32_t xid = 0;
+	uint32_t xid = 1;
 
 	fuzz_rig_init(&rig);
 	while (br_reader_left(&r) > 2) {
 		uint8_t buf[CALL_SIZE], proc = br_get_u8(&r), who = br_get_u8(&r), *exact;
 		struct br_rpc_call call = {
-			.xid = ++xid, .program = BR_RPC_NFS, .version = 3, .procedure = proc
+			.xid = xid, .program = BR_RPC_NFS, .version = 3, .procedure = proc
 		};
 		struct br_writer w = br_writer_of(buf, sizeof(buf));
 
+		xid++;
 		call.cred = (struct br_rpc_cred){ BR_RPC_AUTH_SYS, who & 3 ? 1000u + (who & 3) : 0,
 			who >> 4, 0, { 0 } };
 		br_rpc_put_call(&w, &call);

@@ -109,12 +109,12 @@ static int inode_new(struct br_extfs *fs, struct ext_node *dir, const struct br_
 		r = ext_errno(ext2fs_new_inode(fs->e2, dir->ino, (int)mode, NULL, &ino));
 	if (r == 0 && ino < EXT2_FIRST_INO(fs->e2->super))
 		r = -EUCLEAN;
-	if (r < 0)
+	if (r)
 		return r;
 	ext2fs_inode_alloc_stats2(fs->e2, ino, +1, is_dir);
 	ext_log_inode(fs, ino, +1, is_dir);
 	r = ext_node_fresh(fs, ino, &n);
-	if (r < 0)
+	if (r)
 		return r;
 	/* BSD groups below a setgid directory (inode_init_owner of Linux) */
 	if (dir->inode.i_mode & LINUX_S_ISGID) {
@@ -178,7 +178,7 @@ static int create_do(
 	r = type_ok(node);
 	if (r == 0)
 		r = ext_node_dir(fs, dir_ino, &dir);
-	if (r < 0)
+	if (r)
 		return r;
 	r = ext_dir_find(fs, dir, name, &old);
 	if (r != -ENOENT)
@@ -192,7 +192,7 @@ static int create_do(
 		r = ext_dir_add(fs, dir, name, n->ino, dirent_type(fs, node->mode));
 	if (r == 0 && is_dir)
 		r = dir_link_inc(fs, dir);
-	if (r < 0)
+	if (r)
 		return r;
 	ext_touch(fs, dir, EXT_MTIME | EXT_CTIME);
 	r = ext_node_write(fs, dir, false);
@@ -207,7 +207,7 @@ int ext_create(struct br_fs *base, uint64_t dir, const char *name, const struct 
 	uint64_t ino = 0;
 	int r = ext_begin(fs);
 
-	if (r < 0)
+	if (r)
 		return r;
 	r = ext_end(fs, create_do(fs, dir, name, node, &ino));
 	if (r == 0)
@@ -226,7 +226,7 @@ static int link_do(struct br_extfs *fs, uint64_t ino, uint64_t dir_ino, const ch
 	r = ext_node_dir(fs, dir_ino, &dir);
 	if (r == 0)
 		r = ext_node_get(fs, ino, &n);
-	if (r < 0)
+	if (r)
 		return r;
 	r = ext_dir_find(fs, dir, name, &old);
 	if (r != -ENOENT)
@@ -238,7 +238,7 @@ static int link_do(struct br_extfs *fs, uint64_t ino, uint64_t dir_ino, const ch
 	r = ext_need_space(fs, 2);
 	if (r == 0)
 		r = ext_dir_add(fs, dir, name, n->ino, dirent_type(fs, n->inode.i_mode));
-	if (r < 0)
+	if (r)
 		return r;
 	n->inode.i_links_count++;
 	ext_touch(fs, n, EXT_CTIME);
@@ -274,13 +274,13 @@ int ext_node_delete(struct br_extfs *fs, struct ext_node *n)
 	int r;
 
 	r = ext_need_bitmaps(fs);
-	if (r < 0)
+	if (r)
 		return r;
 	fs->touched = true;
 	r = drop_xattrs(fs, n);
 	if (r == 0 && ext2fs_inode_has_valid_blocks2(fs->e2, ext_small(n)))
 		r = ext_map_cut(fs, n, 0);
-	if (r < 0)
+	if (r)
 		return r;
 	ext_dir_forget(fs, n->ino);
 	n->inode.i_links_count = 0;
@@ -288,7 +288,7 @@ int ext_node_delete(struct br_extfs *fs, struct ext_node *n)
 	ext_touch(fs, n, EXT_CTIME);
 	n->inode.i_dtime = n->inode.i_ctime;
 	r = ext_node_write(fs, n, false);
-	if (r < 0)
+	if (r)
 		return r;
 	ext2fs_inode_alloc_stats2(fs->e2, n->ino, -1, is_dir);
 	ext_log_inode(fs, n->ino, -1, is_dir);
@@ -340,7 +340,7 @@ static int remove_do(struct br_extfs *fs, uint64_t dir_ino, const char *name, bo
 	r = ext_node_dir(fs, dir_ino, &dir);
 	if (r == 0)
 		r = node_of(fs, dir, name, &n);
-	if (r < 0)
+	if (r)
 		return r;
 	if (is_dir)
 		r = may_rmdir(fs, n);
@@ -350,7 +350,7 @@ static int remove_do(struct br_extfs *fs, uint64_t dir_ino, const char *name, bo
 		r = ext_dir_remove(fs, dir, name);
 	if (r == 0)
 		r = drop_link(fs, n);
-	if (r < 0)
+	if (r)
 		return r;
 	if (is_dir)
 		dir_link_dec(dir);
@@ -391,7 +391,7 @@ static int check_not_below(struct br_extfs *fs, uint32_t ino, uint32_t dir)
 		r = ext_node_dir(fs, dir, &n);
 		if (r == 0)
 			r = ext_dir_find(fs, n, "..", &up);
-		if (r < 0)
+		if (r)
 			return r == -ENOENT || r == -ESTALE ? -EUCLEAN : r;
 		dir = up;
 	}
@@ -455,7 +455,7 @@ static int move_do(struct br_extfs *fs, struct move *m, const char *from, const 
 		r = move_links(fs, m);
 	if (r == 0 && m->old)
 		r = drop_link(fs, m->old);
-	if (r < 0)
+	if (r)
 		return r;
 	ext_touch(fs, m->n, EXT_CTIME);
 	ext_touch(fs, m->from_dir, EXT_MTIME | EXT_CTIME);
@@ -480,7 +480,7 @@ static int rename_do(struct br_extfs *fs, uint64_t from_dir, const char *from, u
 		r = ext_node_dir(fs, to_dir, &m.to_dir);
 	if (r == 0)
 		r = ext_dir_find(fs, m.from_dir, from, &ino);
-	if (r < 0)
+	if (r)
 		return r;
 	if (from_dir != to_dir) {
 		r = check_not_below(fs, ino, (uint32_t)to_dir);
@@ -493,7 +493,7 @@ static int rename_do(struct br_extfs *fs, uint64_t from_dir, const char *from, u
 	}
 	if (r == 0)
 		r = node_of(fs, m.from_dir, from, &m.n);
-	if (r < 0)
+	if (r)
 		return r;
 	m.is_dir = ext_is(m.n, LINUX_S_IFDIR);
 	r = node_of(fs, m.to_dir, to, &m.old);

@@ -562,6 +562,8 @@ static int make(struct maker *m)
 	size_t root;
 	int r = add_node(m, NONE, "", 0, NULL, &root);
 
+	if (r < 0)
+		return r;
 	if (m->opt->label)
 		m->nodes[0].slots = 1;
 	for (size_t i = 0; !r && i < m->n_entries; i++)
@@ -581,7 +583,7 @@ int br_fatimage_new(const struct br_fatimage_entry *entries, size_t n, const str
 	struct br_fatimage **ret, struct br_error *err)
 {
 	br_cleanup(br_fatimage_freep) struct br_fatimage *img = calloc(1, sizeof(*img));
-	br_cleanup(br_freep) const struct br_fatimage_entry **sorted = calloc(n + 1, sizeof(*sorted));
+	br_cleanup(br_freep) const struct br_fatimage_entry **sorted = calloc(n + 1, sizeof(void *));
 	struct maker m = { .opt = opt, .err = err, .img = img, .sorted = sorted, .n_entries = n };
 	int r;
 
@@ -591,7 +593,7 @@ int br_fatimage_new(const struct br_fatimage_entry *entries, size_t n, const str
 		return out_of_memory(&m);
 	for (size_t i = 0; i < n; i++)
 		sorted[i] = &entries[i];
-	qsort(sorted, n, sizeof(*sorted), by_path);
+	qsort(sorted, n, sizeof(void *), by_path);
 	r = make(&m);
 	free(m.nodes);
 	free(m.taken);

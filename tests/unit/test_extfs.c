@@ -39,7 +39,7 @@ static struct br_fs_attr attr_of(struct ext_test *t, uint64_t ino)
 static void large_and_sparse(void **state)
 {
 	static const uint64_t places[] = { 0, 4096 * 3 + 5, 1ull << 31, (1ull << 32) - 3, 5ull << 32, 17000000000000ull };
-	struct ext_test t;
+	struct ext_test t = { 0 };
 	struct br_fs_setattr cut = { .set = BR_FS_SET_SIZE, .size = (1ull << 31) + 2 };
 	char buf[16];
 	uint64_t ino;
@@ -80,7 +80,7 @@ static void times_have_nanoseconds(void **state)
 {
 	static const struct timespec times[] = { { 0, 0 }, { 1, 999999999 }, { -5, 7 }, { 4102444800, 123456789 },
 		{ 15032385535, 1 } };
-	struct ext_test t;
+	struct ext_test t = { 0 };
 	uint64_t ino, dir;
 	struct br_fs_attr before, after;
 
@@ -119,7 +119,7 @@ static void times_have_nanoseconds(void **state)
 
 static void numbers_are_used_again(void **state)
 {
-	struct ext_test t;
+	struct ext_test t = { 0 };
 	uint64_t a, b;
 	uint32_t generation;
 	struct br_fs_attr attr;
@@ -161,7 +161,7 @@ static unsigned entries_of(struct ext_test *t, uint64_t dir)
 static void a_large_directory(void **state)
 {
 	enum { N = 6000 };
-	struct ext_test t;
+	struct ext_test t = { 0 };
 	uint64_t dir, ino;
 	char name[40];
 
@@ -202,7 +202,7 @@ static void hash_indexed_directories(void **state)
 
 	NEEDS_TOOLS();
 	for (size_t k = 0; k < BR_ARRAY_SIZE(kinds); k++) {
-		struct ext_test t;
+		struct ext_test t = { 0 };
 		uint64_t dir, ino;
 
 		assert_int_equal(run("mkdir -p %s/tree/d && cd %s/tree/d && seq -f 'an entry with a long name %%g' 3000 | "
@@ -234,7 +234,7 @@ static void hash_indexed_directories(void **state)
 
 static void rename_rules(void **state)
 {
-	struct ext_test t;
+	struct ext_test t = { 0 };
 	uint64_t a, b, c, f, found;
 	const struct br_fs_ops *ops;
 
@@ -271,7 +271,7 @@ static void rename_rules(void **state)
 
 static void setgid_directories(void **state)
 {
-	struct ext_test t;
+	struct ext_test t = { 0 };
 	struct br_fs_setattr a = { .set = BR_FS_SET_MODE | BR_FS_SET_GID, .mode = 02775, .gid = 123456 };
 	uint64_t dir, sub, file;
 
@@ -313,7 +313,7 @@ static void the_file_system_is_full(void **state)
 
 	NEEDS_TOOLS();
 	for (size_t k = 0; k < BR_ARRAY_SIZE(kinds); k++) {
-		struct ext_test t;
+		struct ext_test t = { 0 };
 		struct br_fs_statfs s;
 		uint64_t ino, at = 0, made;
 		int r, n = 0;
@@ -369,7 +369,7 @@ static void the_host_is_full(void **state)
 	struct host host = { 0 };
 	struct br_cow_io io = { .ctx = &host, .pwrite = host_pwrite, .fdatasync = host_fdatasync };
 	static uint8_t buf[50000];
-	struct ext_test t;
+	struct ext_test t = { 0 };
 	uint64_t dir, ino;
 	unsigned failed = 0;
 
@@ -476,7 +476,7 @@ static void killed_while_committing(void **state)
 	struct killer k = { 0 };
 	struct br_cow_io io = { .ctx = &k, .pwrite = killer_pwrite, .fdatasync = killer_fdatasync };
 	static const uint8_t buf[50000] = { 1 };
-	struct ext_test t;
+	struct ext_test t = { 0 };
 	uint64_t ino;
 	int last = 0;
 
@@ -519,7 +519,7 @@ static void killed_while_committing(void **state)
 
 static void content_made_elsewhere(void **state)
 {
-	struct ext_test t;
+	struct ext_test t = { 0 };
 	uint64_t ino;
 	char buf[300];
 	size_t got;
@@ -557,7 +557,7 @@ static void content_made_elsewhere(void **state)
 
 static void unwritten_extents(void **state)
 {
-	struct ext_test t;
+	struct ext_test t = { 0 };
 	uint64_t ino;
 	uint8_t buf[40000], zero[40000] = { 0 };
 	size_t got;
@@ -582,7 +582,7 @@ static void unwritten_extents(void **state)
 
 static void xattrs_are_kept_and_freed(void **state)
 {
-	struct ext_test t;
+	struct ext_test t = { 0 };
 	uint64_t ino;
 	char cmd[1200];
 

@@ -99,7 +99,7 @@ static void a_journal_is_replayed(void **state)
 	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++) {
 		br_cleanup(br_freep) char *list = NULL, *commands = NULL;
 		struct br_cow *cow;
-		struct ext_test t;
+		struct ext_test t = { 0 };
 		struct br_fs *plain;
 
 		make_pair(cases[i].options);
@@ -125,7 +125,7 @@ static void a_journal_is_replayed(void **state)
 static void what_is_not_committed_is_not_replayed(void **state)
 {
 	br_cleanup(br_freep) char *list = NULL, *commands = NULL;
-	struct ext_test t;
+	struct ext_test t = { 0 };
 
 	if (!have_mke2fs())
 		skip();
@@ -143,7 +143,7 @@ static void what_is_not_committed_is_not_replayed(void **state)
 static void revoked_blocks_are_not_replayed(void **state)
 {
 	br_cleanup(br_freep) char *list = NULL, *commands = NULL;
-	struct ext_test t;
+	struct ext_test t = { 0 };
 
 	if (!have_mke2fs())
 		skip();
@@ -160,7 +160,7 @@ static void revoked_blocks_are_not_replayed(void **state)
 
 static void open_deleted_files_go(void **state)
 {
-	struct ext_test t;
+	struct ext_test t = { 0 };
 	struct br_fs_attr a;
 	struct br_fs_statfs after;
 

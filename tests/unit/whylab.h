@@ -304,12 +304,15 @@ static inline void ack(struct lab *l)
 static inline void rrq_again(struct lab *l, const char *name)
 {
 	struct br_tftp_request q = { .opcode = BR_TFTP_RRQ, .octet = true, .mode = "octet" };
-	uint8_t packet[600];
+	uint8_t packet[600] = { 0 };
+	int n;
 
 	snprintf(q.name, sizeof(q.name), "%s", name);
 	br_tftp_add_opt(&q.opts, BR_TFTP_OPT_TSIZE, 0);
 	br_tftp_add_opt(&q.opts, BR_TFTP_OPT_BLKSIZE, 1468);
-	lab_udp(l, l->mac, our_mac, BOARD_IP, US, l->port, 69, packet, (size_t)br_tftp_encode_request(packet, sizeof(packet), &q));
+	n = br_tftp_encode_request(packet, sizeof(packet), &q);
+	assert_true(n > 0);
+	lab_udp(l, l->mac, our_mac, BOARD_IP, US, l->port, 69, packet, (size_t)n);
 }
 
 static inline void rrq(struct lab *l, const char *name)

@@ -180,7 +180,7 @@ static int find_again(struct br_glue_nfs *nfs, uint32_t ip, const uint8_t id[sta
 		r = br_boots_plan(nfs->glue->boots, &board, &plan, &err);
 	if (!r)
 		r = br_disks_open(nfs->glue->disks, plan, &disk, &err);
-	if (r < 0) {
+	if (r) {
 		br_log_warning("NFS: %s", br_error_text(&err, r));
 		/* only what cannot get better may end a board's root */
 		return r == -ESTALE || r == -ENOENT ? -ESTALE : -EAGAIN;

@@ -125,7 +125,7 @@ static void on_event(void *ctx, const struct br_event *ev)
 	struct tm tm;
 
 	localtime_r(&t, &tm);
-	strftime(at, sizeof(at), "%H:%M:%S", &tm);
+	(void)strftime(at, sizeof(at), "%H:%M:%S", &tm);
 	pthread_mutex_lock(&live->lock);
 	update_row(live, ev);
 	if (is_shown(ev->type))
@@ -146,7 +146,7 @@ static void on_log(void *ctx, enum br_log_level level, const char *text)
 	struct tm tm;
 
 	localtime_r(&t, &tm);
-	strftime(at, sizeof(at), "%H:%M:%S", &tm);
+	(void)strftime(at, sizeof(at), "%H:%M:%S", &tm);
 	pthread_mutex_lock(&live->lock);
 	queue_line(live, br_asprintf("%s.%03u %s%s", at, (unsigned)(wall / BR_MS % 1000), word[level], text));
 	pthread_mutex_unlock(&live->lock);

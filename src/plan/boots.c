@@ -262,7 +262,7 @@ static int begin_boot(struct br_boots *boots, const struct br_board *board, enum
 	const char *image = board->image[0] ? board->image : boots->default_image;
 	const char *disk = board->disk[0] ? board->disk : boots->default_disk;
 	struct br_plan_base *base;
-	struct br_plan *plan;
+	struct br_plan *plan = NULL;
 	uint64_t boot;
 	int r = find_board_base(boots, board, image, &base, err);
 
@@ -273,7 +273,7 @@ static int begin_boot(struct br_boots *boots, const struct br_board *board, enum
 		return br_error_set(err, -r, "board %s: cannot store the number of its boot: %s", board->name,
 			strerror(-r));
 	r = make_plan(boots, board, boot, image, disk, &plan, err);
-	if (r < 0)
+	if (r)
 		return r;
 	br_event_emit(boots->fleet, board->id, boot, BR_EV_BOOT_START,
 		json_pack("{s:s, s:s, s:s}", "image", image, "disk", disk, "client", br_stage_name(stage)));
@@ -353,7 +353,7 @@ static int reach(struct br_boots *boots, const struct br_board *board, enum br_s
 	} else if (!b) {
 		r = resume_boot(boots, board, &b, err);
 	}
-	if (r < 0)
+	if (r)
 		return r;
 	if (stage > b->status.stage) {
 		b->status.stage = stage;
@@ -398,7 +398,7 @@ static int make_anonymous(struct br_boots *boots, struct br_error *err)
 	r = find_base(boots, boots->default_image, &in.base, err);
 	if (!r)
 		r = br_plan_new(&in, &plan, err);
-	if (r < 0)
+	if (r)
 		return r;
 	br_plan_unref(boots->anonymous);
 	boots->anonymous = plan;

@@ -633,7 +633,7 @@ static int drop_unchanged(struct br_cow *cow, struct cow_pending *e, bool *ret_d
 
 static int spill(struct br_cow *cow)
 {
-	br_cleanup(br_freep) struct cow_pending **list = malloc((cow->n_mem + 1) * sizeof(*list));
+	br_cleanup(br_freep) struct cow_pending **list = malloc((cow->n_mem + 1) * sizeof(struct cow_pending *));
 	br_cleanup(br_freep) uint8_t *stage = malloc((size_t)STAGE * BR_COW_BLOCK);
 	uint32_t n = 0, done = 0;
 	int r;
@@ -651,7 +651,7 @@ static int spill(struct br_cow *cow)
 		if (!dropped)
 			list[n++] = &cow->pend[i];
 	}
-	qsort(list, n, sizeof(*list), by_block);
+	qsort(list, n, sizeof(struct cow_pending *), by_block);
 	while (done < n) {
 		r = spill_some(cow, list + done, n - done < STAGE ? n - done : STAGE, stage);
 		if (r < 0)

@@ -16,7 +16,7 @@
 /* Blocks kept for the metadata of whatever comes: index blocks, a growing directory. */
 #define SPACE_RESERVE 16u
 
-int ext_errno(errcode_t e)
+int ext_errno_of(errcode_t e)
 {
 	static const struct {
 		errcode_t e;
@@ -37,7 +37,7 @@ int ext_errno(errcode_t e)
 		return 0;
 	if (e == EOVERFLOW)
 		return -EFBIG;
-	if (e < 256) /* the library passes errnos of the channel through */
+	if (e > 0 && e < 256) /* the library passes errnos of the channel through */
 		return -(int)e;
 	for (size_t i = 0; i < BR_ARRAY_SIZE(table); i++)
 		if (table[i].e == e)
@@ -59,7 +59,7 @@ static void log_alloc(struct br_extfs *fs, struct ext_alloc a)
 		last->n += a.n;
 		return;
 	}
-	if (fs->n_allocs == fs->cap_allocs) {
+	if (!fs->allocs || fs->n_allocs == fs->cap_allocs) {
 		size_t cap = fs->cap_allocs ? fs->cap_allocs * 2 : 16;
 		struct ext_alloc *p = realloc(fs->allocs, cap * sizeof(*p));
 
@@ -328,7 +328,10 @@ static int open_library(struct br_extfs *fs, struct br_error *err)
 /* Bitmaps and inode tables must lie within the file system: the library believes them. */
 static int check_groups(struct br_extfs *fs, struct br_error *err)
 {
-	uint64_t first = fs->e2->super->s_first_data_block, end = fs->n_blocks;
+	uint64_t first, end = fs->n_blocks;
+
+	assert(fs->e2);
+	first = fs->e2->super->s_first_data_block;
 
 	for (dgrp_t g = 0; g < fs->e2->group_desc_count; g++) {
 		uint64_t b = ext2fs_block_bitmap_loc(fs->e2, g), i = ext2fs_inode_bitmap_loc(fs->e2, g);

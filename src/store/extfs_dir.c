@@ -438,7 +438,7 @@ static int find_in_block(
 /* fs->block then holds the block with the entry. */
 static int find_place(struct br_extfs *fs, struct ext_node *dir, const char *name, struct place *ret)
 {
-	uint32_t n, hash;
+	uint32_t n = 0, hash;
 	int r;
 
 	r = index_get(fs, dir, &ret->x);
@@ -550,6 +550,7 @@ static int make_list(struct br_extfs *fs, struct ext_node *dir)
 
 static int dir_grow(struct br_extfs *fs, struct ext_node *dir, uint32_t lblk, const char *name, uint32_t ino, int type)
 {
+	uint64_t size = ((uint64_t)lblk + 1) << fs->bs_bits;
 	struct ext_run run;
 	int r;
 
@@ -559,8 +560,7 @@ static int dir_grow(struct br_extfs *fs, struct ext_node *dir, uint32_t lblk, co
 	if (r == 0)
 		r = ext_map_alloc(fs, dir, lblk, 1, &run);
 	if (r == 0)
-		r = ext_errno(ext2fs_inode_size_set(
-			fs->e2, ext_small(dir), (ext2_off64_t)(((uint64_t)lblk + 1) << fs->bs_bits)));
+		r = ext_errno(ext2fs_inode_size_set(fs->e2, ext_small(dir), (ext2_off64_t)size));
 	if (r == 0)
 		r = ext_node_write(fs, dir, false);
 	if (r < 0)

@@ -128,7 +128,7 @@ int ext_node_get(struct br_extfs *fs, uint64_t ino, struct ext_node **ret)
 	if (ino != EXT2_ROOT_INO && ino < EXT2_FIRST_INO(fs->e2->super))
 		return -ESTALE;
 	r = ext_node_raw(fs, ino, &n);
-	if (r < 0)
+	if (r)
 		return r;
 	if (n->inode.i_links_count == 0 || n->inode.i_mode == 0)
 		return -ESTALE;

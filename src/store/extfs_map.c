@@ -34,7 +34,7 @@ static int run_push(struct br_extfs *fs, struct ext_node *node, struct ext_run r
 	}
 	if (node->n_runs == EXT_RUNS_MAX)
 		return -EUCLEAN;
-	if (node->n_runs == node->cap_runs) {
+	if (!node->runs || node->n_runs == node->cap_runs) {
 		uint32_t cap = node->cap_runs ? node->cap_runs * 2 : 4;
 		struct ext_run *p = realloc(node->runs, cap * sizeof(*p));
 
@@ -250,7 +250,7 @@ static int find_indirect(
 	struct br_extfs *fs, struct ext_node *node, uint32_t lblk, uint32_t max, struct ext_run *ret)
 {
 	struct ind_cache c = { 0 };
-	uint32_t n, first = 0, p;
+	uint32_t n, first = 0, p = 0;
 	int r;
 
 	if (max > 4096)

@@ -158,7 +158,7 @@ int ext_map_written(struct br_extfs *fs, struct ext_node *node, uint32_t lblk, u
 	r = ext_need_bitmaps(fs);
 	if (r == 0)
 		r = ext_map_find(fs, node, lblk, len, &run);
-	if (r < 0)
+	if (r)
 		return r;
 	if (!run.unwritten || run.len != len)
 		return -EIO; /* our own mistake, but not worth a crash */

@@ -96,7 +96,13 @@ static inline bool ext_is(const struct ext_node *node, uint32_t type)
 }
 
 /* libext2fs's error as a negative errno; 0 stays 0. */
-int ext_errno(errcode_t e);
+int ext_errno_of(errcode_t e);
+
+/* Negative for every error, and known to be so. */
+static inline int ext_errno(errcode_t e)
+{
+	return e ? br_error_negative(ext_errno_of(e)) : 0;
+}
 
 /* extfs_super.c: is this an ext4 that can be served? */
 int ext_check_super(struct br_cow *cow, bool writable, struct br_error *err);

@@ -318,9 +318,14 @@ void br_cow_end(struct br_cow *cow, bool keep)
 
 /* ---- reading ---- */
 
+/* A layer may be larger than its base. */
 static int read_base(struct br_cow *cow, uint64_t offset, void *buf, size_t len)
 {
-	return br_pread_all(cow->base_fd, buf, len, cow->start + offset);
+	uint64_t size = br_blocks_size(cow->base);
+	size_t n = offset >= size ? 0 : size - offset < len ? (size_t)(size - offset) : len;
+
+	memset((uint8_t *)buf + n, 0, len - n);
+	return n ? br_blocks_read(cow->base, offset, buf, n) : 0;
 }
 
 int cow_read_value(struct br_cow *cow, uint32_t block, uint32_t value, uint8_t *buf)
@@ -388,6 +393,35 @@ int br_cow_read(struct br_cow *cow, uint64_t offset, void *buf, size_t len)
 		len -= n;
 	}
 	return 0;
+}
+
+size_t br_cow_locate(const struct br_cow *cow, uint64_t offset, size_t len, int *ret_fd, uint64_t *ret_at)
+{
+	uint32_t value;
+
+	if (offset >= cow->size || !len)
+		return 0;
+	if (len > cow->size - offset)
+		len = (size_t)(cow->size - offset);
+	value = cow_get(cow, (uint32_t)(offset / BR_COW_BLOCK));
+	if (value == COW_MEM)
+		return 0;
+	len = run_length(cow, offset, len, value);
+	if (value) {
+		*ret_fd = cow->slots.fd;
+		*ret_at = (uint64_t)(value - 1) * BR_COW_BLOCK + offset % BR_COW_BLOCK;
+		return len;
+	}
+	if (offset >= br_blocks_size(cow->base)) {
+		*ret_fd = -1;
+		return len;
+	}
+	return br_blocks_locate(cow->base, offset, len, ret_fd, ret_at);
+}
+
+uint64_t br_cow_generation(const struct br_cow *cow)
+{
+	return cow->generation;
 }
 
 /* ---- writing ---- */
@@ -741,38 +775,109 @@ size_t br_cow_pending_memory(const struct br_cow *cow)
 
 /* ---- open and close ---- */
 
-int br_cow_open(int base_fd, uint64_t start, uint64_t size, const char *dir, const uint8_t uuid[16],
-	const struct br_cow_io *io, struct br_cow **ret, struct br_error *err)
+static int open_dir(struct br_cow *cow, const char *dir, const uint8_t uuid[16], struct br_error *err)
 {
-	struct br_cow *cow;
-	int r = 0;
-
-	if (size == 0 || (size + BR_COW_BLOCK - 1) / BR_COW_BLOCK > COW_SLOTS_MAX)
-		return br_error_set(err, EFBIG, "a root partition of %" PRIu64 " bytes is not supported", size);
-	cow = calloc(1, sizeof(*cow));
-	if (!cow)
-		return br_error_set(err, ENOMEM, "out of memory");
-	cow->base_fd = base_fd;
-	cow->start = start;
-	cow->size = size;
-	cow->n_blocks = (uint32_t)((size + BR_COW_BLOCK - 1) / BR_COW_BLOCK);
-	cow->io = io ? io : &sys_io;
-	cow->slots.fd = cow->log.fd = -1;
+	cow->n_blocks = (uint32_t)((cow->size + BR_COW_BLOCK - 1) / BR_COW_BLOCK);
 	cow->leaves = calloc(cow->n_blocks / COW_LEAF + 1, sizeof(*cow->leaves));
 	cow->dir = dir ? strdup(dir) : NULL;
 	if (!cow->leaves || (dir && !cow->dir))
-		r = br_error_set(err, ENOMEM, "out of memory");
-	if (r == 0 && dir) {
-		memcpy(cow->uuid, uuid, 16);
-		cow->writable = true;
-		r = cow_log_open(cow, err);
+		return br_error_set(err, ENOMEM, "out of memory");
+	if (!dir)
+		return 0;
+	memcpy(cow->uuid, uuid, 16);
+	cow->writable = !cow->frozen;
+	return cow_log_open(cow, err);
+}
+
+static struct br_cow *cow_new(uint64_t size, const struct br_cow_io *io, struct br_error *err)
+{
+	struct br_cow *cow;
+
+	if (size == 0 || (size + BR_COW_BLOCK - 1) / BR_COW_BLOCK > COW_SLOTS_MAX) {
+		br_error_set(err, EFBIG, "a root partition of %" PRIu64 " bytes is not supported", size);
+		return NULL;
 	}
+	cow = calloc(1, sizeof(*cow));
+	if (!cow) {
+		br_error_set(err, ENOMEM, "out of memory");
+		return NULL;
+	}
+	cow->size = size;
+	cow->io = io ? io : &sys_io;
+	cow->slots.fd = cow->log.fd = -1;
+	return cow;
+}
+
+int br_cow_open_on(struct br_blocks *base, uint64_t size, const char *dir, const uint8_t uuid[16],
+	const struct br_cow_io *io, struct br_cow **ret, struct br_error *err)
+{
+	struct br_cow *cow;
+	int r;
+
+	if (size < br_blocks_size(base))
+		return br_error_set(err, EINVAL, "a layer cannot be smaller than what it lies on");
+	cow = cow_new(size, io, err);
+	if (!cow)
+		return size && size / BR_COW_BLOCK <= COW_SLOTS_MAX ? -ENOMEM : -EFBIG;
+	cow->base = br_blocks_ref(base);
+	r = open_dir(cow, dir, uuid, err);
 	if (r < 0) {
 		br_cow_close(cow);
 		return r;
 	}
 	*ret = cow;
 	return 0;
+}
+
+int br_cow_open(int base_fd, uint64_t start, uint64_t size, const char *dir, const uint8_t uuid[16],
+	const struct br_cow_io *io, struct br_cow **ret, struct br_error *err)
+{
+	struct br_blocks *base;
+	int r = br_blocks_new(base_fd, start, size, &base, err);
+
+	if (r < 0)
+		return r;
+	r = br_cow_open_on(base, size, dir, uuid, io, ret, err);
+	br_blocks_unref(base);
+	return r;
+}
+
+int cow_open_frozen(const char *dir, const uint8_t uuid[16], uint64_t size, struct br_cow **ret, struct br_error *err)
+{
+	struct br_cow *cow = cow_new(size, NULL, err);
+	int r;
+
+	if (!cow)
+		return -EFBIG;
+	cow->frozen = true;
+	r = open_dir(cow, dir, uuid, err);
+	if (r < 0) {
+		br_cow_close(cow);
+		return r;
+	}
+	*ret = cow;
+	return 0;
+}
+
+void br_cow_exchange(struct br_cow *cow, struct br_cow *fresh)
+{
+	struct br_cow t = *cow;
+
+	assert(!cow->n_pend && !cow->in_op && !fresh->n_pend && !fresh->in_op);
+	assert(cow->size == fresh->size && !fresh->n_mapped);
+	*cow = *fresh;
+	*fresh = t;
+	cow->generation = fresh->generation + 1;
+}
+
+void br_cow_punch(struct br_cow *cow)
+{
+	cow_slots_punch(&cow->slots, true);
+}
+
+void br_cow_break(struct br_cow *cow)
+{
+	cow->broken = true;
 }
 
 void br_cow_close(struct br_cow *cow)
@@ -794,6 +899,7 @@ void br_cow_close(struct br_cow *cow)
 	cow_log_done(cow);
 	if (cow->slots.fd >= 0)
 		close(cow->slots.fd);
+	br_blocks_unref(cow->base);
 	free(cow);
 }
 
@@ -823,14 +929,13 @@ void br_cow_usage(const struct br_cow *cow, struct br_cow_usage *ret)
 		ret->stored += (uint64_t)st.st_blocks * 512;
 }
 
-/* The base's holes come from the host's SEEK_DATA; a leaf with anything in it counts as data. */
+/* A leaf with anything in it counts as data. */
 bool br_cow_next_data(struct br_cow *cow, uint64_t offset, uint64_t *ret_start, uint64_t *ret_end)
 {
 	const uint64_t span = (uint64_t)COW_LEAF * BR_COW_BLOCK;
 
 	while (offset < cow->size) {
 		uint64_t end = (offset / span + 1) * span;
-		off_t data;
 
 		end = end < cow->size ? end : cow->size;
 		if (cow->leaves[offset / span]) {
@@ -838,18 +943,16 @@ bool br_cow_next_data(struct br_cow *cow, uint64_t offset, uint64_t *ret_start, 
 			*ret_end = end;
 			return true;
 		}
-		data = lseek(cow->base_fd, (off_t)(cow->start + offset), SEEK_DATA);
-		if (data < 0 && errno != ENXIO)
-			data = (off_t)(cow->start + offset); /* a host without SEEK_DATA: all is data */
-		if (data >= 0 && (uint64_t)data < cow->start + end) {
-			off_t hole = lseek(cow->base_fd, data, SEEK_HOLE);
-
-			*ret_start = (uint64_t)data - cow->start;
-			*ret_end = hole > data && (uint64_t)hole < cow->start + end ? (uint64_t)hole - cow->start
-										    : end;
+		if (br_blocks_next_data(cow->base, offset, ret_start, ret_end) && *ret_start < end) {
+			*ret_end = *ret_end < end ? *ret_end : end;
 			return true;
 		}
 		offset = end;
 	}
 	return false;
+}
+
+struct br_blocks *br_cow_base(const struct br_cow *cow)
+{
+	return cow->base;
 }

@@ -7,9 +7,10 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "store/blocks.h"
 
 /*
- * Copy-on-write over a byte range of a read-only base file, in blocks of 4 KiB.
+ * Copy-on-write over a read-only source of blocks of 4 KiB: an image's partition, with or without frozen layers on it.
  *
  * A changed block lives in a slot of the file 'slots'; the append-only log 'map' says
  * which block is in which slot. A commit writes the changed blocks to free slots (never
@@ -45,6 +46,10 @@ struct br_cow_io {
  */
 int br_cow_open(int base_fd, uint64_t start, uint64_t size, const char *dir, const uint8_t uuid[16],
 	const struct br_cow_io *io, struct br_cow **ret, struct br_error *err);
+/* The same over a source, of which a reference is taken. size: that of the layer, not less than the source's; what lies
+ * beyond the source reads as zeros. */
+int br_cow_open_on(struct br_blocks *base, uint64_t size, const char *dir, const uint8_t uuid[16],
+	const struct br_cow_io *io, struct br_cow **ret, struct br_error *err);
 /* Lets write_meta() change a layer without a directory, in memory, up to 128 MiB (to replay a journal for reading). */
 void br_cow_memory(struct br_cow *cow, bool on);
 /* What is not committed is lost. */
@@ -61,6 +66,25 @@ int br_cow_write_data(struct br_cow *cow, uint64_t offset, const void *buf, size
 int br_cow_trim(struct br_cow *cow, uint64_t block, uint64_t n);
 
 bool br_cow_changed(const struct br_cow *cow, uint64_t block); /* is this block of 4 KiB in the layer? */
+struct br_blocks *br_cow_base(const struct br_cow *cow);	    /* what it lies on; not a new reference */
+
+/*
+ * Where committed bytes are, as br_blocks_locate(); 0 when the block is only in memory or offset is not below the size.
+ * Good until the next change of the layer (br_cow_generation() grows when the files behind it change for good).
+ */
+size_t br_cow_locate(const struct br_cow *cow, uint64_t offset, size_t len, int *ret_fd, uint64_t *ret_at);
+uint64_t br_cow_generation(const struct br_cow *cow);
+
+/*
+ * The layer becomes a frozen one, and 'fresh', an empty layer over a source that has it, takes its place: who holds cow
+ * goes on with it and sees the same bytes. Both exchange what they are; 'fresh' then is the old layer, to be closed.
+ * Nothing may be pending in either.
+ */
+void br_cow_exchange(struct br_cow *cow, struct br_cow *fresh);
+/* Gives the host the blocks of all free slots back (before a freeze). */
+void br_cow_punch(struct br_cow *cow);
+/* From now on it only reads: every write and commit says -EIO. */
+void br_cow_break(struct br_cow *cow);
 
 void br_cow_begin(struct br_cow *cow);
 void br_cow_end(struct br_cow *cow, bool keep);

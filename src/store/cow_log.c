@@ -240,6 +240,9 @@ static int log_load(struct br_cow *cow, struct br_error *err)
 	munmap(data, (size_t)st.st_size);
 	if (r < 0)
 		return r;
+	if (cow->frozen && cow->log.end < (uint64_t)st.st_size)
+		return br_error_set(err, EUCLEAN, "%s/map: a frozen layer whose end is damaged, at byte %" PRIu64 " of %lld",
+			cow->dir, cow->log.end, (long long)st.st_size);
 	/* a torn record must not stay behind the next good one */
 	if (cow->log.end < (uint64_t)st.st_size && ftruncate(cow->log.fd, (off_t)cow->log.end) < 0)
 		return br_error_set(err, errno, "%s/map: cannot cut a torn record: %s", cow->dir,
@@ -252,12 +255,12 @@ int cow_log_open(struct br_cow *cow, struct br_error *err)
 	br_cleanup(br_freep) char *map = br_path_join(cow->dir, "map");
 	br_cleanup(br_freep) char *slots = br_path_join(cow->dir, "slots");
 	bool fresh;
-	int r;
+	int r, how = cow->frozen ? O_RDONLY | O_NOFOLLOW : O_RDWR;
 
 	if (!map || !slots)
 		return br_error_set(err, ENOMEM, "%s: out of memory", cow->dir);
-	fresh = access(map, F_OK) < 0 && errno == ENOENT;
-	cow->slots.fd = open(slots, O_RDWR | O_CLOEXEC | (fresh ? O_CREAT | O_TRUNC : 0), 0600);
+	fresh = !cow->frozen && access(map, F_OK) < 0 && errno == ENOENT;
+	cow->slots.fd = open(slots, how | O_CLOEXEC | (fresh ? O_CREAT | O_TRUNC : 0), 0600);
 	if (cow->slots.fd < 0)
 		return br_error_set(err, errno, "%s: %s", slots, strerrordesc_np(errno));
 	if (fresh) {
@@ -265,7 +268,7 @@ int cow_log_open(struct br_cow *cow, struct br_error *err)
 		if (r < 0)
 			return r;
 	}
-	cow->log.fd = open(map, O_RDWR | O_CLOEXEC);
+	cow->log.fd = open(map, how | O_CLOEXEC);
 	if (cow->log.fd < 0)
 		return br_error_set(err, errno, "%s: %s", map, strerrordesc_np(errno));
 	return log_load(cow, err);

@@ -42,10 +42,10 @@ struct cow_log {
 };
 
 struct br_cow {
-	int base_fd;
-	uint64_t start, size;
+	struct br_blocks *base; /* NULL: a frozen layer alone (cow_open_frozen) */
+	uint64_t size, generation;
 	uint32_t n_blocks;
-	bool writable, broken, in_op, memory;
+	bool writable, broken, in_op, memory, frozen;
 	char *dir;
 	uint8_t uuid[16];
 	const struct br_cow_io *io;
@@ -98,7 +98,10 @@ struct cow_entry { /* as in the log, native order is little-endian there */
 #define COW_RECORD_MAGIC 0x57435242u /* "BRCW" */
 #define COW_RECORD_BASE	 1u	     /* flag: compacted, entries carry no CRC of their block */
 
-/* Opens or makes DIR/map and DIR/slots and replays the log into the map and the slot bitmap. */
+/* The map of a frozen layer, to be looked at: only its leaves are of use. Close with br_cow_close(). */
+int cow_open_frozen(const char *dir, const uint8_t uuid[16], uint64_t size, struct br_cow **ret, struct br_error *err);
+
+/* Opens or makes DIR/map and DIR/slots (a frozen layer: only reads them) and replays the log into the map and the slot bitmap. */
 int cow_log_open(struct br_cow *cow, struct br_error *err);
 /* Appends one record and syncs it. -ENOSPC: nothing happened. */
 int cow_log_append(struct br_cow *cow, const struct cow_entry *entries, uint32_t n);

@@ -80,12 +80,9 @@ static uint64_t think(const struct br_sim_board *b, unsigned ms)
 
 /* ---- stages and steps ---- */
 
-static void enter_stage(struct br_sim_board *b, unsigned i)
+static void enter_stage(struct br_sim_board *b, const struct br_sim_stage *s)
 {
-	const struct br_sim_stage *s = &b->config.model->stages[i];
-
 	b->stage = s;
-	b->n_stage = i;
 	b->step = s->steps;
 	if (s->net)
 		br_sim_stack_reset(&b->stack, s->net);
@@ -101,7 +98,7 @@ static void enter_stage(struct br_sim_board *b, unsigned i)
 		uint32_t xid;
 
 		br_random(&xid, sizeof(xid));
-		br_sim_guid(b->config.model, b->config.mac, b->config.serial, guid);
+		br_sim_guid(b->config.model, s, b->config.mac, b->config.serial, guid);
 		br_sim_dhcp_start(&b->dhcp, s->dhcp, b->config.mac, guid, xid, b->now_ns);
 		b->phase = BR_SIM_IN_DHCP;
 	} else {
@@ -122,10 +119,15 @@ static bool next_step(struct br_sim_board *b)
 		return true;
 	}
 	if (b->n_stage + 1 < BR_SIM_STAGES && b->config.model->stages[b->n_stage + 1].steps) {
-		enter_stage(b, b->n_stage + 1);
+		enter_stage(b, &b->config.model->stages[++b->n_stage]);
 		return true;
 	}
-	br_sim_board_kernel_ready(b);
+	if (!b->kernel_told)
+		br_sim_board_kernel_ready(b);
+	b->kernel_told = true;
+	b->phase = BR_SIM_READY;
+	if (b->config.then && b->config.then[b->n_then])
+		enter_stage(b, b->config.then[b->n_then++]);
 	return true;
 }
 
@@ -152,7 +154,8 @@ static bool step_dhcp(struct br_sim_board *b)
 	if (b->dhcp.state != BR_SIM_DHCP_BOUND)
 		return false;
 	br_sim_board_event(b, (struct br_sim_event){ .what = b->dhcp.style->requests ? BR_SIM_BOUND : BR_SIM_OFFER,
-					 .ip = b->dhcp.ip, .server = b->dhcp.tftp });
+					 .ip = b->dhcp.ip, .server = b->dhcp.tftp,
+					 .name = b->dhcp.file });
 	if (b->dhcp.saw & BR_SIM_SAW_SHORT)
 		br_sim_board_event(b, (struct br_sim_event){ .what = BR_SIM_WARNING,
 			.text = "the reply is shorter than 300 bytes: Linux will drop such" });
@@ -160,6 +163,11 @@ static bool step_dhcp(struct br_sim_board *b)
 	b->stack.mask = b->dhcp.mask;
 	b->stack.router = b->dhcp.router;
 	b->server = b->dhcp.tftp;
+	if (b->dhcp.style->server_is_next && b->stage->steps->op == BR_SIM_OP_END) {
+		b->phase = BR_SIM_THINKING; /* it wanted an address, no files */
+		b->wake_ns = b->now_ns;
+		return true;
+	}
 	br_sim_stack_route(&b->stack, b->server);
 	b->phase = BR_SIM_IN_ARP;
 	b->n_arp = 0;
@@ -258,7 +266,7 @@ static bool power_on(struct br_sim_board *b)
 	}
 	if (b->now_ns < b->wake_ns)
 		return false;
-	enter_stage(b, 0);
+	enter_stage(b, &b->config.model->stages[0]);
 	return true;
 }
 

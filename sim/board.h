@@ -55,6 +55,8 @@ struct br_sim_board_config {
 	struct br_mac mac;
 	uint32_t serial;
 	unsigned speed; /* think times are divided by it; 0: none at all */
+	/* What goes on after the firmware, in this order, ended by NULL; NULL: nothing. */
+	const struct br_sim_stage *const *then;
 	bool keep;	/* holds kernel, initramfs, device tree and command line for the hand-over */
 	/* the expected file, case ignored: 1 and size, crc (CRC-32C); 0 when there is none; NULL: no comparison */
 	int (*expected)(void *ctx, const char *name, uint64_t *ret_size, uint32_t *ret_crc);

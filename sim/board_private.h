@@ -46,7 +46,8 @@ struct br_sim_board {
 
 	const struct br_sim_stage *stage;
 	const struct br_sim_step *step; /* the next one */
-	unsigned n_stage, n_arp, n_wrong;
+	unsigned n_stage, n_then, n_arp, n_wrong;
+	bool kernel_told;
 	uint16_t port;
 	uint32_t server;
 	char prefix[16]; /* "5b000001/" or "" */

@@ -20,36 +20,7 @@
 #define ACK	   5
 #define NAK	   6
 
-static const char vendor_class[] = "PXEClient:Arch:00000:UNDI:002001";
 static const char menu_text[] = "Raspberry Pi Boot";
-
-static const uint8_t order_bcm2837[] = { 53, 55, 93, 94, 97, 60, 0 };
-static const uint8_t order_eeprom[] = { 53, 55, 60, 93, 94, 97, 0 };
-static const uint8_t order_request[] = { 53, 50, 54, 60, 97, 0 };
-
-static const uint8_t wanted_rom[] = { 43, 60, 67, 128, 129, 130, 131, 132, 133, 134, 135, 66 };
-static const uint8_t wanted_bootcode[] = { 43, 60, 67, 128, 129, 130, 131, 132, 133, 134, 135, 66, 1, 3 };
-static const uint8_t wanted_eeprom[] = { 1, 3, 43, 60, 66, 67, 128, 129, 130, 131, 132, 133, 134, 135 };
-
-#define BCM2837_STYLE                                                                            \
-	.order = order_bcm2837, .last_wins = true, .xid = 0x26f30339, .tries = 5,                \
-	.interval_ns = 5 * BR_S, .total_ns = 25 * BR_S
-
-const struct br_sim_dhcp_style br_sim_dhcp_rom_3b = {
-	.name = "3B boot ROM", .wanted = wanted_rom, .n_wanted = sizeof(wanted_rom),
-	.three_spaces = true, .direct_only = true, .needs_nudge = true, BCM2837_STYLE,
-};
-const struct br_sim_dhcp_style br_sim_dhcp_rom_3bp = {
-	.name = "3B+ boot ROM", .wanted = wanted_rom, .n_wanted = sizeof(wanted_rom), BCM2837_STYLE,
-};
-const struct br_sim_dhcp_style br_sim_dhcp_bootcode = {
-	.name = "bootcode.bin", .wanted = wanted_bootcode, .n_wanted = sizeof(wanted_bootcode), BCM2837_STYLE,
-};
-const struct br_sim_dhcp_style br_sim_dhcp_eeprom = {
-	.name = "EEPROM bootloader", .order = order_eeprom, .wanted = wanted_eeprom,
-	.n_wanted = sizeof(wanted_eeprom), .requests = true, .pxe_menu = true,
-	.interval_ns = 4 * BR_S, .total_ns = 45 * BR_S,
-};
 
 void br_sim_dhcp_start(struct br_sim_dhcp *d, const struct br_sim_dhcp_style *style, struct br_mac mac,
 	const uint8_t guid[static 17], uint32_t xid, uint64_t now_ns)
@@ -60,6 +31,7 @@ void br_sim_dhcp_start(struct br_sim_dhcp *d, const struct br_sim_dhcp_style *st
 		.xid = style->xid ? style->xid : xid,
 		.next_ns = now_ns,
 		.end_ns = now_ns + style->total_ns,
+		.wait_ns = style->interval_ns,
 	};
 	memcpy(d->guid, guid, sizeof(d->guid));
 }
@@ -71,34 +43,75 @@ static void put_option(struct br_writer *w, uint8_t code, const void *data, uint
 	br_put_bytes(w, data, n);
 }
 
+static void put_text(struct br_writer *w, uint8_t code, const char *text)
+{
+	put_option(w, code, text, (uint8_t)strlen(text));
+}
+
+static void put_u16(struct br_writer *w, uint8_t code, uint16_t v)
+{
+	uint8_t b[2];
+
+	br_store_be16(b, v);
+	put_option(w, code, b, sizeof(b));
+}
+
+static void put_ip(struct br_writer *w, uint8_t code, uint32_t v)
+{
+	uint8_t b[4];
+
+	br_store_be32(b, v);
+	put_option(w, code, b, sizeof(b));
+}
+
+/* As DHCP clients of user space make it up: a type, then what stays the same on this machine (RFC 4361). */
+static void put_client_id(struct br_writer *w, const struct br_sim_dhcp *d)
+{
+	uint8_t id[15] = { 255, 0, 0, 0, 0, 0, 3, 0, 1 };
+
+	memcpy(id + 1, d->mac.b + 2, 4);
+	memcpy(id + 9, d->mac.b, 6);
+	put_option(w, 61, id, sizeof(id));
+}
+
 static void put_option_by_code(struct br_writer *w, const struct br_sim_dhcp *d, uint8_t code)
 {
-	static const uint8_t arch[2] = { 0, 0 }, undi[3] = { 1, 2, 1 };
-	uint8_t type = d->state == BR_SIM_DHCP_REQUEST ? REQUEST : DISCOVER, ip[4];
+	const struct br_sim_dhcp_style *style = d->style;
+	uint8_t type = d->state == BR_SIM_DHCP_REQUEST ? REQUEST : DISCOVER;
 
 	switch (code) {
+	case 12:
+		put_text(w, code, style->host_name);
+		return;
 	case 50:
-		br_store_be32(ip, d->ip);
-		put_option(w, code, ip, 4);
+		put_ip(w, code, d->ip);
 		return;
 	case 53:
 		put_option(w, code, &type, 1);
 		return;
 	case 54:
-		br_store_be32(ip, d->server_id);
-		put_option(w, code, ip, 4);
+		put_ip(w, code, d->server_id);
 		return;
 	case 55:
-		put_option(w, code, d->style->wanted, d->style->n_wanted);
+		put_option(w, code, style->wanted, style->n_wanted);
+		return;
+	case 57:
+		put_u16(w, code, style->max_size);
 		return;
 	case 60:
-		put_option(w, code, vendor_class, sizeof(vendor_class) - 1);
+		put_text(w, code, style->vendor_class);
+		return;
+	case 61:
+		put_client_id(w, d);
+		return;
+	case 77:
+		put_text(w, code, style->user_class);
 		return;
 	case 93:
-		put_option(w, code, arch, sizeof(arch));
+		put_u16(w, code, style->arch);
 		return;
 	case 94:
-		put_option(w, code, undi, sizeof(undi));
+		put_option(w, code, style->ndi, sizeof(style->ndi));
 		return;
 	case 97:
 		put_option(w, code, d->guid, sizeof(d->guid));
@@ -113,16 +126,18 @@ static size_t build(const struct br_sim_dhcp *d, uint8_t out[static BR_SIM_DHCP_
 
 	br_put_be32(&w, 0x01010600); /* BOOTREQUEST, Ethernet, 6, no hops */
 	br_put_be32(&w, d->xid);
-	br_put_be32(&w, 0); /* secs and flags */
+	br_put_be32(&w, d->style->broadcast ? 0x8000 : 0); /* secs and flags */
 	br_put_zeros(&w, 8); /* ciaddr, yiaddr */
 	br_put_be32(&w, request ? d->siaddr : 0);
 	br_put_be32(&w, 0);
 	br_put_bytes(&w, d->mac.b, 6);
 	br_put_zeros(&w, 10 + 64 + 128);
 	br_put_be32(&w, COOKIE);
-	for (const uint8_t *o = request ? order_request : d->style->order; *o; o++)
+	for (const uint8_t *o = request ? d->style->request_order : d->style->order; *o; o++)
 		put_option_by_code(&w, d, *o);
 	br_put_u8(&w, 255);
+	if (w.len < d->style->min_len)
+		br_put_zeros(&w, d->style->min_len - w.len);
 	return w.len;
 }
 
@@ -150,7 +165,9 @@ size_t br_sim_dhcp_poll(struct br_sim_dhcp *d, uint64_t now_ns, uint8_t out[stat
 		d->saw &= ~(unsigned)BR_SIM_SAW_NAK;
 	}
 	d->n_sent++;
-	d->next_ns = now_ns + d->style->interval_ns;
+	d->next_ns = now_ns + d->wait_ns;
+	if (d->style->backs_off)
+		d->wait_ns = 2 * d->wait_ns < d->style->max_interval_ns ? 2 * d->wait_ns : d->style->max_interval_ns;
 	return build(d, out);
 }
 
@@ -207,6 +224,7 @@ static bool menu_matches(const struct br_sim_dhcp_style *style, const uint8_t *p
 
 struct reply {
 	uint8_t type;
+	char file[BR_SIM_DHCP_FILE];
 	uint32_t yiaddr, siaddr, server_id, mask, router, tftp;
 	bool relayed;
 	unsigned saw;
@@ -241,6 +259,10 @@ static void take_option(const struct br_sim_dhcp *d, struct reply *p, uint8_t co
 	case 54:
 		p->server_id = option_ip(v, n);
 		return;
+	case 67:
+		memset(p->file, 0, sizeof(p->file));
+		memcpy(p->file, v, n); /* fits: 255 bytes and a NUL */
+		return;
 	case 66:
 		ip = dotted(v, n);
 		if (!ip)
@@ -263,7 +285,8 @@ static bool parse(const struct br_sim_dhcp *d, const uint8_t *data, size_t len, 
 	ret->relayed = br_get_be32(&r) != 0 || (kind & 255) != 0;
 	if (len < BOOTP_LEN || kind >> 8 != 0x020106 || xid != d->xid || memcmp(r.p, d->mac.b, 6))
 		return false;
-	br_reader_take(&r, 16 + 64 + 128);
+	br_reader_take(&r, 16 + 64);
+	memcpy(ret->file, br_reader_take(&r, 128), 127);
 	if (br_get_be32(&r) != COOKIE)
 		return false;
 	while (br_reader_left(&r)) {
@@ -280,6 +303,10 @@ static bool parse(const struct br_sim_dhcp *d, const uint8_t *data, size_t len, 
 			return false; /* a length that runs out of the packet */
 		take_option(d, ret, code, v, n, src_ip);
 	}
+	if (d->style->server_is_next) {
+		ret->tftp = ret->siaddr ? ret->siaddr : ret->server_id;
+		ret->saw = 0;
+	}
 	if (len < BOOTP_MIN)
 		ret->saw |= BR_SIM_SAW_SHORT;
 	return true;
@@ -295,8 +322,10 @@ static void take_offer(struct br_sim_dhcp *d, const struct reply *p, uint64_t no
 		d->siaddr = p->siaddr;
 		d->saw |= BR_SIM_SAW_ADDRESS;
 	}
-	if (p->tftp) {
+	/* a loader takes all from one OFFER, and none without an address (wire facts 1.8) */
+	if (p->tftp && (p->yiaddr || !d->style->server_is_next)) {
 		d->tftp = p->tftp;
+		memcpy(d->file, p->file, sizeof(d->file));
 		d->saw |= BR_SIM_SAW_SERVER;
 	}
 	if (!d->ip || !d->tftp)
@@ -318,6 +347,8 @@ bool br_sim_dhcp_input(struct br_sim_dhcp *d, uint64_t now_ns, const uint8_t *da
 	if (d->state > BR_SIM_DHCP_REQUEST || !parse(d, data, len, src_ip, &p))
 		return false;
 	d->saw |= p.saw | BR_SIM_SAW_REPLY;
+	if (p.saw & BR_SIM_SAW_SHORT && d->style->drops_short)
+		return true;
 	if (p.relayed && d->style->direct_only) {
 		d->saw |= BR_SIM_SAW_RELAYED;
 		return true;
@@ -331,6 +362,8 @@ bool br_sim_dhcp_input(struct br_sim_dhcp *d, uint64_t now_ns, const uint8_t *da
 		d->mask = p.mask ? p.mask : d->mask;
 		d->router = p.router ? p.router : d->router;
 		d->state = BR_SIM_DHCP_BOUND;
+		if (d->style->server_is_next && *p.file)
+			memcpy(d->file, p.file, sizeof(d->file));
 	} else if (d->state == BR_SIM_DHCP_REQUEST && p.type == NAK) {
 		d->saw |= BR_SIM_SAW_NAK;
 		d->ip = d->tftp = 0;

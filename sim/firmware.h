@@ -30,6 +30,7 @@ enum br_sim_op {
 	BR_SIM_OP_CMDLINE,
 	BR_SIM_OP_ARMSTUB,
 	BR_SIM_OP_KERNEL,
+	BR_SIM_OP_NAMED,       /* the file that DHCP named */
 };
 
 enum {
@@ -55,6 +56,7 @@ struct br_sim_stage {
 	const struct br_sim_dhcp_style *dhcp;  /* NULL: no exchange of its own */
 	const struct br_sim_tftp_style *tftp;
 	bool includes;			       /* knows 'include' in config.txt */
+	uint8_t guid;			       /* of its option 97; 0: the model's */
 	const struct br_sim_step *steps;
 };
 
@@ -66,6 +68,7 @@ struct br_sim_model {
 	uint32_t revision;
 	uint8_t oui[3];	  /* of a made-up MAC address */
 	uint8_t guid;	  /* generation in option 97: 4, 5; 3: the serial four times; 0: 16 x 0x44 */
+	bool old_fourcc;  /* "RPi4" instead of "4iPR" in it */
 	bool is_64bit;	  /* arm_64bit when config.txt says nothing */
 	bool mac_is_serial; /* the low 24 bits of MAC and serial are equal */
 	const char *platform; /* in overlay_map.dtb */
@@ -83,10 +86,18 @@ struct br_sim_model {
 
 extern const struct br_sim_model br_sim_models[]; /* ended by id == NULL */
 
+/* What may run after the firmware and asks the network again: a loader, the kernel, its initramfs, user space. */
+extern const struct br_sim_stage br_sim_followers[]; /* ended by name == NULL */
+
 /* "3b+", "3B+", "4", "4b", "5"; NULL when there is no such virtual board. */
 const struct br_sim_model *br_sim_model_by_id(const char *id);
-/* Option 97 of this board. */
-void br_sim_guid(const struct br_sim_model *m, struct br_mac mac, uint32_t serial, uint8_t out[static 17]);
+/* All ids, separated by blanks; for messages. */
+const char *br_sim_model_ids(void);
+/* "uboot", "kernel"; NULL when there is none. */
+const struct br_sim_stage *br_sim_follower_by_name(const char *name);
+/* Option 97 of this board; stage NULL: as its first one has it. */
+void br_sim_guid(const struct br_sim_model *m, const struct br_sim_stage *stage, struct br_mac mac, uint32_t serial,
+	uint8_t out[static 17]);
 /* "start4cd.elf" and the like, as config.txt decides. out has BR_SIM_CONFIG_NAME bytes. */
 void br_sim_start_name(const struct br_sim_model *m, const struct br_sim_config *c, bool fixup, char *out);
 /* "initramfs8" for "kernel8.img"; empty when the name has another form. */

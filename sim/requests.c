@@ -240,6 +240,13 @@ static void expand_kernel(struct br_sim_board *b, const struct br_sim_step *s)
 	push(b, b->kernel, BR_SIM_ROLE_KERNEL, s->flags);
 }
 
+/* A URL is for a client that has HTTP: this one looks no further. */
+static void expand_named(struct br_sim_board *b, const struct br_sim_step *s)
+{
+	if (*b->dhcp.file && !strstr(b->dhcp.file, "://"))
+		push(b, b->dhcp.file, BR_SIM_ROLE_PLAIN, BR_SIM_ROOT | BR_SIM_MUST);
+}
+
 void br_sim_board_expand(struct br_sim_board *b, const struct br_sim_step *s)
 {
 	static void (*const by_op[])(struct br_sim_board *, const struct br_sim_step *) = {
@@ -249,7 +256,7 @@ void br_sim_board_expand(struct br_sim_board *b, const struct br_sim_step *s)
 		[BR_SIM_OP_INITRAMFS] = expand_initramfs, [BR_SIM_OP_DTB] = expand_dtb,
 		[BR_SIM_OP_OVERLAY_MAP] = expand_overlay_map, [BR_SIM_OP_OVERLAYS] = expand_overlays,
 		[BR_SIM_OP_CMDLINE] = expand_cmdline, [BR_SIM_OP_ARMSTUB] = expand_armstub,
-		[BR_SIM_OP_KERNEL] = expand_kernel,
+		[BR_SIM_OP_KERNEL] = expand_kernel, [BR_SIM_OP_NAMED] = expand_named,
 	};
 	bool wants_initramfs = b->settings.auto_initramfs && !b->settings.n_initramfs;
 
@@ -597,6 +604,5 @@ void br_sim_board_fetched(struct br_sim_board *b)
 void br_sim_board_kernel_ready(struct br_sim_board *b)
 {
 	br_strcpy(b->hand.kernel_name, sizeof(b->hand.kernel_name), b->kernel);
-	b->phase = BR_SIM_READY;
 	br_sim_board_event(b, (struct br_sim_event){ .what = BR_SIM_KERNEL, .name = b->kernel, .text = b->hand.cmdline });
 }

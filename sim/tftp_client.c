@@ -31,6 +31,14 @@ const struct br_sim_tftp_style br_sim_tftp_bcm2837 = {
 const struct br_sim_tftp_style br_sim_tftp_eeprom = {
 	.blksize = 1468, .asks_tsize = true, .rolls = true, .retry_ns = 2 * BR_S, .timeout_ns = 30 * BR_S,
 };
+/* before 2022-10-03 (blksize) and 2025-09-23 (rolling over) */
+const struct br_sim_tftp_style br_sim_tftp_eeprom_1024 = {
+	.blksize = 1024, .asks_tsize = true, .retry_ns = 2 * BR_S, .timeout_ns = 30 * BR_S,
+};
+/* U-Boot, UEFI, iPXE: wire facts 1.8 */
+const struct br_sim_tftp_style br_sim_tftp_loader = {
+	.blksize = 1468, .asks_tsize = true, .rolls = true, .retry_ns = 5 * BR_S, .timeout_ns = 60 * BR_S,
+};
 
 int br_sim_tftp_start(struct br_sim_tftp *t, const struct br_sim_tftp_style *style, const char *name, bool probe,
 	bool keep, uint16_t port, uint64_t now_ns)

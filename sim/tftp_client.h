@@ -17,7 +17,8 @@ struct br_sim_tftp_style {
 	uint64_t timeout_ns;  /* for the whole file */
 };
 
-extern const struct br_sim_tftp_style br_sim_tftp_rom_3b, br_sim_tftp_rom, br_sim_tftp_bcm2837, br_sim_tftp_eeprom;
+extern const struct br_sim_tftp_style br_sim_tftp_rom_3b, br_sim_tftp_rom, br_sim_tftp_bcm2837, br_sim_tftp_eeprom,
+	br_sim_tftp_eeprom_1024, br_sim_tftp_loader;
 
 enum br_sim_tftp_state {
 	BR_SIM_TFTP_RUNNING,

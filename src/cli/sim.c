@@ -129,7 +129,7 @@ static int take_identity(struct sim *s, int c, const char *arg)
 	switch (c) {
 	case 'm':
 		s->model = br_sim_model_by_id(arg);
-		return s->model ? 0 : br_cli_usage("no virtual board of model '%s': 3b, 3b+, 4 or 5", arg);
+		return s->model ? 0 : br_cli_usage("no virtual board of model '%s': %s", arg, br_sim_model_ids());
 	case 's':
 		s->has_serial = true;
 		return parse_serial(arg, &s->serial) < 0
@@ -492,7 +492,7 @@ static int sim(int argc, char **argv)
 }
 
 static const char details[] =
-	"  --model M          3b, 3b+, 4 or 5\n"
+	"  --model M          3b, 3b+, 4, 5 and others (an unknown one lists them)\n"
 	"  --serial S         its serial in hexadecimal (else made up); board i has S + i\n"
 	"  --mac M            its MAC address (else made from the serial)\n"
 	"  --interface IF     a bridge, or another interface the server listens on (else the one bridge here)\n"

@@ -146,6 +146,7 @@ static int loader_plan(struct br_glue *glue, const struct br_board *board, bool 
 static void grant_boot(struct br_glue *glue, const struct br_dhcp_client *c, bool offer, const struct br_board *board,
 	struct br_dhcp_grant *ret)
 {
+	const struct br_pi_model *model = br_pi_model_by_id(board->model);
 	br_cleanup(br_plan_unrefp) struct br_plan *plan = NULL;
 	struct br_error err = BR_ERROR_NULL;
 	enum br_stage stage = stage_of(c->kind);
@@ -154,8 +155,11 @@ static void grant_boot(struct br_glue *glue, const struct br_dhcp_client *c, boo
 	int r;
 
 	snprintf(ret->host_name, sizeof(ret->host_name), "%s", board->name);
-	if (!strcmp(board->road, "local"))
+	if (!strcmp(board->road, "local")) {
+		/* told where the empty start4.elf is, a Pi 4 goes on at once; others do when nobody names a server */
+		ret->boot = c->kind == BR_DHCP_EEPROM && model && model->soc == BR_SOC_BCM2711;
 		return;
+	}
 	if (stage == BR_STAGE_NONE && !loader) {
 		note_user_space(glue, board);
 		return;

@@ -17,7 +17,7 @@ static void start(struct br_sim_dhcp *d, const char *model, const struct br_sim_
 {
 	uint8_t guid[17];
 
-	br_sim_guid(br_sim_model_by_id(model), mac, 0xa2ef5644, guid);
+	br_sim_guid(br_sim_model_by_id(model), NULL, mac, 0xa2ef5644, guid);
 	br_sim_dhcp_start(d, style, mac, guid, XID, 0);
 }
 

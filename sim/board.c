@@ -22,6 +22,15 @@
 #define ARP_TRIES  5	/* an admitted guess: no capture shows more than two */
 #define ARP_NS	   BR_S
 
+/* Nothing of a boot is there yet. */
+static void begin(struct br_sim_board *b)
+{
+	const struct br_sim_board_config *c = &b->config;
+
+	b->stack = (struct br_sim_stack){ .mac = c->mac, .send = c->send, .ctx = c->ctx };
+	br_sim_config_parse(&(struct br_sim_config_reader){ .filters = c->model->filters }, NULL, 0, &b->settings);
+}
+
 struct br_sim_board *br_sim_board_new(const struct br_sim_board_config *config)
 {
 	struct br_sim_board *b = calloc(1, sizeof(*b));
@@ -29,15 +38,17 @@ struct br_sim_board *br_sim_board_new(const struct br_sim_board_config *config)
 	if (!b)
 		return NULL;
 	b->config = *config;
-	b->stack = (struct br_sim_stack){ .mac = config->mac, .send = config->send, .ctx = config->ctx };
-	br_sim_config_parse(&(struct br_sim_config_reader){ .filters = config->model->filters }, NULL, 0, &b->settings);
+	begin(b);
 	return b;
 }
 
-void br_sim_board_free(struct br_sim_board *b)
+/* Everything is forgotten but who it is, the time and the counts. */
+static void forget(struct br_sim_board *b)
 {
-	if (!b)
-		return;
+	struct br_sim_board_config config = b->config;
+	struct br_sim_counters counters = b->counters;
+	uint64_t now_ns = b->now_ns, power_ns = b->power_ns;
+
 	br_sim_tftp_done(&b->tftp);
 	for (size_t i = 0; i < b->n_texts; i++)
 		free(b->texts[i].data);
@@ -46,7 +57,26 @@ void br_sim_board_free(struct br_sim_board *b)
 	free(b->hand.initramfs.data);
 	free(b->hand.dtb.data);
 	free(b->hand.cmdline);
+	memset(b, 0, sizeof(*b));
+	b->config = config;
+	b->counters = counters;
+	b->now_ns = now_ns;
+	b->power_ns = power_ns;
+}
+
+void br_sim_board_free(struct br_sim_board *b)
+{
+	if (b)
+		forget(b);
 	free(b);
+}
+
+void br_sim_board_power_cycle(struct br_sim_board *b, uint64_t now_ns, uint64_t off_ns)
+{
+	forget(b);
+	begin(b);
+	b->counters.cycles++;
+	b->wake_ns = now_ns + off_ns;
 }
 
 void br_sim_board_event(struct br_sim_board *b, struct br_sim_event e)
@@ -61,6 +91,28 @@ void br_sim_board_event(struct br_sim_board *b, struct br_sim_event e)
 	b->config.event(b->config.ctx, &e);
 }
 
+void br_sim_board_leave(struct br_sim_board *b, const char *why)
+{
+	b->phase = BR_SIM_FAILED;
+	br_sim_board_event(b, (struct br_sim_event){ .what = BR_SIM_GAVE_UP, .text = why });
+}
+
+/* The same stage from its beginning, after the pause this firmware makes. */
+static void start_over(struct br_sim_board *b, const char *why)
+{
+	unsigned stage = b->n_stage;
+	uint16_t port = b->port;
+
+	br_sim_board_event(b, (struct br_sim_event){ .what = BR_SIM_AGAIN, .text = why });
+	forget(b);
+	begin(b);
+	b->counters.rounds++;
+	b->powered = true;
+	b->n_stage = stage;
+	b->port = port;
+	b->wake_ns = b->now_ns + b->config.model->stages[stage].pause_s * BR_S;
+}
+
 void br_sim_board_give_up(struct br_sim_board *b, const char *fmt, ...)
 {
 	char why[400];
@@ -69,8 +121,10 @@ void br_sim_board_give_up(struct br_sim_board *b, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
-	b->phase = BR_SIM_FAILED;
-	br_sim_board_event(b, (struct br_sim_event){ .what = BR_SIM_GAVE_UP, .text = why });
+	if (b->config.restarts && b->stage && b->stage->pause_s)
+		start_over(b, why);
+	else
+		br_sim_board_leave(b, why);
 }
 
 static uint64_t think(const struct br_sim_board *b, unsigned ms)
@@ -141,6 +195,7 @@ static bool step_dhcp(struct br_sim_board *b)
 	if (n) {
 		bool request = b->dhcp.state == BR_SIM_DHCP_REQUEST;
 
+		b->counters.resent += !request && b->dhcp.n_sent > 1;
 		br_sim_stack_udp(&b->stack, BR_SIM_IP_ANY, 68, 67, buf, n);
 		br_sim_board_event(b, (struct br_sim_event){ .what = request ? BR_SIM_REQUESTED : BR_SIM_DISCOVER,
 						 .n = b->dhcp.n_sent, .ip = request ? b->dhcp.ip : 0 });
@@ -241,6 +296,10 @@ static bool step_fetch(struct br_sim_board *b)
 	b->stack.busy = false;
 	b->phase = BR_SIM_THINKING;
 	b->wake_ns = b->now_ns;
+	b->counters.bytes += b->tftp.size;
+	b->counters.files += b->tftp.state == BR_SIM_TFTP_DONE;
+	b->counters.resent += b->tftp.n_retries;
+	b->counters.duplicates += b->tftp.n_duplicates;
 	br_sim_board_fetched(b);
 	br_sim_tftp_done(&b->tftp);
 	return true;
@@ -258,15 +317,16 @@ static bool step_think(struct br_sim_board *b)
 
 static bool power_on(struct br_sim_board *b)
 {
+	if (b->now_ns < b->wake_ns)
+		return false;
 	if (!b->powered) {
 		b->powered = true;
 		b->power_ns = b->now_ns;
 		b->wake_ns = b->now_ns + think(b, POWER_MS);
 		br_sim_board_event(b, (struct br_sim_event){ .what = BR_SIM_POWER_ON, .text = b->config.model->name });
+		return true;
 	}
-	if (b->now_ns < b->wake_ns)
-		return false;
-	enter_stage(b, &b->config.model->stages[0]);
+	enter_stage(b, &b->config.model->stages[b->n_stage]);
 	return true;
 }
 
@@ -333,7 +393,7 @@ uint64_t br_sim_board_deadline(const struct br_sim_board *b)
 {
 	switch (b->phase) {
 	case BR_SIM_OFF:
-		return b->powered ? b->wake_ns : 0;
+		return b->wake_ns;
 	case BR_SIM_IN_ARP:
 	case BR_SIM_THINKING:
 		return b->wake_ns;
@@ -349,6 +409,21 @@ uint64_t br_sim_board_deadline(const struct br_sim_board *b)
 enum br_sim_phase br_sim_board_phase(const struct br_sim_board *b)
 {
 	return b->phase;
+}
+
+const struct br_sim_counters *br_sim_board_counters(const struct br_sim_board *b)
+{
+	return &b->counters;
+}
+
+const char *br_sim_board_stage(const struct br_sim_board *b)
+{
+	return b->stage ? b->stage->name : "";
+}
+
+uint32_t br_sim_board_ip(const struct br_sim_board *b)
+{
+	return b->stack.ip;
 }
 
 unsigned br_sim_board_wrong(const struct br_sim_board *b)

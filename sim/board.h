@@ -32,7 +32,8 @@ enum br_sim_what {
 	BR_SIM_WARNING,	 /* text (and name) */
 	BR_SIM_WRONG,	 /* a check failed: name, text */
 	BR_SIM_KERNEL,	 /* handed over: name, text: the command line */
-	BR_SIM_GAVE_UP,	 /* text: why */
+	BR_SIM_GAVE_UP,	 /* text: why; dark until its power is cycled */
+	BR_SIM_AGAIN,	 /* text: why; starts over by itself after a pause (restarts) */
 	/* after the firmware (--boot) */
 	BR_SIM_QEMU,	 /* started: text: machine */
 	BR_SIM_CONSOLE,	 /* first output */
@@ -47,6 +48,7 @@ struct br_sim_event {
 	uint64_t took_ns, bytes;
 	unsigned n;
 	uint32_t ip, server;
+	uint32_t crc; /* FILE: CRC-32C of its bytes */
 	const char *stage, *name, *text; /* "" when there is none; not owned */
 };
 
@@ -57,6 +59,11 @@ struct br_sim_board_config {
 	unsigned speed; /* think times are divided by it; 0: none at all */
 	/* What goes on after the firmware, in this order, ended by NULL; NULL: nothing. */
 	const struct br_sim_stage *const *then;
+	/*
+	 * a stage that failed starts over as its firmware does (wire facts 1.5), for ever; else the first failure
+	 * is the end, for looking at one boot
+	 */
+	bool restarts;
 	bool keep;	/* holds kernel, initramfs, device tree and command line for the hand-over */
 	/* the expected file, case ignored: 1 and size, crc (CRC-32C); 0 when there is none; NULL: no comparison */
 	int (*expected)(void *ctx, const char *name, uint64_t *ret_size, uint32_t *ret_crc);
@@ -66,13 +73,23 @@ struct br_sim_board_config {
 };
 
 enum br_sim_phase {
-	BR_SIM_OFF,
+	BR_SIM_OFF, /* no power, or a pause before it starts over */
 	BR_SIM_IN_DHCP,
 	BR_SIM_IN_ARP,
 	BR_SIM_THINKING, /* between two requests */
 	BR_SIM_FETCHING,
 	BR_SIM_READY,	 /* the kernel would start now */
 	BR_SIM_FAILED,
+};
+
+/* Since the board was made, over all its boots. */
+struct br_sim_counters {
+	uint64_t bytes;	     /* of file contents that arrived in order */
+	uint64_t files;	     /* whole ones */
+	uint64_t resent;     /* requests and acknowledgements said again after silence, DISCOVERs after the first */
+	uint64_t duplicates; /* blocks that came again, or too early */
+	unsigned rounds;     /* starts over by itself */
+	unsigned cycles;     /* of power */
 };
 
 struct br_sim_blob {
@@ -91,6 +108,9 @@ struct br_sim_handover {
 struct br_sim_board *br_sim_board_new(const struct br_sim_board_config *config);
 void br_sim_board_free(struct br_sim_board *b);
 
+/* The operator pulls the plug now and puts it back off_ns later: a new boot from the beginning. */
+void br_sim_board_power_cycle(struct br_sim_board *b, uint64_t now_ns, uint64_t off_ns);
+
 /* Does what is due. */
 void br_sim_board_step(struct br_sim_board *b, uint64_t now_ns);
 /* A frame to this board's MAC address or to all. */
@@ -99,7 +119,12 @@ void br_sim_board_frame(struct br_sim_board *b, uint64_t now_ns, const uint8_t *
 uint64_t br_sim_board_deadline(const struct br_sim_board *b);
 
 enum br_sim_phase br_sim_board_phase(const struct br_sim_board *b);
-/* Checks that failed so far. */
+const struct br_sim_counters *br_sim_board_counters(const struct br_sim_board *b);
+/* "rom", "eeprom", ...; "" before the first. */
+const char *br_sim_board_stage(const struct br_sim_board *b);
+/* Its address; 0 until there is one. */
+uint32_t br_sim_board_ip(const struct br_sim_board *b);
+/* Checks that failed in this boot so far. */
 unsigned br_sim_board_wrong(const struct br_sim_board *b);
 const struct br_sim_board_config *br_sim_board_config(const struct br_sim_board *b);
 /* Time of power-on, as step() was told. */

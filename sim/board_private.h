@@ -37,6 +37,7 @@ struct br_sim_known {
 
 struct br_sim_board {
 	struct br_sim_board_config config;
+	struct br_sim_counters counters;
 	struct br_sim_stack stack;
 	struct br_sim_dhcp dhcp;
 	struct br_sim_tftp tftp;
@@ -78,5 +79,12 @@ bool br_sim_board_keeps(const struct br_sim_board *b, enum br_sim_role role);
 /* All steps are done: composes the command line and says so. */
 void br_sim_board_kernel_ready(struct br_sim_board *b);
 
+/* As give_up(), where the firmware would never try the network again by itself. */
+void br_sim_board_leave(struct br_sim_board *b, const char *why);
+
 void br_sim_board_event(struct br_sim_board *b, struct br_sim_event e);
+/*
+ * This stage cannot go on. Afterwards the board is BR_SIM_FAILED, or BR_SIM_OFF with nothing left of this boot
+ * when its firmware starts over.
+ */
 __attribute__((format(printf, 2, 3))) void br_sim_board_give_up(struct br_sim_board *b, const char *fmt, ...);

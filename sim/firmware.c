@@ -145,10 +145,18 @@ static const char *const no_names[] = { NULL };
 	OLD_COMMON, .guid = 3, .kernels = { LIST("kernel.img"), LIST("kernel.img") },              \
 	.recovery = { LIST("recovery.img"), LIST("recovery.img") }, .armstub = { "armstub.bin", "armstub.bin" }
 
+/*
+ * What a stage does when it cannot go on (wire facts 1.5): the ROM gives up for good; newer bootcode.bin pauses
+ * (how long, no source says), looks at USB anew and starts over; start.elf halts. EEPROMs pause 5 s after a failed
+ * TFTP round and go through BOOT_ORDER again when it ends in f: with an SD slot that is empty, NETWORK comes next.
+ */
+#define BOOTCODE_PAUSE_S 5
+#define EEPROM_PAUSE_S	 5
+
 /* bootcode.bin knows the serial, also on boards whose ROM tells none (wire facts 1.3). */
 #define STAGE_BOOTCODE                                                                               \
 	{ .name = "bootcode", .net = &net_bcm2837, .dhcp = &br_sim_dhcp_bootcode, .guid = 3,         \
-		.tftp = &br_sim_tftp_bcm2837, .steps = bootcode_steps }
+		.tftp = &br_sim_tftp_bcm2837, .pause_s = BOOTCODE_PAUSE_S, .steps = bootcode_steps }
 #define STAGE_START                                                                                  \
 	{ .name = "start", .tftp = &br_sim_tftp_bcm2837, .includes = true, .steps = start_steps }
 #define BCM2837_STAGES(dhcp_rom, net_rom, tftp_rom)                                                            \
@@ -167,7 +175,7 @@ static const char *const no_names[] = { NULL };
 	.armstub = { "armstub8-32-gic.bin", "armstub8-gic.bin" }, .n_kernel_probes = 1
 #define BCM2711_STAGES(dhcp_eeprom, tftp_eeprom)                                                     \
 	{ { .name = "eeprom", .net = &net_eeprom, .dhcp = &(dhcp_eeprom), .tftp = &(tftp_eeprom),    \
-		  .steps = eeprom4_steps },                                                          \
+		  .pause_s = EEPROM_PAUSE_S, .steps = eeprom4_steps },                                                          \
 		{ .name = "start4", .tftp = &(tftp_eeprom), .includes = true, .steps = start4_steps } }
 #define BCM2711_NOW BCM2711_STAGES(br_sim_dhcp_eeprom, br_sim_tftp_eeprom)
 
@@ -179,7 +187,8 @@ static const char *const no_names[] = { NULL };
 	.recovery = { no_names, no_names },                                                          \
 	.armstub = { "armstub8-2712.bin", "armstub8-2712.bin" }, .n_kernel_probes = 1,               \
 	.stages = { { .name = "eeprom", .net = &net_eeprom, .dhcp = &br_sim_dhcp_eeprom,             \
-		.tftp = &br_sim_tftp_eeprom, .includes = true, .steps = eeprom5_steps } }
+		.tftp = &br_sim_tftp_eeprom, .pause_s = EEPROM_PAUSE_S, .includes = true,             \
+		.steps = eeprom5_steps } }
 
 const struct br_sim_model br_sim_models[] = {
 	/* with bootcode.bin, and nothing else, on a card: these have no ROM that knows Ethernet */
@@ -237,7 +246,7 @@ const struct br_sim_model br_sim_models[] = {
 		BCM2711_COMMON, .filters = LIST("pi4"), .dtbs = LIST("bcm2711-rpi-4-b.dtb"),
 		.upstream_dtbs = LIST("bcm2711-rpi-4-b.dtb"),
 		.stages = { { .name = "eeprom", .net = &net_eeprom, .dhcp = &br_sim_dhcp_eeprom_2020, .guid = 3,
-				    .tftp = &br_sim_tftp_eeprom_1024, .steps = eeprom4_steps },
+				    .tftp = &br_sim_tftp_eeprom_1024, .pause_s = EEPROM_PAUSE_S, .steps = eeprom4_steps },
 			{ .name = "start4", .tftp = &br_sim_tftp_eeprom_1024, .includes = true, .steps = start4_steps } },
 	},
 	{

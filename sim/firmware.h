@@ -55,6 +55,7 @@ struct br_sim_stage {
 	const struct br_sim_netstyle *net;     /* NULL: goes on as the stage before */
 	const struct br_sim_dhcp_style *dhcp;  /* NULL: no exchange of its own */
 	const struct br_sim_tftp_style *tftp;
+	unsigned pause_s;		       /* starts over so long after a failure; 0: dark until a power cycle */
 	bool includes;			       /* knows 'include' in config.txt */
 	uint8_t guid;			       /* of its option 97; 0: the model's */
 	const struct br_sim_step *steps;

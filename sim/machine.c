@@ -161,7 +161,7 @@ static void on_net(void *ctx, short revents, uint64_t now_ns)
 	}
 }
 
-void br_sim_machine_frame(void *ctx, const uint8_t *frame, size_t len)
+void br_sim_machine_frame(void *ctx, uint64_t now_ns, const uint8_t *frame, size_t len, bool unsummed)
 {
 	struct br_sim_machine *m = ctx;
 

@@ -38,7 +38,7 @@ size_t br_sim_machine_watches(struct br_sim_machine *m, struct br_sim_watch out[
 uint64_t br_sim_machine_deadline(const struct br_sim_machine *m);
 void br_sim_machine_tick(struct br_sim_machine *m, uint64_t now_ns);
 /* For br_sim_runner_divert(), ctx is the machine. */
-void br_sim_machine_frame(void *ctx, const uint8_t *frame, size_t len);
+void br_sim_machine_frame(void *ctx, uint64_t now_ns, const uint8_t *frame, size_t len, bool unsummed);
 
 bool br_sim_machine_seen(const struct br_sim_machine *m);
 bool br_sim_machine_ended(const struct br_sim_machine *m);

@@ -14,7 +14,7 @@ static const char *const names[] = {
 	[BR_SIM_REQUESTED] = "request", [BR_SIM_BOUND] = "ack", [BR_SIM_ARP] = "arp", [BR_SIM_PREFIX] = "prefix",
 	[BR_SIM_FILE] = "file", [BR_SIM_PROBED] = "probe", [BR_SIM_MISSING] = "missing",
 	[BR_SIM_WARNING] = "warning", [BR_SIM_WRONG] = "wrong", [BR_SIM_KERNEL] = "kernel",
-	[BR_SIM_GAVE_UP] = "gave-up", [BR_SIM_QEMU] = "machine", [BR_SIM_CONSOLE] = "console",
+	[BR_SIM_GAVE_UP] = "gave-up", [BR_SIM_AGAIN] = "again", [BR_SIM_QEMU] = "machine", [BR_SIM_CONSOLE] = "console",
 	[BR_SIM_SEEN] = "seen", [BR_SIM_ENDED] = "ended", [BR_SIM_WAITING] = "waiting",
 };
 
@@ -128,6 +128,9 @@ static void add_sentence(struct br_text *t, const struct br_sim_event *e)
 		return;
 	case BR_SIM_GAVE_UP:
 		br_text_addf(t, "GAVE UP: %s", text);
+		return;
+	case BR_SIM_AGAIN:
+		br_text_addf(t, "starts over: %s", text);
 		return;
 	case BR_SIM_WARNING:
 	case BR_SIM_WRONG:

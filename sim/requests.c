@@ -373,10 +373,18 @@ static void take_prefix(struct br_sim_board *b, const struct br_sim_request *q, 
 	}
 }
 
+static void leave_for_local(struct br_sim_board *b, const char *name)
+{
+	br_cleanup(br_freep) char *why = br_asprintf("%s is empty: the server sends this board to its next boot mode "
+						     "(boot locally)", name);
+
+	br_sim_board_leave(b, why ? why : "boots locally");
+}
+
 static void take_start(struct br_sim_board *b, const struct br_sim_request *q, bool found)
 {
 	if (found && !b->tftp.size)
-		br_sim_board_give_up(b, "%s is empty: the server sends this board to its next boot mode (boot locally)", q->name);
+		leave_for_local(b, q->name);
 }
 
 static void take_kernel_probe(struct br_sim_board *b, const struct br_sim_request *q, bool found)
@@ -571,6 +579,7 @@ static void report(struct br_sim_board *b)
 		.bytes = t->state == BR_SIM_TFTP_DONE ? t->size : t->tsize != UINT64_MAX ? t->tsize : 0,
 		.took_ns = b->now_ns - t->start_ns,
 		.n = t->blksize,
+		.crc = t->crc,
 	});
 }
 

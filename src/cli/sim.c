@@ -19,6 +19,7 @@
 #include "sim/qemu.h"
 #include "sim/report.h"
 #include "sim/runner.h"
+#include "sim/storm.h"
 
 #define DEFAULT_TIMEOUT_NS (600 * BR_S)
 #define DEFAULT_SPEED	   100
@@ -38,6 +39,8 @@ struct sim {
 	uint32_t serial;
 	bool has_serial, has_mac, json;
 	struct br_mac mac;
+	struct br_sim_storm_config storm; /* its faults also without --storm */
+	bool is_storm, has_models, has_retry;
 	const char *interface, *check_dir, *check_image, *console, *until, *append;
 	uint64_t n_boards, speed, timeout_ns, memory;
 	bool boot, interactive, has_until;
@@ -61,14 +64,15 @@ static void on_send(void *ctx, const uint8_t *frame, size_t len)
 {
 	struct virtual_board *v = ctx;
 
-	/* a full wire loses the frame, as a real one does: the protocols repeat */
-	br_sim_link_send(v->sim->link, frame, len);
+	br_sim_runner_send(v->sim->runner, (size_t)(v - v->sim->boards), frame, len);
 }
 
 static void on_event(void *ctx, const struct br_sim_event *e)
 {
 	struct virtual_board *v = ctx;
 
+	if (e->what == BR_SIM_POWER_ON)
+		br_sim_runner_powered(v->sim->runner, (size_t)(v - v->sim->boards));
 	br_sim_report(stdout, v->sim->json, v->name, e);
 }
 
@@ -90,6 +94,17 @@ enum {
 	OPT_UNTIL,
 	OPT_APPEND,
 	OPT_MEMORY,
+	OPT_STORM,
+	OPT_MODELS,
+	OPT_RETRY,
+	OPT_LOSS, /* faults from here to OPT_SEED: taken by their names */
+	OPT_DUP,
+	OPT_REORDER,
+	OPT_DELAY,
+	OPT_LATE_PORT,
+	OPT_MTU,
+	OPT_RATE,
+	OPT_SEED,
 };
 
 static const struct option options[] = {
@@ -108,6 +123,17 @@ static const struct option options[] = {
 	{ "until", required_argument, NULL, OPT_UNTIL },
 	{ "append", required_argument, NULL, OPT_APPEND },
 	{ "qemu-memory", required_argument, NULL, OPT_MEMORY },
+	{ "storm", no_argument, NULL, OPT_STORM },
+	{ "models", required_argument, NULL, OPT_MODELS },
+	{ "retry", required_argument, NULL, OPT_RETRY },
+	{ "loss", required_argument, NULL, OPT_LOSS },
+	{ "dup", required_argument, NULL, OPT_DUP },
+	{ "reorder", required_argument, NULL, OPT_REORDER },
+	{ "delay", required_argument, NULL, OPT_DELAY },
+	{ "late-port", required_argument, NULL, OPT_LATE_PORT },
+	{ "mtu", required_argument, NULL, OPT_MTU },
+	{ "rate", required_argument, NULL, OPT_RATE },
+	{ "seed", required_argument, NULL, OPT_SEED },
 	{ 0 },
 };
 
@@ -168,9 +194,57 @@ static int take_number(struct sim *s, int c, const char *arg)
 	}
 }
 
+/* "3b,3b+,4,5" */
+static int take_models(struct sim *s, const char *arg)
+{
+	br_cleanup(br_freep) char *copy = strdup(arg);
+	char *rest = copy, *id;
+
+	s->has_models = true;
+	s->storm.n_models = 0;
+	while (copy && (id = strsep(&rest, ","))) {
+		if (s->storm.n_models == BR_SIM_STORM_MODELS)
+			return br_cli_usage("--models %s: at most %d of them", arg, BR_SIM_STORM_MODELS);
+		s->storm.models[s->storm.n_models] = br_sim_model_by_id(id);
+		if (!s->storm.models[s->storm.n_models++])
+			return br_cli_usage("--models: no virtual board of model '%s': 3b, 3b+, 4 or 5", id);
+	}
+	return copy ? 0 : br_cli_fail(BR_EXIT_FAILED, "out of memory");
+}
+
+static int take_retry(struct sim *s, const char *arg)
+{
+	uint64_t n;
+
+	if (br_parse_u64(arg, 0, 1000, &n) < 0)
+		return br_cli_usage("--retry %s: a number up to 1000", arg);
+	s->storm.retry = (unsigned)n;
+	s->has_retry = true;
+	return 0;
+}
+
+static int take_fault(struct sim *s, int c, const char *arg)
+{
+	struct br_error err = BR_ERROR_NULL;
+	const struct option *o = options;
+
+	while (o->val != c)
+		o++;
+	return br_sim_fault_option(&s->storm.faults, o->name, arg, &err) < 0 ? br_cli_usage("%s", err.text) : 0;
+}
+
 static int take_option(struct sim *s, int c, const char *arg)
 {
+	if (c >= OPT_LOSS)
+		return take_fault(s, c, arg);
 	switch (c) {
+	case OPT_STORM:
+		s->is_storm = true;
+		return 0;
+	case OPT_MODELS:
+		return take_models(s, arg);
+	case OPT_RETRY:
+		return take_retry(s, arg);
 	case 'n':
 	case 't':
 	case OPT_MEMORY:
@@ -203,14 +277,36 @@ static int take_option(struct sim *s, int c, const char *arg)
 	}
 }
 
+/* A storm is for many boards; what looks at one does not go with it. */
+static int settle_storm(struct sim *s)
+{
+	static const char *const all[] = { "3b", "3b+", "4", "5" };
+
+	if (s->boot || s->check_dir || s->check_image || s->has_mac)
+		return br_cli_usage("--storm goes without --boot, --check-dir, --check-image and --mac");
+	if (s->model && s->has_models)
+		return br_cli_usage("--model and --models: one of them");
+	if (s->model)
+		s->storm.models[s->storm.n_models++] = s->model;
+	for (size_t i = 0; !s->model && !s->has_models && i < BR_ARRAY_SIZE(all); i++)
+		s->storm.models[s->storm.n_models++] = br_sim_model_by_id(all[i]);
+	return 0;
+}
+
 /* What does not go together, and what follows from the rest. */
 static int settle(struct sim *s)
 {
 	char words[120];
-	int r;
+	int r = s->is_storm ? settle_storm(s) : 0;
 
-	if (!s->model)
+	if (r)
+		return r;
+	if (!s->is_storm && (s->has_models || s->has_retry))
+		return br_cli_usage("--models and --retry need --storm");
+	if (!s->is_storm && !s->model)
 		return br_cli_usage("--model is needed");
+	if (s->boot && br_sim_fault_any(&s->storm.faults))
+		return br_cli_usage("faults are for the firmware: not with --boot");
 	if (!s->boot && (s->console || s->has_until || s->append || s->memory))
 		return br_cli_usage("--console, --until, --append and --qemu-memory need --boot");
 	if (s->console && s->n_boards > 1)
@@ -316,6 +412,8 @@ static int set_up(struct sim *s, struct br_error *err)
 		return br_error_set(err, ENOMEM, "out of memory");
 	for (uint32_t i = 0; !r && i < s->n_boards; i++)
 		r = add_board(s, i, err);
+	if (!r && br_sim_fault_any(&s->storm.faults) && br_sim_runner_set_faults(s->runner, &s->storm.faults) < 0)
+		r = br_error_set(err, ENOMEM, "out of memory");
 	return r;
 }
 
@@ -353,7 +451,7 @@ static void start_machine(struct sim *s, size_t i)
 		br_cli_fail(BR_EXIT_FAILED, "board %s: %s", v->name, br_error_text(&err, r));
 		return;
 	}
-	br_sim_runner_divert(s->runner, i, br_sim_machine_frame, v->machine);
+	br_sim_runner_divert(s->runner, i, &(struct br_sim_station){ .frame = br_sim_machine_frame, .ctx = v->machine });
 }
 
 /* Nothing more will happen to board i that is waited for. */
@@ -468,6 +566,35 @@ static int conclude(const struct sim *s)
 		s->boot ? "reached the end of their boot" : "got their kernel", busy, wrong);
 }
 
+/* Returns an exit code. */
+static int run_storm(struct sim *s)
+{
+	struct br_sim_storm_result result;
+	struct br_error err = BR_ERROR_NULL;
+	int r = br_sim_link_open(s->interface, &s->link, &err);
+
+	s->storm.n_boards = s->n_boards;
+	s->storm.serial = s->serial;
+	s->storm.speed = (unsigned)s->speed;
+	s->storm.timeout_ns = s->timeout_ns;
+	s->storm.json = s->json;
+	s->storm.progress = true;
+	s->storm.out = stdout;
+	s->storm.stop = &interrupted;
+	if (!r)
+		r = br_sim_storm_run(&s->storm, s->link, &result, &err);
+	tear_down(s);
+	if (r < 0)
+		return br_cli_fail(BR_EXIT_FAILED, "%s", br_error_text(&err, r));
+	if (result.n_up == result.n_boards)
+		return BR_EXIT_OK;
+	return br_cli_fail(interrupted				      ? BR_EXIT_INTERRUPTED
+			   : result.n_up + result.n_failed < result.n_boards ? BR_EXIT_TIMEOUT
+									     : BR_EXIT_FAILED,
+		"%zu of %zu virtual boards came up; %zu failed, %zu were not there yet", result.n_up, result.n_boards,
+		result.n_failed, result.n_boards - result.n_up - result.n_failed);
+}
+
 static int sim(int argc, char **argv)
 {
 	struct sim s = { .n_boards = 1, .speed = DEFAULT_SPEED, .timeout_ns = DEFAULT_TIMEOUT_NS, .until = DEFAULT_UNTIL,
@@ -481,6 +608,8 @@ static int sim(int argc, char **argv)
 	sigaction(SIGINT, &stop, NULL);
 	sigaction(SIGTERM, &stop, NULL);
 	sigaction(SIGHUP, &stop, NULL);
+	if (s.is_storm)
+		return run_storm(&s);
 	r = set_up(&s, &err);
 	if (!r)
 		r = run_boards(&s, &err);
@@ -506,7 +635,16 @@ static const char details[] =
 	"  --console WHERE    of that kernel: a file, or unix:SOCKET (else this terminal, when there is one)\n"
 	"  --until REGEX      the console line that means success, default 'login: $'\n"
 	"  --append ARGS      more arguments for the kernel\n"
-	"  --qemu-memory SIZE of a virtual 4 or 5, default 1G\n";
+	"  --qemu-memory SIZE of a virtual 4 or 5, default 1G\n"
+	"  --storm            a fleet at once: progress, then one summary; with -o json a line per board and one for all\n"
+	"  --models M,M,...   of a storm, in turn; default 3b,3b+,4,5\n"
+	"  --retry N          in a storm: cycles the power of a board that stays dark, at most N times\n"
+	"  --loss PCT, --dup PCT, --reorder PCT   of the frames of each board, each way\n"
+	"  --delay MS[:MS]    of every frame, and up to so much more by chance\n"
+	"  --late-port S[:PCT] the switch ports of PCT of the boards open S seconds after power-on\n"
+	"  --mtu N            larger packets vanish\n"
+	"  --rate BITS        of each board's link, as 100M; what would wait over 50 ms is lost\n"
+	"  --seed N           of the faults: the same number gives the same ones\n";
 
 const struct br_command br_cli_sim[] = {
 	{ NULL, "sim", "--model 3b+|4|5 [--interface IF] [--serial S] [--boards N] [--boot] ...",

@@ -41,6 +41,7 @@ static const struct {
 	{ BR_EV_FILE_FAILED, "failed to get {path} after {bytes:size}[: {reason}]" },
 	{ BR_EV_MOUNTED, "mounted its root: {disk} disk on {image}" },
 	{ BR_EV_MOUNT_REFUSED, "mount[ of {path}] by {ip} refused: {reason}" },
+	{ BR_EV_NFS_TROUBLE, "{reason}" },
 	{ BR_EV_DISK_FULL, "disk full: {reason}" },
 	{ BR_EV_BOARD_UP, "is up" },
 	{ BR_EV_LOST, "{count} events were lost" },

@@ -233,9 +233,34 @@ static void refused(void *ctx, uint32_t ip, const char *why)
 		json_pack("{s:s, s:s, s:s}", "ip", br_ip_format(text, ip), "path", "", "reason", why));
 }
 
+static void trouble(void *ctx, uint32_t ip, enum br_nfs_trouble what)
+{
+	static const struct {
+		const char *word, *reason;
+	} troubles[BR_NFS_N_TROUBLES] = {
+		[BR_NFS_TROUBLE_STALE] = { "stale", "uses files of a disk that is no more" },
+		[BR_NFS_TROUBLE_READ_ONLY] = { "read-only", "wants to write to a read-only file system" },
+		[BR_NFS_TROUBLE_NO_INIT] = { "no-init", "looks for its init, which is not there" },
+		[BR_NFS_TROUBLE_DENIED] = { "denied", "may not read its root file system" },
+		[BR_NFS_TROUBLE_SMALL_READS] = { "small-reads", "reads in pieces of 4096 bytes only" },
+	};
+	struct br_glue_nfs *nfs = ctx;
+	struct br_boot_status st = { 0 };
+	struct br_board board = { 0 };
+	char text[BR_IP_TEXT];
+
+	if (br_board_by_ip(nfs->glue->fleet, ip, &board) < 0)
+		return; /* no board: nobody asks why */
+	br_boots_status(nfs->glue->boots, board.id, &st);
+	br_event_emit(nfs->glue->fleet, board.id, st.boot, BR_EV_NFS_TROUBLE,
+		json_pack("{s:s, s:s, s:s}", "ip", br_ip_format(text, ip), "what", troubles[what].word, "reason",
+			troubles[what].reason));
+}
+
 const struct br_nfs_ops br_glue_nfs_ops = {
 	.mount = mount,
 	.find = find,
 	.release = release,
 	.refused = refused,
+	.trouble = trouble,
 };

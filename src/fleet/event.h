@@ -33,6 +33,7 @@
 #define BR_EV_FILE_FAILED "file.failed"	    /* path, bytes, ms, retransmits, reason */
 #define BR_EV_MOUNTED "nfs.mounted"	    /* path, image, disk */
 #define BR_EV_MOUNT_REFUSED "nfs.refused"   /* ip, path, reason */
+#define BR_EV_NFS_TROUBLE "nfs.trouble"	    /* ip, what: "stale" | "read-only" | "no-init" | "denied" | "small-reads", reason */
 #define BR_EV_DISK_RESET "disk.reset"
 #define BR_EV_DISK_FULL "disk.full"	    /* reason */
 #define BR_EV_BOARD_UP "board.up"	    /* by: what showed it ("dhcp", "nfs") */

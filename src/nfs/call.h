@@ -26,6 +26,8 @@ struct br_nfs_call {
 	struct br_nfs_export export; /* locked while has_export */
 	struct br_nfs_object objects[2];
 	uint64_t moved; /* bytes read or written */
+	uint32_t status; /* of NFS: what was answered */
+	bool seeks_init; /* a LOOKUP of what a kernel starts first */
 };
 
 /* What running a program gives: 0 (results are encoded), an enum br_rpc_accept, or one of these, or
@@ -51,6 +53,9 @@ void br_nfs_reply_finish(struct br_nfs_reply *reply, const struct br_writer *out
 int br_nfs_portmap_run(struct br_nfs_call *call);
 int br_nfs_mount_run(struct br_nfs_call *call);
 int br_nfs3_run(struct br_nfs_call *call);
+
+/* Looks at a call that was answered (trouble.c); the export is no longer locked. */
+void br_nfs3_note_trouble(struct br_nfs_call *call);
 
 /* The results of an NFS procedure that failed after all, with no attributes. */
 void br_nfs3_put_failure(struct br_writer *w, enum br_nfs3_proc proc, int r);

@@ -15,6 +15,7 @@ struct client {
 	bool changed;
 	uint64_t used_ns, reported_ns, told_ns;
 	uint64_t reads, read_bytes, writes, written_bytes;
+	struct br_nfs_seen seen;
 };
 
 struct br_nfs_clients {
@@ -77,6 +78,14 @@ void br_nfs_clients_count(struct br_nfs_clients *clients, uint32_t ip, bool writ
 	c->changed = true;
 	if (n == 0)
 		report(clients, c, now_ns, fn, ctx);
+}
+
+struct br_nfs_seen *br_nfs_clients_seen(struct br_nfs_clients *clients, uint32_t ip, uint64_t now_ns)
+{
+	struct client *c = get(clients, ip);
+
+	c->used_ns = now_ns;
+	return &c->seen;
 }
 
 bool br_nfs_clients_may_tell(struct br_nfs_clients *clients, uint32_t ip, uint64_t now_ns)

@@ -204,7 +204,8 @@ static void put_failure_with_attrs(struct br_nfs_call *call, int r)
 {
 	const char *what = procedures[call->rpc.procedure].failure;
 
-	br_put_be32(&call->out, br_nfs3_status(call->rpc.procedure, r));
+	call->status = br_nfs3_status(call->rpc.procedure, r);
+	br_put_be32(&call->out, call->status);
 	for (unsigned i = 0; what[i]; i++) {
 		if (what[i] == WCC)
 			br_nfs3_put_object_wcc(call, i);
@@ -266,6 +267,7 @@ static int end_call(struct br_nfs_call *call, int r)
 		}
 	}
 	count_activity(call);
+	br_nfs3_note_trouble(call);
 	return r;
 }
 

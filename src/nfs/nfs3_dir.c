@@ -2,6 +2,7 @@
 /* NFSv3: LOOKUP, READDIR, READDIRPLUS. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "nfs/access.h"
@@ -52,6 +53,7 @@ int br_nfs3_lookup(struct br_nfs_call *call)
 	r = br_nfs_may(&call->rpc.cred, &call->objects[0].before, BR_NFS_MAY_EXEC);
 	if (r < 0)
 		return r;
+	call->seeks_init = !strcmp(name, "init") || !strcmp(name, "sbin");
 	r = br_nfs3_lookup_name(call, 0, name, &ino);
 	if (r < 0)
 		return r;

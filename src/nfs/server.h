@@ -28,6 +28,16 @@ struct br_nfs_export {
 	const char *dir;
 };
 
+/* What the answers to a client show: its root is not what its system expects. */
+enum br_nfs_trouble {
+	BR_NFS_TROUBLE_STALE,	   /* a handle of a disk that is no more */
+	BR_NFS_TROUBLE_READ_ONLY,  /* it wants to change what it may not */
+	BR_NFS_TROUBLE_NO_INIT,	   /* looks for sbin or init, which are not there, before anything was read */
+	BR_NFS_TROUBLE_DENIED,	   /* may not look or read, before it really started */
+	BR_NFS_TROUBLE_SMALL_READS, /* nothing but READs of 4096 bytes */
+	BR_NFS_N_TROUBLES,
+};
+
 struct br_nfs_ops {
 	/* MNT of a path by a client address: -EACCES, -ENOENT ... with words for the log. */
 	int (*mount)(void *ctx, uint32_t ip, const char *path, struct br_nfs_export *ret,
@@ -45,6 +55,8 @@ struct br_nfs_ops {
 	 * port, a version of a protocol that is not served); not for what mount and find said. At
 	 * most once in ten seconds per client. No export is locked. May be NULL. */
 	void (*refused)(void *ctx, uint32_t ip, const char *why);
+	/* At most once in ten seconds per client and kind. No export is locked. May be NULL. */
+	void (*trouble)(void *ctx, uint32_t ip, enum br_nfs_trouble what);
 };
 
 struct br_nfs_options {

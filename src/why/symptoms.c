@@ -193,6 +193,42 @@ bool br_sees_rpc_denied(struct br_case *c)
 	return c->f->rpc_denied.n && c->f->rpc_denied.last_ns >= c->f->mounted.last_ns;
 }
 
+/* Told by the NFS server itself: its traffic is too much to be looked at on the wire. */
+static bool trouble(struct br_case *c, enum br_nfs_trouble what)
+{
+	const struct br_why_span *s = &c->in->trouble[what];
+
+	c->n = s->n;
+	c->ns = br_case_age(c, s->last_ns);
+	return s->n != 0;
+}
+
+bool br_sees_stale(struct br_case *c)
+{
+	return trouble(c, BR_NFS_TROUBLE_STALE);
+}
+
+bool br_sees_read_only(struct br_case *c)
+{
+	return trouble(c, BR_NFS_TROUBLE_READ_ONLY);
+}
+
+/* A system that came up after all had another init. */
+bool br_sees_no_init(struct br_case *c)
+{
+	return trouble(c, BR_NFS_TROUBLE_NO_INIT) && c->ns > 5 * BR_S;
+}
+
+bool br_sees_denied(struct br_case *c)
+{
+	return trouble(c, BR_NFS_TROUBLE_DENIED) && c->ns > 5 * BR_S;
+}
+
+bool br_sees_small_reads(struct br_case *c)
+{
+	return trouble(c, BR_NFS_TROUBLE_SMALL_READS);
+}
+
 bool br_sees_disk_full(struct br_case *c)
 {
 	return c->in->disk_full_ns != 0;

@@ -118,6 +118,17 @@ static void keep_text(struct br_why_input *in, uint64_t t, const char *text)
 	in->n_events++;
 }
 
+static void add_trouble(struct br_why_input *in, const char *what, uint64_t t)
+{
+	static const char *const words[BR_NFS_N_TROUBLES] = { [BR_NFS_TROUBLE_STALE] = "stale",
+		[BR_NFS_TROUBLE_READ_ONLY] = "read-only", [BR_NFS_TROUBLE_NO_INIT] = "no-init",
+		[BR_NFS_TROUBLE_DENIED] = "denied", [BR_NFS_TROUBLE_SMALL_READS] = "small-reads" };
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(words); i++)
+		if (!strcmp(what, words[i]))
+			br_why_count(&in->trouble[i], t);
+}
+
 void br_why_add_event(struct br_why_input *in, const struct br_event *ev, const char *text)
 {
 	uint64_t t = mono(in, ev->wall_ns);
@@ -130,6 +141,8 @@ void br_why_add_event(struct br_why_input *in, const struct br_event *ev, const 
 	} else if (!strcmp(ev->type, BR_EV_MOUNTED)) {
 		in->mounted_ns = t;
 		in->mount_refused.n = 0;
+	} else if (!strcmp(ev->type, BR_EV_NFS_TROUBLE)) {
+		add_trouble(in, text_of(ev, "what"), t);
 	} else if (!strcmp(ev->type, BR_EV_BOARD_UP)) {
 		in->up_ns = t;
 	} else if (!strcmp(ev->type, BR_EV_DISK_FULL)) {

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "fleet/fleet.h"
+#include "nfs/server.h"
 #include "plan/boots.h"
 #include "why/facts.h"
 #include "why/watch.h"
@@ -48,6 +49,7 @@ struct br_why_input {
 	/* digest of events, by br_why_add_event() */
 	uint64_t mounted_ns, up_ns, disk_full_ns, dhcp_full_ns;
 	struct br_why_span mount_refused;
+	struct br_why_span trouble[BR_NFS_N_TROUBLES]; /* of its root, by enum br_nfs_trouble */
 	char refused_words[BR_WHY_WORDS], refused_path[BR_WHY_WORDS];
 	struct {
 		uint64_t t_ns;

@@ -18,7 +18,7 @@ struct nfs_test_export {
 	int refs; /* held by the server now; 0 when it is idle */
 	uint32_t active_ip;
 	uint64_t reads, read_bytes, writes, written_bytes;
-	unsigned n_refused;
+	unsigned n_refused, troubles[BR_NFS_N_TROUBLES];
 };
 
 static const uint8_t nfs_test_key[16] = "0123456789abcde";
@@ -85,12 +85,20 @@ static void nfs_test_refused(void *ctx, uint32_t ip, const char *why)
 	e->n_refused++;
 }
 
+static void nfs_test_trouble(void *ctx, uint32_t ip, enum br_nfs_trouble what)
+{
+	struct nfs_test_export *e = ctx;
+
+	e->troubles[what]++;
+}
+
 static const struct br_nfs_ops nfs_test_ops = {
 	.mount = nfs_test_mount,
 	.find = nfs_test_find,
 	.release = nfs_test_release,
 	.activity = nfs_test_activity,
 	.refused = nfs_test_refused,
+	.trouble = nfs_test_trouble,
 };
 
 static inline void nfs_test_export_init(struct nfs_test_export *e, struct br_fs *fs)

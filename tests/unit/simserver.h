@@ -115,7 +115,7 @@ static inline void simserver_data(struct simserver *s, const uint8_t *mac, uint1
 static inline void simserver_rrq(struct simserver *s, const uint8_t *mac, uint16_t from, const char *q, size_t n)
 {
 	const char *name = q + 2;
-	const char *options = name + strlen(name) + 1 + 6;
+	const char *options = name + strlen(name) + 1 + 6, *asked;
 	uint8_t r[64] = { 0, 5, 0, 1, 'n', 'o', 0 };
 	size_t len = 7;
 
@@ -137,10 +137,10 @@ static inline void simserver_rrq(struct simserver *s, const uint8_t *mac, uint16
 	if (s->sending) {
 		len = (size_t)snprintf((char *)r + 2, sizeof(r) - 2, "tsize%c%zu", 0, s->sending->len) + 3;
 		r[1] = 6;
-		if (memmem(options, (size_t)(q + n - options), "blksize", 7)) {
-			s->sending_blksize = 1468;
-			memcpy(r + len, "blksize\0" "1468", 13);
-			len += 13;
+		asked = memmem(options, (size_t)(q + n - options), "blksize", 7);
+		if (asked) {
+			s->sending_blksize = strtoul(asked + 8, NULL, 10); /* firmware asks for 1468 at most */
+			len += (size_t)snprintf((char *)r + len, sizeof(r) - len, "blksize%c%zu", 0, s->sending_blksize) + 1;
 		}
 	}
 	simserver_udp(s, mac, SIMSERVER_ADDR, s->sending_port, from, r, len);

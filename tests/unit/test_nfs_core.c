@@ -15,6 +15,15 @@
 static struct nfs_rig rig;
 static struct nfs_fh root;
 
+/* 20000 characters */
+static const char *big_text(void)
+{
+	static char text[20001];
+
+	memset(text, 'x', sizeof(text) - 1);
+	return text;
+}
+
 static int setup(void **state)
 {
 	struct br_fs *fs = memfs_new();
@@ -23,6 +32,7 @@ static int setup(void **state)
 	memfs_put(fs, "/etc/shadow", 0600, "secret");
 	memfs_put(fs, "/bin/su", 0711, "program");
 	memfs_put_link(fs, "/sbin", "usr/sbin");
+	memfs_put(fs, "/lib", 0644, big_text());
 	memfs_mkdir(fs, "/empty");
 	for (unsigned i = 0; i < 100; i++) {
 		char path[32];
@@ -698,10 +708,88 @@ static void statuses_fit_their_procedures(void **state)
 	assert_int_equal(br_mount_status(-EDOM), BR_MNT3ERR_SERVERFAULT);
 }
 
+/* What 'bramble why' is told of: rows 62, 63, 67, 71 and 74. */
+static void read_from(const struct nfs_fh *fh, uint64_t offset, uint32_t count)
+{
+	struct br_writer *w = rig_nfs(&rig, BR_NFS3_READ);
+
+	put_fh(w, fh);
+	br_put_be64(w, offset);
+	br_put_be32(w, count);
+	rig_expect(&rig, BR_NFS3_OK);
+}
+
+static void mounted_anew(void)
+{
+	put_fh(rig_nfs(&rig, BR_NFS3_FSINFO), &root);
+	rig_expect(&rig, BR_NFS3_OK);
+	memset(rig.export.troubles, 0, sizeof(rig.export.troubles));
+}
+
+static void trouble_is_told(void **state)
+{
+	const unsigned *told = rig.export.troubles;
+	struct nfs_fh etc = rig_lookup(&rig, &root, "etc", BR_NFS3_OK), file = rig_lookup(&rig, &etc, "hostname", BR_NFS3_OK);
+	struct nfs_fh bin = rig_lookup(&rig, &root, "bin", BR_NFS3_OK), shadow = rig_lookup(&rig, &etc, "shadow", BR_NFS3_OK);
+
+	mounted_anew();
+	rig_lookup(&rig, &root, "lost+found", BR_NFS3ERR_NOENT);
+	assert_int_equal(told[BR_NFS_TROUBLE_NO_INIT], 0);
+	rig_lookup(&rig, &bin, "init", BR_NFS3ERR_NOENT);
+	rig_lookup(&rig, &bin, "init", BR_NFS3ERR_NOENT);
+	assert_int_equal(told[BR_NFS_TROUBLE_NO_INIT], 1); /* once in ten seconds */
+	rig.now_ns += 11000000000u;
+	rig_lookup(&rig, &bin, "init", BR_NFS3ERR_NOENT);
+	assert_int_equal(told[BR_NFS_TROUBLE_NO_INIT], 2);
+
+	rig.cred.uid = 1000;
+	put_fh(rig_nfs(&rig, BR_NFS3_READ), &shadow);
+	br_put_be64(&rig.call, 0);
+	br_put_be32(&rig.call, 100);
+	rig_expect(&rig, BR_NFS3ERR_ACCES);
+	rig.cred.uid = 0;
+	assert_int_equal(told[BR_NFS_TROUBLE_DENIED], 1);
+
+	/* a system that runs looks for much that is not there */
+	for (int i = 0; i < 16; i++)
+		read_from(&file, 0, 5);
+	mounted_anew();
+	for (int i = 0; i < 16; i++)
+		read_from(&file, 0, 5);
+	rig_lookup(&rig, &bin, "init", BR_NFS3ERR_NOENT);
+	assert_int_equal(told[BR_NFS_TROUBLE_NO_INIT], 0);
+
+	rig.export.read_only = true;
+	put_where(rig_nfs(&rig, BR_NFS3_REMOVE), &etc, "hostname");
+	rig_expect(&rig, BR_NFS3ERR_ROFS);
+	rig.export.read_only = false;
+	assert_int_equal(told[BR_NFS_TROUBLE_READ_ONLY], 1);
+	rig.export.gone = true;
+	put_fh(rig_nfs(&rig, BR_NFS3_GETATTR), &etc);
+	rig_expect(&rig, BR_NFS3ERR_STALE);
+	rig.export.gone = false;
+	assert_int_equal(told[BR_NFS_TROUBLE_STALE], 1);
+}
+
+static void small_reads_are_told(void **state)
+{
+	const unsigned *told = rig.export.troubles;
+	struct nfs_fh lib = rig_lookup(&rig, &root, "lib", BR_NFS3_OK);
+
+	for (uint32_t size = 4096; size <= 8192; size += 4096) {
+		mounted_anew();
+		for (unsigned i = 0; i < 100; i++)
+			read_from(&lib, i % 4 * 4096, size);
+		assert_int_equal(told[BR_NFS_TROUBLE_SMALL_READS], size == 4096);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(siphash_vectors),
+		cmocka_unit_test(trouble_is_told),
+		cmocka_unit_test(small_reads_are_told),
 		cmocka_unit_test(rpc_refusals),
 		cmocka_unit_test(programs_keep_to_their_ports),
 		cmocka_unit_test(authentication_errors),

@@ -6,17 +6,9 @@
 #include <unistd.h>
 
 #include "fuzz/nfs_rig.h"
-#include "nfs/worker.h"
+#include "nfs/tasks.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void on_committed(void *ctx, struct br_nfs_reply *reply)
-{
-	struct br_nfs_conn *c = reply->owner;
-
-	c->n_held--;
-	br_nfs_conn_queue(ctx, c, reply);
-}
 
 static void drain(int fd)
 {
@@ -37,9 +29,9 @@ static void turn(struct br_nfs_worker *w, struct br_nfs_conn *c)
 		resuming->resuming = false;
 		br_nfs_conn_resume(w, resuming);
 	}
-	br_nfs_core_commit(w->core, on_committed, w);
-	w->committing = NULL;
-	c->committing = false;
+	br_nfs_tasks_commit(w);
+	w->flushing = NULL;
+	c->flushing = false;
 	br_nfs_conn_flush(w, c);
 }
 
@@ -51,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int fds[2];
 
 	fuzz_rig_init(&rig);
-	if (br_nfs_worker_init(&w, &rig.core) < 0 ||
+	if (br_nfs_worker_init(&w, &rig.core, NULL) < 0 ||
 		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) < 0 ||
 		br_nfs_conn_new(&w, fds[0], 0x0a4d0007, 931, BR_NFS_NFS | BR_NFS_MOUNT) < 0)
 		abort();

@@ -195,12 +195,14 @@ static int find_again(struct br_glue_nfs *nfs, uint32_t ip, const uint8_t id[sta
 	return 0;
 }
 
-static int find(void *ctx, uint32_t ip, const uint8_t id[static 16], struct br_nfs_export *ret)
+static int find(void *ctx, uint32_t ip, const uint8_t id[static 16], bool may_wait, struct br_nfs_export *ret)
 {
 	struct br_glue_nfs *nfs = ctx;
 	int64_t board_id = recall(nfs, ip);
 	struct br_board_disk *disk = board_id ? br_disks_by_id(nfs->glue->disks, board_id, id) : NULL;
 
+	if (!disk && !may_wait)
+		return -EINPROGRESS;
 	if (!disk) {
 		int r = find_again(nfs, ip, id, &disk);
 

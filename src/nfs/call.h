@@ -22,7 +22,8 @@ struct br_nfs_call {
 	struct br_writer out; /* the reply from its record mark on */
 	struct br_nfs_reply *reply;
 	bool has_export,
-		dirty; /* dirty: something was changed and must be stable before the reply goes */
+		dirty, /* something was changed and must be stable before the reply goes */
+		later; /* slow work is needed first: core->slow */
 	struct br_nfs_export export; /* locked while has_export */
 	struct br_nfs_object objects[2];
 	uint64_t moved; /* bytes read or written */
@@ -36,6 +37,7 @@ enum {
 	BR_NFS_RUN_HELD = 0x100, /* encoded, and given to br_nfs_hold() */
 	BR_NFS_RUN_SILENT = 0x101,
 	BR_NFS_RUN_TOO_WEAK = 0x102, /* AUTH_ERROR: the source port is not a privileged one */
+	BR_NFS_RUN_LATER = 0x103,    /* core->slow says what is needed first */
 };
 
 /* Makes room for n more bytes of results. -ENOMEM. */
@@ -47,7 +49,8 @@ __attribute__((format(printf, 2, 3))) void br_nfs_tell_refused(
 	struct br_nfs_call *call, const char *fmt, ...);
 /* Is the source port one that only root can have? Told as refused if not. */
 bool br_nfs_port_allowed(struct br_nfs_call *call);
-/* Stores len and record mark. */
+void br_nfs_drop_tail(struct br_nfs_reply *reply);
+/* Stores the lengths and the record mark. */
 void br_nfs_reply_finish(struct br_nfs_reply *reply, const struct br_writer *out);
 
 int br_nfs_portmap_run(struct br_nfs_call *call);

@@ -11,23 +11,24 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "nfs/worker.h"
+#include "nfs/tasks.h"
 
 #define OUT_MAX           (4u << 20) /* bytes of replies queued before a connection is read no further */
 #define HELD_MAX          4096       /* calls of one connection in one commit */
+#define LATE_MAX          16          /* calls of one connection that wait for slow work */
 #define KEEP_RECORD       (64u << 10) /* a record buffer of this size stays for the next record */
 #define RECORD_TIMEOUT_NS (60 * BR_S) /* from a record's first byte to its last */
 #define OUT_TIMEOUT_NS    (60 * BR_S) /* without a byte taken */
-#define SEND_IOV          16
+#define SEND_IOV          128
 
 static bool full(const struct br_nfs_conn *c)
 {
-	return c->out_bytes >= OUT_MAX || c->n_held >= HELD_MAX;
+	return c->out_bytes >= OUT_MAX || c->n_held >= HELD_MAX || c->n_late >= LATE_MAX;
 }
 
 bool br_nfs_conn_idle(const struct br_nfs_conn *c)
 {
-	return !c->record_since_ns && !c->out_first && !c->n_held && !c->backlog;
+	return !c->record_since_ns && !c->out_first && !c->n_held && !c->n_late && !c->backlog;
 }
 
 bool br_nfs_conn_overdue(const struct br_nfs_conn *c, uint64_t now_ns)
@@ -129,7 +130,7 @@ void br_nfs_conn_free(struct br_nfs_conn *c)
 
 	for (struct br_nfs_reply *r = c->out_first; r; r = next) {
 		next = r->next;
-		free(r);
+		br_nfs_reply_free(r);
 	}
 	free(c->record);
 	free(c->backlog);
@@ -139,7 +140,7 @@ void br_nfs_conn_free(struct br_nfs_conn *c)
 void br_nfs_conn_queue(struct br_nfs_worker *w, struct br_nfs_conn *c, struct br_nfs_reply *reply)
 {
 	if (c->dead) {
-		free(reply);
+		br_nfs_reply_free(reply);
 		return;
 	}
 	if (!c->out_first)
@@ -149,6 +150,22 @@ void br_nfs_conn_queue(struct br_nfs_worker *w, struct br_nfs_conn *c, struct br
 	c->out_last = &reply->next;
 	c->out_bytes += reply->len;
 	w->bytes += reply->len;
+}
+
+int br_nfs_conn_answer(struct br_nfs_worker *w, struct br_nfs_conn *c, int answer, struct br_nfs_reply *reply)
+{
+	switch (answer) {
+	case BR_NFS_REPLY:
+		br_nfs_conn_queue(w, c, reply);
+		return 0;
+	case BR_NFS_HELD:
+		reply->owner = c;
+		c->n_held++;
+		return 0;
+	case BR_NFS_SILENT:
+		return 0;
+	}
+	return answer;
 }
 
 static int on_record(
@@ -164,27 +181,11 @@ static int on_record(
 		.now_ns = w->now_ns,
 		.wall_ns = br_wall_ns(),
 	};
-	struct br_nfs_reply *reply;
+	struct br_nfs_reply *reply = NULL;
 	int r = br_nfs_core_call(w->core, &req, &reply);
 
 	touch(w, c);
-	switch (r) {
-	case BR_NFS_REPLY:
-		br_nfs_conn_queue(w, c, reply);
-		return 0;
-	case BR_NFS_HELD:
-		reply->owner = c;
-		c->n_held++;
-		if (!c->committing) {
-			c->committing = true;
-			c->next_committing = w->committing;
-			w->committing = c;
-		}
-		return 0;
-	case BR_NFS_SILENT:
-		return 0;
-	}
-	return r;
+	return r == BR_NFS_LATER ? br_nfs_tasks_call(w, c, &req) : br_nfs_conn_answer(w, c, r, reply);
 }
 
 /* Room for the rest of the fragment. Memory that is not written to costs nothing, so a lying length
@@ -369,8 +370,35 @@ static void drop_sent(struct br_nfs_worker *w, struct br_nfs_conn *c, size_t n)
 		c->out_first = reply->next;
 		if (!c->out_first)
 			c->out_last = &c->out_first;
-		free(reply);
+		br_nfs_reply_free(reply);
 	}
+}
+
+/* What of a reply is still to send, as pieces; skip: bytes of it that are gone. Fewer pieces than there are when the
+ * room ends: the rest goes with the next call. */
+static unsigned pieces_of(const struct br_nfs_reply *reply, size_t skip, struct iovec *iov, unsigned room)
+{
+	static const uint8_t zeros[4];
+	const struct br_fs_map *tail = reply->tail;
+	unsigned n_all = tail ? tail->n + 2 : 1, n = 0;
+
+	for (unsigned i = 0; i < n_all && n < room; i++) {
+		struct iovec one;
+
+		if (i == 0)
+			one = (struct iovec){ (void *)reply->data, reply->data_len };
+		else if (i <= tail->n)
+			one = (struct iovec){ (void *)tail->pieces[i - 1].p, tail->pieces[i - 1].len };
+		else
+			one = (struct iovec){ (void *)zeros, reply->len - reply->data_len - tail->len };
+		if (skip >= one.iov_len) {
+			skip -= one.iov_len;
+			continue;
+		}
+		iov[n++] = (struct iovec){ (uint8_t *)one.iov_base + skip, one.iov_len - skip };
+		skip = 0;
+	}
+	return n;
 }
 
 static int transmit(struct br_nfs_worker *w, struct br_nfs_conn *c)
@@ -383,7 +411,8 @@ static int transmit(struct br_nfs_worker *w, struct br_nfs_conn *c)
 
 		for (struct br_nfs_reply *r = c->out_first; r && msg.msg_iovlen < SEND_IOV;
 			r = r->next) {
-			iov[msg.msg_iovlen++] = (struct iovec){ r->data + skip, r->len - skip };
+			msg.msg_iovlen += pieces_of(
+				r, skip, iov + msg.msg_iovlen, SEND_IOV - (unsigned)msg.msg_iovlen);
 			skip = 0;
 		}
 		n = sendmsg(c->fd, &msg, MSG_NOSIGNAL);

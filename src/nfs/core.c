@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/hash.h"
 #include "nfs/call.h"
+#include "wire/xdr.h"
 
 #define DRC_ENTRIES 16384
 #define REPLY_SIZE  1024 /* bytes for results; procedures that need more reserve it */
@@ -17,6 +18,8 @@
 /* A file system with held replies. */
 struct br_nfs_batch {
 	struct br_nfs_batch *next;
+	bool under_way; /* being committed: what comes now goes to another batch */
+	int r;          /* of the commit */
 	struct br_nfs_export export;
 	struct br_nfs_reply *first, **last;
 };
@@ -32,10 +35,9 @@ static const struct {
 	{ "portmap", BR_RPC_PORTMAP, 2, 4, BR_NFS_PORTMAP, br_nfs_portmap_run },
 };
 
-int br_nfs_core_init(struct br_nfs_core *core, const struct br_nfs_options *opt)
+static int init(struct br_nfs_core *core, const struct br_nfs_options *opt)
 {
-	*core = (struct br_nfs_core){ .opt = *opt };
-	br_random(core->verifier_key, sizeof(core->verifier_key));
+	*core = (struct br_nfs_core){ .opt = *opt, .n_lost = &core->own_lost };
 	core->drc = br_nfs_drc_new(DRC_ENTRIES);
 	core->clients = br_nfs_clients_new();
 	if (!core->drc || !core->clients) {
@@ -45,11 +47,49 @@ int br_nfs_core_init(struct br_nfs_core *core, const struct br_nfs_options *opt)
 	return 0;
 }
 
+int br_nfs_core_init(struct br_nfs_core *core, const struct br_nfs_options *opt)
+{
+	int r = init(core, opt);
+
+	if (r == 0)
+		br_random(core->verifier_key, sizeof(core->verifier_key));
+	return r;
+}
+
+int br_nfs_core_join(struct br_nfs_core *core, struct br_nfs_core *first)
+{
+	int r = init(core, &first->opt);
+
+	if (r < 0)
+		return r;
+	core->nfs_port = first->nfs_port;
+	core->mount_port = first->mount_port;
+	memcpy(core->verifier_key, first->verifier_key, sizeof(core->verifier_key));
+	core->n_lost = first->n_lost;
+	return 0;
+}
+
 void br_nfs_core_done(struct br_nfs_core *core)
 {
 	br_nfs_drc_free(core->drc);
 	br_nfs_clients_free(core->clients);
 	*core = (struct br_nfs_core){ 0 };
+}
+
+void br_nfs_drop_tail(struct br_nfs_reply *reply)
+{
+	if (!reply->tail)
+		return;
+	br_fs_map_done(reply->tail);
+	free(br_take(reply->tail));
+}
+
+void br_nfs_reply_free(struct br_nfs_reply *reply)
+{
+	if (!reply)
+		return;
+	br_nfs_drop_tail(reply);
+	free(reply);
 }
 
 bool br_nfs_core_report_due(const struct br_nfs_core *core)
@@ -71,7 +111,7 @@ void br_nfs_tell_refused(struct br_nfs_call *call, const char *fmt, ...)
 	char why[256];
 	va_list ap;
 
-	if (!core->opt.ops->refused ||
+	if (!core->opt.ops->refused || !core->clients ||
 		!br_nfs_clients_may_tell(core->clients, req->ip, req->now_ns))
 		return;
 	va_start(ap, fmt);
@@ -114,14 +154,16 @@ int br_nfs_reserve(struct br_nfs_call *call, size_t n)
 
 void br_nfs_reply_finish(struct br_nfs_reply *reply, const struct br_writer *out)
 {
-	reply->len = out->len;
-	br_rpc_store_mark(reply->data, (uint32_t)(out->len - BR_RPC_MARK_SIZE), true);
+	reply->data_len = reply->len = out->len;
+	if (reply->tail)
+		reply->len += reply->tail->len + br_xdr_padding(reply->tail->len);
+	br_rpc_store_mark(reply->data, (uint32_t)(reply->len - BR_RPC_MARK_SIZE), true);
 }
 
 static struct br_nfs_batch *batch_of(struct br_nfs_core *core, const struct br_fs *fs)
 {
 	for (struct br_nfs_batch *b = core->batches; b; b = b->next)
-		if (b->export.fs == fs)
+		if (b->export.fs == fs && !b->under_way)
 			return b;
 	return NULL;
 }
@@ -167,32 +209,97 @@ static void turn_into_failure(struct br_nfs_reply *reply, int r)
 	br_nfs_reply_finish(reply, &w);
 }
 
+struct br_nfs_batch *br_nfs_core_take(struct br_nfs_core *core)
+{
+	for (struct br_nfs_batch *b = core->batches; b; b = b->next) {
+		bool busy = false;
+
+		if (b->under_way)
+			continue;
+		for (struct br_nfs_batch *o = core->batches; o && !busy; o = o->next)
+			busy = o->under_way && o->export.fs == b->export.fs;
+		if (busy)
+			continue;
+		b->under_way = true;
+		return b;
+	}
+	return NULL;
+}
+
+void br_nfs_batch_commit(struct br_nfs_batch *b)
+{
+	b->r = br_fs_commit(b->export.fs, b->export.lock);
+}
+
+void br_nfs_core_finish(struct br_nfs_core *core, struct br_nfs_batch *b,
+	void (*done)(void *ctx, struct br_nfs_reply *reply), void *ctx)
+{
+	struct br_nfs_batch **at = &core->batches;
+	struct br_nfs_reply *after;
+
+	if (b->r < 0)
+		atomic_fetch_add(core->n_lost, 1);
+	for (struct br_nfs_reply *reply = b->first; reply; reply = after) {
+		after = reply->next;
+		if (b->r < 0)
+			turn_into_failure(reply, b->r);
+		br_nfs_drc_finish(core->drc, reply->drc, reply->data, reply->len);
+		done(ctx, reply);
+	}
+	while (*at != b)
+		at = &(*at)->next;
+	*at = b->next;
+	core->opt.ops->release(core->opt.ctx, &b->export);
+	free(b);
+}
+
 void br_nfs_core_commit(
 	struct br_nfs_core *core, void (*done)(void *ctx, struct br_nfs_reply *reply), void *ctx)
 {
-	struct br_nfs_batch *next;
-
-	for (struct br_nfs_batch *b = br_take(core->batches); b; b = next) {
-		struct br_nfs_reply *after;
-		int r;
-
-		next = b->next;
-		pthread_mutex_lock(b->export.lock);
-		r = b->export.fs->ops->commit(b->export.fs);
-		pthread_mutex_unlock(b->export.lock);
-		if (r < 0)
-			core->n_lost++;
-		for (struct br_nfs_reply *reply = b->first; reply; reply = after) {
-			after = reply->next;
-			if (r < 0)
-				turn_into_failure(reply, r);
-			br_nfs_drc_finish(core->drc, reply->drc, reply->data, reply->len);
-			done(ctx, reply);
-		}
-		core->opt.ops->release(core->opt.ctx, &b->export);
-		free(b);
+	for (struct br_nfs_batch *b = br_nfs_core_take(core); b; b = br_nfs_core_take(core)) {
+		br_nfs_batch_commit(b);
+		br_nfs_core_finish(core, b, done, ctx);
 	}
 }
+
+/* ---- calls that need slow work first ---- */
+
+/* MOUNT alone, in a thread that is not the core's: it has no caches and tells nobody. */
+static void run_mount(const struct br_nfs_core *core, const struct br_nfs_request *req, struct br_nfs_slow *slow)
+{
+	struct br_nfs_core own = { .opt = core->opt, .nfs_port = core->nfs_port, .mount_port = core->mount_port };
+
+	slow->r = br_nfs_core_call(&own, req, &slow->reply);
+}
+
+void br_nfs_slow_run(const struct br_nfs_core *core, const struct br_nfs_request *req, struct br_nfs_slow *slow)
+{
+	if (slow->whole) {
+		run_mount(core, req, slow);
+		return;
+	}
+	slow->r = core->opt.ops->find(core->opt.ctx, slow->ip, slow->id, true, &slow->export);
+	slow->has_export = slow->r == 0;
+}
+
+int br_nfs_slow_finish(struct br_nfs_core *core, const struct br_nfs_request *req, struct br_nfs_slow *slow,
+	struct br_nfs_reply **ret)
+{
+	int r;
+
+	if (slow->whole) {
+		*ret = slow->reply;
+		return slow->r;
+	}
+	core->found = slow;
+	r = br_nfs_core_call(core, req, ret);
+	core->found = NULL;
+	if (slow->has_export)
+		core->opt.ops->release(core->opt.ctx, &slow->export);
+	return r;
+}
+
+/* ---- one call ---- */
 
 static int run_program(struct br_nfs_call *call)
 {
@@ -274,9 +381,9 @@ int br_nfs_core_call(
 	} else {
 		br_rpc_put_accepted(&call.out, call.rpc.xid, BR_RPC_SUCCESS);
 		r = run_program(&call);
-		if (r < 0 || r == BR_NFS_RUN_SILENT) {
-			free(call.reply);
-			return r < 0 ? r : BR_NFS_SILENT;
+		if (r < 0 || r == BR_NFS_RUN_SILENT || r == BR_NFS_RUN_LATER) {
+			br_nfs_reply_free(call.reply);
+			return r < 0 ? r : r == BR_NFS_RUN_LATER ? BR_NFS_LATER : BR_NFS_SILENT;
 		}
 		if (r > 0 && r != BR_NFS_RUN_HELD)
 			put_refusal(&call, r);

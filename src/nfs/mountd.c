@@ -43,6 +43,11 @@ static int mount_path(
 
 	if (!br_nfs_port_allowed(call))
 		return -EACCES;
+	if (core->defer) {
+		core->slow = (struct br_nfs_slow){ .ip = call->req->ip, .whole = true };
+		call->later = true;
+		return -EINPROGRESS;
+	}
 	r = core->opt.ops->mount(core->opt.ctx, call->req->ip, path, &export, &err);
 	if (r < 0)
 		return r;
@@ -72,6 +77,8 @@ static int mnt(struct br_nfs_call *call)
 		return 0;
 	}
 	r = mount_path(call, path, fh);
+	if (call->later)
+		return BR_NFS_RUN_LATER;
 	if (r < 0)
 		br_mount_put_status(&call->out, br_mount_status(r));
 	else

@@ -40,6 +40,28 @@ static const struct {
 	[BR_NFS3_COMMIT] = { br_nfs3_commit, "w" },
 };
 
+static int find_export(struct br_nfs_call *call, const uint8_t id[static 16])
+{
+	struct br_nfs_core *core = call->core;
+	struct br_nfs_slow *found = core->found;
+	int r;
+
+	if (found && !memcmp(found->id, id, sizeof(found->id))) {
+		if (found->r == 0) {
+			call->export = found->export;
+			found->has_export = false;
+		}
+		return found->r;
+	}
+	r = core->opt.ops->find(core->opt.ctx, call->req->ip, id, !core->defer, &call->export);
+	if (r == -EINPROGRESS) {
+		core->slow = (struct br_nfs_slow){ .ip = call->req->ip };
+		memcpy(core->slow.id, id, sizeof(core->slow.id));
+		call->later = true;
+	}
+	return r;
+}
+
 int br_nfs3_open(struct br_nfs_call *call, unsigned i, const struct br_nfs3_fh *fh)
 {
 	struct br_nfs_core *core = call->core;
@@ -50,8 +72,7 @@ int br_nfs3_open(struct br_nfs_call *call, unsigned i, const struct br_nfs3_fh *
 	if (br_nfs_handle_get(core->opt.handle_key, fh->p, fh->len, &o->handle) < 0)
 		return BR_NFS3_ERROR(BR_NFS3ERR_BADHANDLE);
 	if (!call->has_export) {
-		r = core->opt.ops->find(
-			core->opt.ctx, call->req->ip, o->handle.export_id, &call->export);
+		r = find_export(call, o->handle.export_id);
 		/* for good or for now: a client gives up on STALE and asks again on JUKEBOX */
 		if (r < 0)
 			return r == -EAGAIN || r == -ENOMEM ? r : -ESTALE;
@@ -185,7 +206,7 @@ uint64_t br_nfs3_write_verifier(const struct br_nfs_call *call)
 	uint8_t data[sizeof(call->export.id) + 8];
 
 	memcpy(data, call->export.id, sizeof(call->export.id));
-	br_store_be64(data + sizeof(call->export.id), call->core->n_lost);
+	br_store_be64(data + sizeof(call->export.id), atomic_load(call->core->n_lost));
 	return br_siphash(call->core->verifier_key, data, sizeof(data));
 }
 
@@ -225,6 +246,7 @@ static int run_procedure(struct br_nfs_call *call)
 	if (r == 0 && call->out.failed) /* a mistake of ours: less was reserved than written */
 		r = BR_NFS3_ERROR(BR_NFS3ERR_SERVERFAULT);
 	if (r < 0) {
+		br_nfs_drop_tail(call->reply);
 		call->out.len = start;
 		call->out.failed = false;
 		put_failure_with_attrs(call, r);
@@ -248,6 +270,10 @@ static int end_call(struct br_nfs_call *call, int r)
 	struct br_nfs_core *core = call->core;
 	struct br_nfs_drc_token drc = call->reply->drc;
 
+	if (call->later) {
+		br_nfs_drc_drop(core->drc, drc);
+		return BR_NFS_RUN_LATER;
+	}
 	if (r == 0)
 		br_nfs_reply_finish(call->reply, &call->out);
 	if (r == 0 && call->has_export && call->dirty) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* NFSv3: READLINK, READ, WRITE, COMMIT. */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "nfs/access.h"
 #include "nfs/call.h"
@@ -8,6 +9,7 @@
 #include "wire/xdr.h"
 
 #define TARGET_SIZE 4096 /* PATH_MAX of Linux */
+#define MAP_MIN     4096 /* bytes from which on sending from where they lie pays */
 
 int br_nfs3_readlink(struct br_nfs_call *call)
 {
@@ -80,6 +82,31 @@ static int read_data(struct br_nfs_call *call, uint64_t offset, uint32_t want)
 	return 0;
 }
 
+/* The data goes out from where it lies: only the head is written here. -EOPNOTSUPP: it cannot. */
+static int map_data(struct br_nfs_call *call, uint64_t offset, uint32_t want)
+{
+	struct br_fs *fs = call->export.fs;
+	struct br_fs_map *map;
+	int r;
+
+	if (!fs->ops->map)
+		return -EOPNOTSUPP;
+	map = malloc(sizeof(*map));
+	if (!map)
+		return -ENOMEM;
+	r = fs->ops->map(fs, call->objects[0].handle.ino, offset, want, map);
+	if (r < 0) {
+		free(map);
+		return r;
+	}
+	call->reply->tail = map;
+	br_nfs3_put_object_attr(call, 0);
+	br_put_be32(&call->out, (uint32_t)map->len);
+	br_put_be32(&call->out, map->eof);
+	br_put_be32(&call->out, (uint32_t)map->len);
+	return 0;
+}
+
 int br_nfs3_read(struct br_nfs_call *call)
 {
 	struct br_nfs3_read_args args;
@@ -98,7 +125,8 @@ int br_nfs3_read(struct br_nfs_call *call)
 	if (want > BR_NFS_IO_MAX)
 		want = BR_NFS_IO_MAX;
 	call->moved = want;
-	return read_data(call, args.offset, (uint32_t)want);
+	r = want >= MAP_MIN ? map_data(call, args.offset, (uint32_t)want) : -EOPNOTSUPP;
+	return r == -EOPNOTSUPP ? read_data(call, args.offset, (uint32_t)want) : r;
 }
 
 static int open_for_write(struct br_nfs_call *call, const struct br_nfs3_fh *fh)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "nfs/listen.h"
@@ -11,20 +12,27 @@
 
 #define PICK_TRIES 16 /* for a port number that is free for TCP and UDP */
 
+#define WORKERS_MAX 16
+#define JOB_THREADS 32 /* they sleep in syncs; the host's file system makes one journal commit of many at once */
+
 struct br_nfs_server {
-	struct br_nfs_core core;
-	struct br_nfs_worker worker;
-	pthread_t thread;
+	struct br_nfs_options opt;
+	struct br_nfs_jobs *jobs;
+	unsigned n_workers, n_cores, n_threads; /* made so far */
+	uint16_t nfs_port, mount_port;
+	struct br_nfs_worker *workers; /* the first one has the sockets */
+	struct br_nfs_core cores[WORKERS_MAX];
+	pthread_t threads[WORKERS_MAX];
 };
 
 static int add_socket(struct br_nfs_server *s, uint16_t *port, bool udp, const char *what,
 	unsigned services, struct br_error *err)
 {
-	int fd, r = br_nfs_listen(s->core.opt.ip, port, udp, what, &fd, err);
+	int fd, r = br_nfs_listen(s->opt.ip, port, udp, what, &fd, err);
 
 	if (r < 0)
 		return r;
-	r = br_nfs_worker_add(&s->worker, udp ? BR_NFS_DATAGRAMS : BR_NFS_LISTENER, fd, services);
+	r = br_nfs_worker_add(&s->workers[0], udp ? BR_NFS_DATAGRAMS : BR_NFS_LISTENER, fd, services);
 	return r < 0 ? br_error_set(err, -r, "NFS server: %s", br_error_text(NULL, r)) : 0;
 }
 
@@ -37,28 +45,28 @@ static int add_pair(struct br_nfs_server *s, uint16_t *port, const char *what, u
 
 	for (unsigned i = 0; r == -EADDRINUSE && i < (*port ? 1 : PICK_TRIES); i++) {
 		picked = *port;
-		r = br_nfs_listen(s->core.opt.ip, &picked, true, what, &udp_fd, err);
+		r = br_nfs_listen(s->opt.ip, &picked, true, what, &udp_fd, err);
 		if (r < 0)
 			return r;
-		r = br_nfs_listen(s->core.opt.ip, &picked, false, what, &tcp_fd, err);
+		r = br_nfs_listen(s->opt.ip, &picked, false, what, &tcp_fd, err);
 		if (r < 0)
 			close(udp_fd);
 	}
 	if (r < 0)
 		return r;
 	*port = picked;
-	r = br_nfs_worker_add(&s->worker, BR_NFS_DATAGRAMS, udp_fd, services);
+	r = br_nfs_worker_add(&s->workers[0], BR_NFS_DATAGRAMS, udp_fd, services);
 	if (r < 0)
 		close(tcp_fd);
 	else
-		r = br_nfs_worker_add(&s->worker, BR_NFS_LISTENER, tcp_fd, services);
+		r = br_nfs_worker_add(&s->workers[0], BR_NFS_LISTENER, tcp_fd, services);
 	return r < 0 ? br_error_set(err, -r, "NFS server: %s", br_error_text(NULL, r)) : 0;
 }
 
 static int add_sockets(struct br_nfs_server *s, struct br_error *err)
 {
-	uint16_t nfs = s->core.opt.nfs_port, mount = s->core.opt.mount_port,
-		 portmap = s->core.opt.portmap_port;
+	uint16_t nfs = s->opt.nfs_port, mount = s->opt.mount_port,
+		 portmap = s->opt.portmap_port;
 	int r = add_socket(s, &nfs, false, "NFS", BR_NFS_NFS | BR_NFS_MOUNT, err);
 
 	if (r < 0)
@@ -71,62 +79,98 @@ static int add_sockets(struct br_nfs_server *s, struct br_error *err)
 		if (r < 0)
 			return r;
 	}
-	s->core.nfs_port = nfs;
-	s->core.mount_port = mount;
+	s->nfs_port = nfs;
+	s->mount_port = mount;
 	return 0;
 }
 
 static void *run(void *ctx)
 {
-	struct br_nfs_server *s = ctx;
-
-	br_nfs_worker_run(&s->worker);
+	br_nfs_worker_run(ctx);
 	return NULL;
 }
 
-/* Signals are the main thread's. */
-static int start_thread(struct br_nfs_server *s)
+/* Signals are the main thread's. The worker with the sockets is last: the others are there when it gives them
+ * connections. */
+static int start_threads(struct br_nfs_server *s)
 {
 	sigset_t all, old;
-	int r;
+	int r = 0;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = -pthread_create(&s->thread, NULL, run, s);
+	while (r == 0 && s->n_threads < s->n_workers) {
+		struct br_nfs_worker *w = &s->workers[s->n_workers - 1 - s->n_threads];
+
+		r = -pthread_create(&s->threads[s->n_threads], NULL, run, w);
+		s->n_threads += r == 0;
+	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return r;
+}
+
+/* More than processors: one that waits for the disk (a file that is not in memory) or for a lock leaves its
+ * processor to another. */
+static unsigned count_workers(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN) * 2;
+
+	return n < 4 ? 4 : n > WORKERS_MAX ? WORKERS_MAX : (unsigned)n;
+}
+
+static int make_workers(struct br_nfs_server *s)
+{
+	unsigned n = count_workers();
+	int r = 0;
+
+	s->workers = malloc(n * sizeof(*s->workers));
+	s->jobs = br_nfs_jobs_new(JOB_THREADS);
+	if (!s->workers || !s->jobs)
+		return -ENOMEM;
+	while (r == 0 && s->n_workers < n) {
+		struct br_nfs_core *core = &s->cores[s->n_cores];
+
+		r = s->n_cores ? br_nfs_core_join(core, &s->cores[0]) : br_nfs_core_init(core, &s->opt);
+		if (r < 0)
+			break;
+		core->defer = true;
+		s->n_cores++;
+		r = br_nfs_worker_init(&s->workers[s->n_workers], core, s->jobs);
+		s->n_workers += r == 0;
+	}
+	for (unsigned i = 0; i < s->n_workers; i++) {
+		s->workers[i].peers = s->workers;
+		s->workers[i].n_peers = s->n_workers;
+	}
 	return r;
 }
 
 int br_nfs_server_start(
 	const struct br_nfs_options *opt, struct br_nfs_server **ret, struct br_error *err)
 {
-	struct br_nfs_server *s = malloc(sizeof(*s));
+	struct br_nfs_server *s = calloc(1, sizeof(*s));
 	int r;
 
 	if (!s)
 		return br_error_set(err, ENOMEM, "NFS server: out of memory");
-	r = br_nfs_core_init(&s->core, opt);
-	if (r < 0) {
-		free(s);
-		return br_error_set(err, -r, "NFS server: %s", br_error_text(NULL, r));
+	s->opt = *opt;
+	r = make_workers(s);
+	if (r < 0)
+		br_error_set(err, -r, "NFS server: %s", br_error_text(NULL, r));
+	else
+		r = add_sockets(s, err);
+	for (unsigned i = 0; i < s->n_cores; i++) {
+		s->cores[i].nfs_port = s->nfs_port;
+		s->cores[i].mount_port = s->mount_port;
 	}
-	r = br_nfs_worker_init(&s->worker, &s->core);
-	if (r < 0) {
-		br_nfs_core_done(&s->core);
-		free(s);
-		return br_error_set(err, -r, "NFS server: %s", br_error_text(NULL, r));
-	}
-	r = add_sockets(s, err);
 	if (r == 0) {
-		r = start_thread(s);
+		r = start_threads(s);
 		if (r < 0)
 			br_error_set(err, -r, "NFS server: cannot start a thread: %s",
 				br_error_text(NULL, r));
 	}
 	if (r < 0) {
-		br_nfs_worker_done(&s->worker);
-		br_nfs_core_done(&s->core);
-		free(s);
+		br_nfs_server_stop(s);
 		return r;
 	}
 	*ret = s;
@@ -137,19 +181,25 @@ void br_nfs_server_stop(struct br_nfs_server *s)
 {
 	if (!s)
 		return;
-	br_nfs_worker_stop(&s->worker);
-	pthread_join(s->thread, NULL);
-	br_nfs_worker_done(&s->worker);
-	br_nfs_core_done(&s->core);
+	for (unsigned i = 0; i < s->n_workers; i++)
+		br_nfs_worker_stop(&s->workers[i]);
+	for (unsigned i = 0; i < s->n_threads; i++)
+		pthread_join(s->threads[i], NULL);
+	br_nfs_jobs_free(s->jobs);
+	for (unsigned i = 0; i < s->n_workers; i++)
+		br_nfs_worker_done(&s->workers[i]);
+	for (unsigned i = 0; i < s->n_cores; i++)
+		br_nfs_core_done(&s->cores[i]);
+	free(s->workers);
 	free(s);
 }
 
 uint16_t br_nfs_server_port(const struct br_nfs_server *s)
 {
-	return s->core.nfs_port;
+	return s->nfs_port;
 }
 
 uint16_t br_nfs_server_mount_port(const struct br_nfs_server *s)
 {
-	return s->core.mount_port;
+	return s->mount_port;
 }

@@ -12,7 +12,8 @@
  * NFSv3, MOUNT v3 (v1 for UMNT and old clients' NULL) and portmap v2 over TCP, portmap and MOUNT
  * over UDP too (RFC 1813, 1833, 5531). The daemon says through the operations who may see what.
  *
- * Threads: the server runs its own; operations are called from them.
+ * Threads: the server runs its own; operations are called from several of them at once, mount always
+ * from one that may take its time.
  */
 struct br_nfs_server;
 
@@ -44,8 +45,10 @@ struct br_nfs_ops {
 		struct br_error *err);
 	/* The export with this id for this client: -ESTALE when it is not its own or gone, which the
 	 * client takes as final; -EAGAIN or -ENOMEM when it should ask again. Called for each
-	 * request. */
-	int (*find)(void *ctx, uint32_t ip, const uint8_t id[static 16], struct br_nfs_export *ret);
+	 * request. -EINPROGRESS when it may not wait and the answer takes more than a look (a disk
+	 * to open): it is then asked again, in another thread, where it may. */
+	int (*find)(void *ctx, uint32_t ip, const uint8_t id[static 16], bool may_wait,
+		struct br_nfs_export *ret);
 	void (*release)(void *ctx, struct br_nfs_export *export);
 	/* What a client has read and written so far, for timelines: at its first READ, its first
 	 * WRITE, and at most once a second while they go on. No export is locked. May be NULL. */

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
-#include "nfs/worker.h"
+#include "nfs/tasks.h"
 
 #define PER_TURN 64
 
@@ -30,7 +30,7 @@ static uint32_t local_ip(struct msghdr *msg)
 	return 0;
 }
 
-static void answer(const struct br_nfs_socket *socket, struct sockaddr_in *to, uint32_t from_ip,
+void br_nfs_send_datagram(const struct br_nfs_socket *socket, const struct sockaddr_in *to, uint32_t from_ip,
 	const struct br_nfs_reply *reply)
 {
 	struct in_pktinfo info = { .ipi_spec_dst.s_addr = htonl(from_ip) };
@@ -38,7 +38,7 @@ static void answer(const struct br_nfs_socket *socket, struct sockaddr_in *to, u
 		reply->len - BR_RPC_MARK_SIZE };
 	union control control = { 0 };
 	struct msghdr msg = {
-		.msg_name = to,
+		.msg_name = (void *)to,
 		.msg_namelen = sizeof(*to),
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
@@ -84,10 +84,17 @@ static bool one(struct br_nfs_worker *w, const struct br_nfs_socket *socket)
 		.now_ns = w->now_ns,
 		.wall_ns = br_wall_ns(),
 	};
-	/* port 0 cannot be answered; nothing served here is ever held */
-	if (req.port && br_nfs_core_call(w->core, &req, &reply) == BR_NFS_REPLY) {
-		answer(socket, &from, req.local_ip, reply);
-		free(reply);
+	if (!req.port) /* cannot be answered */
+		return true;
+	/* nothing served here is ever held */
+	switch (br_nfs_core_call(w->core, &req, &reply)) {
+	case BR_NFS_REPLY:
+		br_nfs_send_datagram(socket, &from, req.local_ip, reply);
+		br_nfs_reply_free(reply);
+		break;
+	case BR_NFS_LATER:
+		br_nfs_tasks_datagram(w, socket, &from, &req);
+		break;
 	}
 	return true;
 }

@@ -12,18 +12,24 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "nfs/tasks.h"
 
 #define EVENTS           1024
 #define ACCEPTS_PER_TURN 64
-#define BYTES_MAX        (512u << 20) /* in all buffers of connections together */
+#define BYTES_MAX        (512u << 20) /* in all buffers of connections of all workers together */
 #define SWEEP_NS         BR_S
 
-int br_nfs_worker_init(struct br_nfs_worker *w, struct br_nfs_core *core)
+int br_nfs_worker_init(struct br_nfs_worker *w, struct br_nfs_core *core, struct br_nfs_jobs *jobs)
 {
 	int r;
 
 	memset(w, 0, offsetof(struct br_nfs_worker, scratch));
 	w->core = core;
+	w->jobs = jobs;
+	w->peers = w;
+	w->n_peers = 1;
+	w->inbox_last = &w->inbox;
+	pthread_mutex_init(&w->inbox_lock, NULL);
 	w->wake.fd = -1;
 	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (w->epoll_fd < 0)
@@ -54,7 +60,12 @@ static void free_dead(struct br_nfs_worker *w)
 	}
 	for (struct br_nfs_conn *c = br_take(w->dead); c; c = next) {
 		next = c->next_dead;
-		br_nfs_conn_free(c);
+		if (c->n_held || c->n_late) { /* a job will ask for it */
+			c->next_dead = w->dead;
+			w->dead = c;
+		} else {
+			br_nfs_conn_free(c);
+		}
 	}
 }
 
@@ -62,11 +73,13 @@ void br_nfs_worker_done(struct br_nfs_worker *w)
 {
 	while (w->oldest)
 		br_nfs_conn_kill(w, w->oldest);
+	br_nfs_tasks_done(w);
 	free_dead(w);
 	for (unsigned i = 0; i < w->n_sockets; i++)
 		close(w->sockets[i].fd);
 	br_closep(&w->wake.fd);
 	br_closep(&w->epoll_fd);
+	pthread_mutex_destroy(&w->inbox_lock);
 }
 
 int br_nfs_worker_add(
@@ -86,11 +99,45 @@ int br_nfs_worker_add(
 	return 0;
 }
 
-void br_nfs_worker_stop(struct br_nfs_worker *w)
+static void wake(struct br_nfs_worker *w)
 {
 	uint64_t one = 1;
 
 	(void)!write(w->wake.fd, &one, sizeof(one)); /* fails only when it is set already */
+}
+
+void br_nfs_worker_stop(struct br_nfs_worker *w)
+{
+	pthread_mutex_lock(&w->inbox_lock);
+	w->stop = true;
+	pthread_mutex_unlock(&w->inbox_lock);
+	wake(w);
+}
+
+void br_nfs_worker_post(struct br_nfs_worker *w, struct br_nfs_task *task)
+{
+	bool first;
+
+	task->next = NULL;
+	pthread_mutex_lock(&w->inbox_lock);
+	first = !w->inbox;
+	*w->inbox_last = task;
+	w->inbox_last = &task->next;
+	/* inside of the lock: once it has its last task, the worker may end */
+	if (first)
+		wake(w);
+	pthread_mutex_unlock(&w->inbox_lock);
+}
+
+/* Empties the bell before the inbox is looked at. */
+static void on_wake(struct br_nfs_worker *w)
+{
+	uint64_t n;
+
+	(void)!read(w->wake.fd, &n, sizeof(n));
+	pthread_mutex_lock(&w->inbox_lock);
+	w->stopping = w->stop;
+	pthread_mutex_unlock(&w->inbox_lock);
 }
 
 static unsigned count_of(const struct br_nfs_worker *w, uint32_t ip)
@@ -135,6 +182,14 @@ static void pause_accept(struct br_nfs_worker *w, bool pause)
 	w->accept_paused = pause;
 }
 
+void br_nfs_worker_adopt(struct br_nfs_worker *w, int fd, uint32_t ip, uint16_t port, unsigned services)
+{
+	if (make_place(w, ip))
+		br_nfs_conn_new(w, fd, ip, port, services);
+	else
+		close(fd);
+}
+
 static void on_listener(struct br_nfs_worker *w, const struct br_nfs_socket *s)
 {
 	for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
@@ -143,6 +198,7 @@ static void on_listener(struct br_nfs_worker *w, const struct br_nfs_socket *s)
 		int fd = accept4(
 			s->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		uint32_t ip = ntohl(from.sin_addr.s_addr);
+		struct br_nfs_worker *to = &w->peers[ip % w->n_peers]; /* boards have addresses in a row */
 
 		if (fd < 0 && (errno == EMFILE || errno == ENFILE) && close_idle(w, 0))
 			continue;
@@ -151,10 +207,10 @@ static void on_listener(struct br_nfs_worker *w, const struct br_nfs_socket *s)
 				pause_accept(w, true); /* until the next sweep */
 			return;
 		}
-		if (make_place(w, ip))
-			br_nfs_conn_new(w, fd, ip, ntohs(from.sin_port), s->services);
+		if (to == w)
+			br_nfs_worker_adopt(w, fd, ip, ntohs(from.sin_port), s->services);
 		else
-			close(fd);
+			br_nfs_tasks_adopt(to, fd, ip, ntohs(from.sin_port), s->services);
 	}
 }
 
@@ -164,6 +220,7 @@ static void dispatch(struct br_nfs_worker *w, struct epoll_event *ev)
 
 	switch (kind) {
 	case BR_NFS_WAKE:
+		on_wake(w);
 		break;
 	case BR_NFS_LISTENER:
 		on_listener(w, ev->data.ptr);
@@ -188,23 +245,22 @@ static void resume_all(struct br_nfs_worker *w)
 	}
 }
 
-static void on_committed(void *ctx, struct br_nfs_reply *reply)
+void br_nfs_worker_flush_later(struct br_nfs_worker *w, struct br_nfs_conn *c)
 {
-	struct br_nfs_conn *c = reply->owner;
-
-	c->n_held--;
-	br_nfs_conn_queue(ctx, c, reply);
+	if (c->flushing)
+		return;
+	c->flushing = true;
+	c->next_flushing = w->flushing;
+	w->flushing = c;
 }
 
-static void commit(struct br_nfs_worker *w)
+static void flush_all(struct br_nfs_worker *w)
 {
 	struct br_nfs_conn *next;
 
-	br_nfs_core_commit(w->core, on_committed, w);
-	w->now_ns = br_now_ns();
-	for (struct br_nfs_conn *c = br_take(w->committing); c; c = next) {
-		next = c->next_committing;
-		c->committing = false;
+	for (struct br_nfs_conn *c = br_take(w->flushing); c; c = next) {
+		next = c->next_flushing;
+		c->flushing = false;
 		br_nfs_conn_flush(w, c);
 	}
 }
@@ -230,7 +286,7 @@ static void relieve_memory(struct br_nfs_worker *w)
 {
 	struct br_nfs_conn *newer;
 
-	for (struct br_nfs_conn *c = w->oldest; c && w->bytes > BYTES_MAX; c = newer) {
+	for (struct br_nfs_conn *c = w->oldest; c && w->bytes > BYTES_MAX / w->n_peers; c = newer) {
 		newer = c->newer;
 		if (!br_nfs_conn_idle(c))
 			br_nfs_conn_kill(w, c);
@@ -246,24 +302,32 @@ static int timeout_ms(const struct br_nfs_worker *w)
 		       : -1;
 }
 
+static void close_all(struct br_nfs_worker *w)
+{
+	while (w->oldest)
+		br_nfs_conn_kill(w, w->oldest);
+}
+
 void br_nfs_worker_run(struct br_nfs_worker *w)
 {
 	static _Thread_local struct epoll_event events[EVENTS];
-	bool stop = false;
 
-	while (!stop) {
+	do {
 		int n = epoll_wait(w->epoll_fd, events, EVENTS, timeout_ms(w));
 
 		w->now_ns = br_now_ns();
-		for (int i = 0; i < n; i++) {
-			dispatch(w, &events[i]);
-			stop |= events[i].data.ptr == &w->wake;
-		}
+		for (int i = 0; i < n; i++)
+			if (!w->stopping || events[i].data.ptr == &w->wake)
+				dispatch(w, &events[i]);
+		br_nfs_tasks_done(w);
+		if (w->stopping)
+			close_all(w);
 		resume_all(w);
-		commit(w);
+		br_nfs_tasks_commit(w);
+		flush_all(w);
 		relieve_memory(w);
 		if (w->now_ns - w->swept_ns >= SWEEP_NS)
 			sweep(w);
 		free_dead(w);
-	}
+	} while (!w->stopping || w->n_tasks);
 }

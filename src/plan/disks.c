@@ -4,6 +4,9 @@
  * board's disk, or the daemon stops. A volatile disk's directory carries the number of the boot it belongs to, so
  * that a restarted daemon knows whether it is still that boot's.
  *
+ * Opening and closing take long (files, a journal, a sync) and are done without the registry's lock: meanwhile the
+ * entry stands in the registry as busy, those who want the same board's disk wait for it, all others go on.
+ *
  * Locks: the registry's before an entry's, never the other way round.
  */
 #include "plan/disks.h"
@@ -24,17 +27,22 @@
 #include "store/diskclone.h"
 #include "store/projfs.h"
 
+#define PATIENCE 300 /* naps until requests of the last boot are said to keep its disk: three seconds */
+
 struct entry {
 	struct br_board_disk d; /* first: the public part */
 	atomic_uint refs;	/* the registry's own one among them */
+	int64_t board_id;	/* key */
+	bool busy;		/* being opened or closed, by one thread, which alone touches it */
 	struct br_fs *base_fs;	/* the image's own, for the projection */
 	struct br_fs *proj;
-	UT_hash_handle hh; /* by d.board_id */
+	UT_hash_handle hh;
 };
 
 struct br_disks {
 	pthread_mutex_t lock;
-	char *dir; /* STATE/disks */
+	pthread_cond_t changed; /* an entry is no more busy */
+	char *dir;		/* STATE/disks */
 	struct entry *entries;
 };
 
@@ -54,11 +62,12 @@ int br_disks_new(const char *state_dir, struct br_disks **ret, struct br_error *
 		return r;
 	}
 	pthread_mutex_init(&disks->lock, NULL);
+	pthread_cond_init(&disks->changed, NULL);
 	*ret = disks;
 	return 0;
 }
 
-static void entry_free(struct entry *e)
+static void entry_done(struct entry *e)
 {
 	if (e->proj)
 		e->proj->ops->close(e->proj);
@@ -67,13 +76,6 @@ static void entry_free(struct entry *e)
 	br_disk_close(e->d.disk);
 	br_plan_unref(e->d.plan);
 	pthread_mutex_destroy(&e->d.lock);
-	free(e);
-}
-
-static void entry_unref(struct entry *e)
-{
-	if (!--e->refs)
-		entry_free(e);
 }
 
 void br_disks_free(struct br_disks *disks)
@@ -85,9 +87,11 @@ void br_disks_free(struct br_disks *disks)
 	HASH_ITER(hh, disks->entries, e, tmp)
 	{
 		HASH_DEL(disks->entries, e);
-		entry_unref(e);
+		entry_done(e);
+		free(e);
 	}
 	pthread_mutex_destroy(&disks->lock);
+	pthread_cond_destroy(&disks->changed);
 	free(disks->dir);
 	free(disks);
 }
@@ -142,18 +146,14 @@ static int open_stored(struct br_disks *disks, const struct br_plan_input *in, s
 	return r;
 }
 
-static int entry_new(struct br_disks *disks, struct br_plan *plan, struct entry **ret, struct br_error *err)
+static int entry_open(struct br_disks *disks, struct br_plan *plan, struct entry *e, struct br_error *err)
 {
 	const struct br_plan_input *in = br_plan_input(plan);
-	struct entry *e = calloc(1, sizeof(*e));
 	const struct br_projection *proj;
 	size_t n_proj;
 	int r;
 
-	if (!e)
-		return br_error_set(err, ENOMEM, "out of memory");
 	pthread_mutex_init(&e->d.lock, NULL);
-	e->refs = 1;
 	e->d.board_id = in->board.id;
 	e->d.boot = in->boot;
 	e->d.plan = br_plan_ref(plan);
@@ -168,12 +168,10 @@ static int entry_new(struct br_disks *disks, struct br_plan *plan, struct entry 
 		e->d.fs = e->proj;
 	}
 	if (r < 0) {
-		entry_free(e);
+		entry_done(e);
 		br_error_prefix(err, "board %s: its disk", in->board.name);
-		return r;
 	}
-	*ret = e;
-	return 0;
+	return r;
 }
 
 /* Same boot, or the same in all that matters to the disk. */
@@ -182,30 +180,86 @@ static bool still_serves(const struct entry *e, const struct br_plan *plan)
 	return e->d.boot == br_plan_input(plan)->boot;
 }
 
+/* The board's entry, when nobody opens or closes it any more. With the lock, which is let go while waiting. */
+static struct entry *settled(struct br_disks *disks, int64_t board_id)
+{
+	struct entry *e;
+
+	for (;;) {
+		HASH_FIND(hh, disks->entries, &board_id, sizeof(board_id), e);
+		if (!e || !e->busy)
+			return e;
+		pthread_cond_wait(&disks->changed, &disks->lock);
+	}
+}
+
+/* With the lock; it is let go for the work. The entry is gone then. */
+static void close_entry(struct br_disks *disks, struct entry *e)
+{
+	e->busy = true;
+	pthread_mutex_unlock(&disks->lock);
+	entry_done(e);
+	pthread_mutex_lock(&disks->lock);
+	HASH_DEL(disks->entries, e);
+	free(e);
+	pthread_cond_broadcast(&disks->changed);
+}
+
+/* The same. */
+static int open_entry(struct br_disks *disks, struct br_plan *plan, struct entry **ret, struct br_error *err)
+{
+	struct entry *e = calloc(1, sizeof(*e));
+	int r;
+
+	if (!e)
+		return br_error_set(err, ENOMEM, "out of memory");
+	e->board_id = br_plan_input(plan)->board.id;
+	e->refs = 1;
+	e->busy = true;
+	HASH_ADD(hh, disks->entries, board_id, sizeof(e->board_id), e);
+	pthread_mutex_unlock(&disks->lock);
+	r = entry_open(disks, plan, e, err);
+	pthread_mutex_lock(&disks->lock);
+	e->busy = false;
+	pthread_cond_broadcast(&disks->changed);
+	if (r < 0) {
+		HASH_DEL(disks->entries, e);
+		free(e);
+		return r;
+	}
+	*ret = e;
+	return 0;
+}
+
+/* Requests and commits of the boot before are still at work: they end by themselves, and soon. */
+static void let_others_finish(struct br_disks *disks)
+{
+	static const struct timespec nap = { .tv_nsec = 10 * 1000 * 1000 };
+
+	pthread_mutex_unlock(&disks->lock);
+	nanosleep(&nap, NULL);
+	pthread_mutex_lock(&disks->lock);
+}
+
 int br_disks_open(struct br_disks *disks, struct br_plan *plan, struct br_board_disk **ret, struct br_error *err)
 {
 	int64_t id = br_plan_input(plan)->board.id;
+	unsigned waits = 0;
 	struct entry *e;
 	int r = 0;
 
 	pthread_mutex_lock(&disks->lock);
-	HASH_FIND(hh, disks->entries, &id, sizeof(id), e);
-	if (e && !still_serves(e, plan)) {
-		if (e->refs > 1) {
-			/* a request of the boot before is still at work; the board asks again */
+	for (e = settled(disks, id); !r && e && !still_serves(e, plan); e = settled(disks, id)) {
+		if (e->refs == 1)
+			close_entry(disks, e);
+		else if (waits++ < PATIENCE)
+			let_others_finish(disks);
+		else
 			r = br_error_set(err, EBUSY, "board %s: the disk of its last boot is still in use",
 				br_plan_input(plan)->board.name);
-		} else {
-			HASH_DEL(disks->entries, e);
-			entry_unref(e);
-			e = NULL;
-		}
 	}
-	if (!r && !e) {
-		r = entry_new(disks, plan, &e, err);
-		if (!r)
-			HASH_ADD(hh, disks->entries, d.board_id, sizeof(e->d.board_id), e);
-	}
+	if (!r && !e)
+		r = open_entry(disks, plan, &e, err);
 	if (!r) {
 		e->refs++;
 		*ret = &e->d;
@@ -220,7 +274,7 @@ struct br_board_disk *br_disks_by_id(struct br_disks *disks, int64_t board_id, c
 
 	pthread_mutex_lock(&disks->lock);
 	HASH_FIND(hh, disks->entries, &board_id, sizeof(board_id), e);
-	if (e && memcmp(e->d.id, id, sizeof(e->d.id)))
+	if (e && (e->busy || memcmp(e->d.id, id, sizeof(e->d.id))))
 		e = NULL;
 	if (e)
 		e->refs++;
@@ -230,8 +284,8 @@ struct br_board_disk *br_disks_by_id(struct br_disks *disks, int64_t board_id, c
 
 void br_board_disk_unref(struct br_disks *disks, struct br_board_disk *disk)
 {
-	if (disk)
-		entry_unref(br_container_of(disk, struct entry, d));
+	if (disk) /* the registry has one of its own: this is never the last */
+		br_container_of(disk, struct entry, d)->refs--;
 }
 
 int br_disks_close(struct br_disks *disks, int64_t board_id)
@@ -240,13 +294,11 @@ int br_disks_close(struct br_disks *disks, int64_t board_id)
 	int r = 0;
 
 	pthread_mutex_lock(&disks->lock);
-	HASH_FIND(hh, disks->entries, &board_id, sizeof(board_id), e);
-	if (e && e->refs > 1) {
+	e = settled(disks, board_id);
+	if (e && e->refs > 1)
 		r = -EBUSY;
-	} else if (e) {
-		HASH_DEL(disks->entries, e);
-		entry_unref(e);
-	}
+	else if (e)
+		close_entry(disks, e);
 	pthread_mutex_unlock(&disks->lock);
 	return r;
 }

@@ -9,7 +9,8 @@
 
 /*
  * The open disks of boards: one per board while somebody uses it, in STATE/disks/<board id>/<policy>/. The view
- * is the projection of the board's plan over its disk. Thread-safe; each view is used under its lock.
+ * is the projection of the board's plan over its disk. Thread-safe; each view is used under its lock. Opening and
+ * closing one board's disk keeps nobody waiting who asks for another's.
  */
 struct br_disks;
 
@@ -30,7 +31,8 @@ void br_disks_free(struct br_disks *disks);
  * dropped first (handles of it become stale). A new reference. */
 int br_disks_open(struct br_disks *disks, struct br_plan *plan, struct br_board_disk **ret,
 	struct br_error *err);
-/* The open disk of a board by its id, NULL when the id is not that of its present disk. A new reference. */
+/* The open disk of a board by its id, NULL when the id is not that of its present disk, or it is not open yet: never
+ * waits for a disk. A new reference. */
 struct br_board_disk *br_disks_by_id(struct br_disks *disks, int64_t board_id, const uint8_t id[static 16]);
 void br_board_disk_unref(struct br_disks *disks, struct br_board_disk *disk);
 /* Forgets a board's stored disks (it was removed). -EBUSY while one is in use. */

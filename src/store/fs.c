@@ -5,6 +5,34 @@
 #include <errno.h>
 #include <string.h>
 
+int br_fs_commit(struct br_fs *fs, pthread_mutex_t *lock)
+{
+	uint64_t ticket;
+	int r;
+
+	pthread_mutex_lock(lock);
+	if (!fs->ops->commit_begin) {
+		r = fs->ops->commit(fs);
+		pthread_mutex_unlock(lock);
+		return r;
+	}
+	r = fs->ops->commit_begin(fs, &ticket);
+	pthread_mutex_unlock(lock);
+	if (r <= 0)
+		return r;
+	r = fs->ops->commit_sync(fs, ticket);
+	pthread_mutex_lock(lock);
+	r = fs->ops->commit_end(fs, ticket, r);
+	pthread_mutex_unlock(lock);
+	return r;
+}
+
+void br_fs_map_done(struct br_fs_map *map)
+{
+	br_mapping_unref(map->mapping);
+	*map = (struct br_fs_map){ 0 };
+}
+
 #define LINKS_MAX 40 /* as Linux */
 #define WALK_MAX 4096
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <time.h>
+
+#include "base/mapping.h"
 
 /*
  * A mounted file system as one table of operations on inode numbers. ext4 implements
@@ -76,6 +79,19 @@ struct br_fs_dirent {
 	const char *name;
 };
 
+/* Bytes of a file where they lie, in a file of the host that never changes: for sending without a copy. */
+#define BR_FS_PIECES 16
+struct br_fs_map {
+	struct br_mapping *mapping; /* holds the pieces until br_fs_map_done(), whatever becomes of the file system */
+	unsigned n;
+	struct {
+		const uint8_t *p; /* for system calls only: see base/mapping.h */
+		size_t len;
+	} pieces[BR_FS_PIECES];
+	size_t len; /* of all pieces */
+	bool eof;
+};
+
 /* Returns 0 to go on, 1 to stop before this entry counts as taken. */
 typedef int (*br_fs_readdir_fn)(void *ctx, const struct br_fs_dirent *entry);
 
@@ -106,12 +122,27 @@ struct br_fs_ops {
 	int (*statfs)(struct br_fs *fs, struct br_fs_statfs *ret);
 	/* Makes everything done so far stable. */
 	int (*commit)(struct br_fs *fs);
+	/*
+	 * The same in three steps, so that others can use the file system while the host's disk works. begin and end
+	 * are calls like all others; sync is made without the caller's lock in between. begin: 1 to go on (with the
+	 * same ticket), 0 when all is stable. sync's result goes to end, which gives that of the whole. A begin or
+	 * commit while another one is between the two waits for its sync. NULL, all three: there is commit only.
+	 */
+	int (*commit_begin)(struct br_fs *fs, uint64_t *ret_ticket);
+	int (*commit_sync)(struct br_fs *fs, uint64_t ticket);
+	int (*commit_end)(struct br_fs *fs, uint64_t ticket, int r);
+	/* As read, but tells where the bytes lie. -EOPNOTSUPP: read them. May be NULL. */
+	int (*map)(struct br_fs *fs, uint64_t ino, uint64_t offset, size_t len, struct br_fs_map *ret);
 };
 
 /* Implementations embed this as their first member. */
 struct br_fs {
 	const struct br_fs_ops *ops;
 };
+
+/* A whole commit, the lock of the file system (which is not held) taken where needed only. */
+int br_fs_commit(struct br_fs *fs, pthread_mutex_t *lock);
+void br_fs_map_done(struct br_fs_map *map);
 
 /* Walks a path from the root without following a final symlink; symlinks on the way are
  * followed inside the file system (at most 40). "" and "/" are the root. */

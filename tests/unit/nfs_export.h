@@ -14,7 +14,7 @@ struct nfs_test_export {
 	pthread_mutex_t lock;
 	uint8_t id[16];
 	uint32_t only_ip; /* 0: anyone */
-	bool read_only, gone, busy;
+	bool read_only, gone, busy, slow;
 	int refs; /* held by the server now; 0 when it is idle */
 	uint32_t active_ip;
 	uint64_t reads, read_bytes, writes, written_bytes;
@@ -47,10 +47,12 @@ static int nfs_test_mount(
 }
 
 static int nfs_test_find(
-	void *ctx, uint32_t ip, const uint8_t id[static 16], struct br_nfs_export *ret)
+	void *ctx, uint32_t ip, const uint8_t id[static 16], bool may_wait, struct br_nfs_export *ret)
 {
 	struct nfs_test_export *e = ctx;
 
+	if (e->slow && !may_wait)
+		return -EINPROGRESS;
 	if (e->busy)
 		return -EAGAIN;
 	if (e->gone || (e->only_ip && e->only_ip != ip) || memcmp(id, e->id, sizeof(e->id)))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /v1/boards: what boards there are, what they get, changing them. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,15 +106,18 @@ static int show(struct br_call *call, struct br_error *err)
 	return r;
 }
 
-/* An image that a board is to get must be there. */
-static int check_image(struct br_api *api, const struct br_board *old, const struct br_board *b,
-	struct br_error *err)
+/* An image that a board is to get must be there. Its name is kept without ":latest". */
+static int check_image(struct br_api *api, const struct br_board *old, struct br_board *b, struct br_error *err)
 {
 	br_cleanup(br_freep) struct br_image_info *info = NULL;
 	int r;
 
+	static_assert(sizeof(b->image) > BR_IMAGE_NAME_MAX, "a board's image is a name of the store");
 	if (!b->image[0] || !strcmp(old->image, b->image))
 		return 0;
+	r = br_image_name_canon(b->image, b->image, err);
+	if (r < 0)
+		return r;
 	info = malloc(sizeof(*info));
 	if (!info)
 		return br_error_set(err, ENOMEM, "out of memory");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /v1/images, /v1/default-image and /v1/status. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,8 +56,13 @@ static int remove_image(struct br_call *call, struct br_error *err)
 	struct br_api *api = call->api;
 	struct user user = { .image = call->name };
 	char def[BR_IMAGE_NAME_MAX + 1];
-	int r = br_board_list(api->fleet, uses, &user);
+	int r;
 
+	static_assert(sizeof(call->name) > BR_IMAGE_NAME_MAX, "an image's name fits");
+	r = br_image_name_canon(call->name, call->name, err);
+	if (r < 0)
+		return r;
+	r = br_board_list(api->fleet, uses, &user);
 	if (r < 0)
 		return br_error_set(err, -r, "cannot read the boards: %s", strerrordesc_np(-r));
 	if (r > 0)
@@ -81,12 +87,15 @@ static int remove_image(struct br_call *call, struct br_error *err)
 /* {"name": IMAGE}: what 'bramble serve IMAGE' says to a daemon that runs already. */
 static int set_default(struct br_call *call, struct br_error *err)
 {
-	const char *name = json_string_value(json_object_get(call->body, "name"));
+	const char *given = json_string_value(json_object_get(call->body, "name"));
+	char name[BR_IMAGE_NAME_MAX + 1];
 	int r;
 
-	if (!name || json_object_size(call->body) != 1)
+	if (!given || json_object_size(call->body) != 1)
 		return br_error_set(err, EINVAL, "the body must be {\"name\": IMAGE}");
-	r = br_boots_set_default_image(call->api->boots, name, err);
+	r = br_image_name_canon(given, name, err);
+	if (!r)
+		r = br_boots_set_default_image(call->api->boots, name, err);
 	if (r < 0)
 		return r;
 	call->json = json_pack("{s:s}", "default_image", name);

@@ -423,6 +423,7 @@ bool br_board_name_ok(const char *name)
 	return n > 0 && n <= BR_BOARD_NAME_MAX && name[0] != '-' && name[n - 1] != '-';
 }
 
+/* NAME[:TAG]; the store knows the rule (store/image.h), here it is only kept from being something else. */
 static bool image_name_ok(const char *name)
 {
 	size_t n = strlen(name);
@@ -430,10 +431,10 @@ static bool image_name_ok(const char *name)
 	for (size_t i = 0; i < n; i++) {
 		char c = name[i];
 
-		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && !(i && strchr("._-", c)))
+		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && !(i && strchr("._-:", c)))
 			return false;
 	}
-	return n <= 64;
+	return n <= 97;
 }
 
 static bool model_ok(const char *model)

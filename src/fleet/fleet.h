@@ -26,7 +26,7 @@ struct br_board {
 	uint32_t revision; /* 0: not known */
 	char model[16];	   /* id of br_pi_model, "" when not known */
 	struct br_mac mac; /* of its Ethernet */
-	char image[65];	   /* "" : the daemon's default */
+	char image[98];	   /* "" : the daemon's default */
 	char disk[16];	   /* "volatile", "persistent", "" : the default */
 	char road[16];	   /* "net", "local", "" : the default */
 	char notes[256];

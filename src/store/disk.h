@@ -11,6 +11,9 @@
  * A disk: the root partition of an image with a copy-on-write layer of 4 KiB blocks over
  * it (slot file + map log: storage notes). A directory holds it: 'slots', 'map', 'disk.json'
  * (image name and sha256, uuid of the disk). It is locked while open.
+ *
+ * Its layer can be frozen: it becomes one that others may stand on too (store/layer.h), and the disk goes on with an
+ * empty layer over it.
  */
 struct br_disk;
 
@@ -28,8 +31,9 @@ struct br_image *br_disk_image(const struct br_disk *disk); /* not a new referen
 
 struct br_disk_usage {
 	uint64_t base_bytes;	/* size of the root partition */
-	uint64_t changed_bytes; /* blocks in the layer */
-	uint64_t stored_bytes;	/* what its files take on the host */
+	uint64_t changed_bytes; /* blocks in the layers above the image's */
+	uint64_t stored_bytes;	/* what the files of its own layer take on the host */
+	unsigned layers;	/* frozen ones between the image's and its own */
 };
 void br_disk_usage(const struct br_disk *disk, struct br_disk_usage *ret);
 
@@ -38,5 +42,38 @@ int br_disk_export(struct br_disk *disk, const char *path, bool quiet, struct br
 /* Reads raw bytes of the partition through the layer. */
 int br_disk_read(struct br_disk *disk, uint64_t offset, void *buf, size_t len);
 
+/*
+ * Commits and freezes the disk's layer; nothing is copied, and who uses the disk notices nothing. ret: id of the topmost
+ * frozen layer, "" when the disk is the image's disk.img unchanged. An unchanged disk gets no new layer. After a
+ * failure the disk is as before; when not even that can be made sure it only reads.
+ */
+int br_disk_freeze(struct br_disk *disk, char ret[static 33], struct br_error *err);
+
+/* Snapshots: names for what a disk was. */
+#define BR_SNAPSHOT_NAME_MAX 63 /* [a-zA-Z0-9][a-zA-Z0-9._-]* */
+struct br_disk_snapshot {
+	char name[BR_SNAPSHOT_NAME_MAX + 1];
+	char layer[33]; /* topmost frozen layer then, "" : none */
+	int64_t taken_at; /* s since 1970 */
+};
+/* Freezes and names that. -EEXIST: there is one of this name. name NULL: "1", "2" ... ret (may be NULL): what it is. */
+int br_disk_snapshot(struct br_disk *disk, const char *name, struct br_disk_snapshot *ret, struct br_error *err);
+/* Those of an open disk, by time; valid until the next change. */
+const struct br_disk_snapshot *br_disk_snapshots(const struct br_disk *disk, size_t *ret_n);
+/* Forgets the name; what only it needed is removed by br_store_gc(). -ENOENT. */
+int br_disk_snapshot_remove(struct br_disk *disk, const char *name, struct br_error *err);
+/*
+ * Makes the closed disk in dir what it was at a snapshot; what was written since is lost. It gets a new uuid, so that
+ * handles from before are stale. -ENOENT: no such snapshot.
+ */
+int br_disk_rollback(struct br_image *image, const char *dir, const char *name, struct br_error *err);
+
+/* Calls fn with each frozen layer that the disk in dir names; nothing when there is no disk. */
+int br_disk_layers(const char *dir, int (*fn)(void *ctx, const char *id), void *ctx, struct br_error *err);
+/* How many snapshots the (closed or open) disk in dir has; 0 when there is no disk, or none that can be read. */
+size_t br_disk_count_snapshots(const char *dir);
+
 /* The image's root read-only, without a layer (for 'image ls'). Close with ops->close. */
 int br_image_fs(struct br_image *image, struct br_fs **ret, struct br_error *err);
+/* The same of any blocks that lie on the image. */
+int br_blocks_fs(struct br_image *image, struct br_blocks *blocks, struct br_fs **ret, struct br_error *err);

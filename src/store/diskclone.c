@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "store/disk_priv.h"
 
 /* One range that holds data. */
 static int copy_range(int from, int to, off_t at, off_t end)
@@ -88,11 +89,19 @@ static int copy_file(const char *from_dir, const char *to_dir, const char *name,
 
 int br_disk_clone_files(const char *from_dir, const char *to_dir, struct br_error *err)
 {
-	/* disk.json last: it is what makes a disk of a directory */
-	static const char *const names[] = { "slots", "map", "disk.json" };
-	int r = br_mkdir_all(to_dir, 0700, err);
+	static const char *const names[] = { "slots", "map" };
+	struct disk_state s = { 0 };
+	br_cleanup(br_freep) char *from = NULL, *to = NULL;
+	int r = disk_state_read(from_dir, &s, err);
 
+	if (r < 0)
+		return r;
+	from = disk_layer_dir(from_dir, &s);
+	to = disk_layer_dir(to_dir, &s);
+	disk_state_done(&s);
+	r = from && to ? br_mkdir_all(to, 0700, err) : br_error_set(err, ENOMEM, "out of memory");
 	for (size_t i = 0; i < BR_ARRAY_SIZE(names) && r >= 0; i++)
-		r = copy_file(from_dir, to_dir, names[i], err);
-	return r;
+		r = copy_file(from, to, names[i], err);
+	/* last: it is what makes a disk of a directory */
+	return r < 0 ? r : copy_file(from_dir, to_dir, "disk.json", err);
 }

@@ -12,6 +12,8 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "store/blocks.h"
+#include "store/layer.h"
 #include "store/store.h"
 
 struct br_image {
@@ -19,12 +21,13 @@ struct br_image {
 	struct br_store *store; /* NULL: not in a store */
 	unsigned refs;		/* atomic; the registry itself holds none */
 	struct br_image_info info;
-	int fd;
+	int fd, lock_fd;
 	dev_t dev;
 	ino_t ino;
 	void *map;
 	size_t map_len;
 	struct br_fat *boot;
+	struct br_blocks *blocks; /* NULL: no root partition */
 };
 
 static const struct br_partition *partition(const struct br_image_info *info, unsigned number)
@@ -38,10 +41,13 @@ static const struct br_partition *partition(const struct br_image_info *info, un
 static void image_free(struct br_image *image)
 {
 	br_fat_close(image->boot);
+	br_blocks_unref(image->blocks);
 	if (image->map)
 		munmap(image->map, image->map_len);
 	if (image->fd >= 0)
 		close(image->fd);
+	if (image->lock_fd >= 0)
+		close(image->lock_fd);
 	free(image);
 }
 BR_DEFINE_CLEANUP(struct br_image *, image_free);
@@ -80,6 +86,7 @@ int br_image_of_fd(int fd, const struct br_image_info *info, struct br_image **r
 		return br_error_set(err, ENOMEM, "out of memory");
 	}
 	image->fd = fd;
+	image->lock_fd = -1;
 	image->refs = 1;
 	image->info = *info;
 	if (fstat(fd, &st) < 0)
@@ -96,80 +103,151 @@ int br_image_of_fd(int fd, const struct br_image_info *info, struct br_image **r
 		if (r < 0)
 			return r;
 	}
+	p = partition(info, info->root);
+	if (p) {
+		r = br_blocks_new(fd, p->start, p->size, &image->blocks, err);
+		if (r < 0)
+			return r;
+	}
 	*ret = br_take(image);
 	return 0;
 }
 
-/* The one that is open already, if it is still the same file. Store locked. */
-static struct br_image *find_open(struct br_store *store, const char *name, const struct stat *st)
+/* The one that is open already, if it is still the same. Store locked. */
+static struct br_image *find_open(struct br_store *store, const struct br_image_info *info, const struct stat *st)
 {
 	for (struct br_image *i = store->open; i; i = i->next)
-		if (!strcmp(i->info.name, name) && i->ino == st->st_ino && i->dev == st->st_dev)
+		if (!strcmp(i->info.name, info->name) && !strcmp(i->info.sha256, info->sha256) && i->ino == st->st_ino &&
+			i->dev == st->st_dev)
 			return br_image_ref(i);
 	return NULL;
 }
 
-static int open_disk(struct br_store *store, const char *name, int *ret_fd, struct stat *st, struct br_error *err)
+struct opened {
+	int fd, lock_fd;
+	struct stat st;
+};
+
+static int open_file(struct br_store *store, const char *name, const char *file, int *ret_fd, struct br_error *err)
 {
-	br_cleanup(br_freep) char *dir = br_store_path(store, name), *path = dir ? br_path_join(dir, "disk.img") : NULL;
-	br_cleanup(br_closep) int fd = -1;
+	br_cleanup(br_freep) char *dir = br_store_path(store, name), *path = dir ? br_path_join(dir, file) : NULL;
+	int fd;
 
 	if (!path)
 		return br_error_set(err, ENOMEM, "image %s: out of memory", name);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 || fstat(fd, st) < 0)
+	if (fd < 0)
 		return br_error_set(err, errno == ENOENT ? EBADMSG : errno,
 			"image %s: %s cannot be opened: %m; remove the image and add it again", name, path);
-	/* held as long as the image is open, so that 'image rm' can tell (store.c) */
-	if (flock(fd, LOCK_SH | LOCK_NB) < 0)
-		return br_error_set(err, errno, "image %s: it is being removed", name);
-	*ret_fd = br_take_fd(fd);
+	*ret_fd = fd;
 	return 0;
 }
 
+/* image.json is locked as long as the image is open, so that 'image rm' can tell (store.c): disk.img may be shared. */
+static int open_disk(struct br_store *store, const char *name, struct opened *ret, struct br_error *err)
+{
+	br_cleanup(br_closep) int fd = -1, lock_fd = -1;
+	int r = open_file(store, name, "disk.img", &fd, err);
+
+	if (!r)
+		r = open_file(store, name, "image.json", &lock_fd, err);
+	if (r < 0)
+		return r;
+	if (flock(lock_fd, LOCK_SH | LOCK_NB) < 0)
+		return br_error_set(err, errno, "image %s: it is being removed", name);
+	if (fstat(fd, &ret->st) < 0)
+		return br_error_set(err, errno, "image %s: cannot look at its disk: %m", name);
+	ret->fd = br_take_fd(fd);
+	ret->lock_fd = br_take_fd(lock_fd);
+	return 0;
+}
+
+static void close_disk(struct opened *o)
+{
+	close(o->fd);
+	close(o->lock_fd);
+}
+
 /* Disk and words of the same image, though another process may replace it meanwhile. */
-static int open_with_info(struct br_store *store, const char *name, struct br_image_info *info, int *ret_fd,
-	struct stat *st, struct br_error *err)
+static int open_with_info(struct br_store *store, const char *name, struct br_image_info *info, struct opened *ret,
+	struct br_error *err)
 {
 	for (;;) {
 		char sha256[BR_SHA256_HEX];
-		int fd, r = br_store_info(store, name, info, err);
+		int r = br_store_info(store, name, info, err);
 
 		if (r < 0)
 			return r;
 		memcpy(sha256, info->sha256, sizeof(sha256));
-		r = open_disk(store, name, &fd, st, err);
+		r = open_disk(store, info->name, ret, err);
 		if (r < 0)
 			return r;
 		r = br_store_info(store, name, info, err);
-		if (!r && !strcmp(sha256, info->sha256)) {
-			*ret_fd = fd;
+		if (!r && !strcmp(sha256, info->sha256))
 			return 0;
-		}
-		close(fd);
+		close_disk(ret);
 		if (r < 0)
 			return r;
 	}
+}
+
+/* The frozen layers of an image that has some. */
+static int add_layers(struct br_store *store, struct br_image *image, struct br_error *err)
+{
+	struct br_blocks *stack;
+	int r;
+
+	if (!image->info.layer[0])
+		return 0;
+	if (!image->blocks)
+		return br_error_set(err, EBADMSG, "it has layers and no root partition; it is damaged");
+	r = br_layer_stack(store, image->info.layer, "", image->blocks, &stack, err);
+	if (r < 0)
+		return r;
+	br_blocks_unref(image->blocks);
+	image->blocks = stack;
+	return 0;
+}
+
+/* Takes over what is open. */
+static int make_image(struct br_store *store, const struct br_image_info *info, struct opened *o, struct br_image **ret,
+	struct br_error *err)
+{
+	struct br_image *image;
+	int r = br_image_of_fd(o->fd, info, &image, err);
+
+	if (r < 0) {
+		close(o->lock_fd);
+		return r;
+	}
+	image->lock_fd = o->lock_fd;
+	r = add_layers(store, image, err);
+	if (r < 0) {
+		image_free(image);
+		return r;
+	}
+	*ret = image;
+	return 0;
 }
 
 int br_image_open(struct br_store *store, const char *name, struct br_image **ret, struct br_error *err)
 {
 	br_cleanup(br_freep) struct br_image_info *info = malloc(sizeof(*info));
 	struct br_image *image;
-	struct stat st;
-	int fd, r;
+	struct opened o;
+	int r;
 
 	if (!info)
 		return br_error_set(err, ENOMEM, "image %s: out of memory", name);
-	r = open_with_info(store, name, info, &fd, &st, err);
+	r = open_with_info(store, name, info, &o, err);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&store->lock);
-	image = find_open(store, name, &st);
+	image = find_open(store, info, &o.st);
 	if (image) {
-		close(fd);
+		close_disk(&o);
 	} else {
-		r = br_image_of_fd(fd, info, &image, err);
+		r = make_image(store, info, &o, &image, err);
 		if (!r) {
 			store->refs++;
 			image->store = store;
@@ -179,7 +257,7 @@ int br_image_open(struct br_store *store, const char *name, struct br_image **re
 	}
 	pthread_mutex_unlock(&store->lock);
 	if (r < 0) {
-		br_error_prefix(err, "image %s", name);
+		br_error_prefix(err, "image %s", info->name);
 		return r;
 	}
 	*ret = image;
@@ -234,6 +312,16 @@ const struct br_fat *br_image_boot(const struct br_image *image)
 int br_image_fd(const struct br_image *image)
 {
 	return image->fd;
+}
+
+struct br_blocks *br_image_blocks(const struct br_image *image)
+{
+	return image->blocks;
+}
+
+struct br_store *br_image_store(const struct br_image *image)
+{
+	return image->store;
 }
 
 bool br_image_root(const struct br_image *image, uint64_t *ret_start, uint64_t *ret_size)

@@ -12,11 +12,19 @@
  * The store keeps images under DIR/images/<name>/: 'disk.img' (raw, sparse, read-only)
  * and 'image.json' (what the import found out). An image appears by one rename and is
  * never changed. Several processes may use a store at once.
+ *
+ * An image saved from a board's disk, or a second name of another image, shares its disk.img (a hard link) and names the
+ * topmost of its frozen layers (store/layer.h), which lie over the root partition; the boot partition is the base's.
  */
 struct br_store;
 struct br_image;
+struct br_blocks;
 
-#define BR_IMAGE_NAME_MAX 64 /* [a-z0-9][a-z0-9._-]*, so that it is also a file name and a URL part */
+/* NAME[:TAG], both [a-z0-9][a-z0-9._-]*, so that it is also a file name and a URL part. NAME alone is its tag 'latest':
+ * everywhere but at the doors (br_image_name_canon()) ":latest" is left out. */
+#define BR_IMAGE_NAME_PART 64
+#define BR_IMAGE_TAG_PART  32
+#define BR_IMAGE_NAME_MAX  (BR_IMAGE_NAME_PART + 1 + BR_IMAGE_TAG_PART)
 #define BR_PARTITIONS_MAX 128 /* GPT's usual table */
 
 struct br_partition {
@@ -30,7 +38,7 @@ struct br_partition {
 
 struct br_image_info {
 	char name[BR_IMAGE_NAME_MAX + 1];
-	char sha256[BR_SHA256_HEX]; /* of the raw disk */
+	char sha256[BR_SHA256_HEX]; /* of the raw disk; with layers: the content id (layer.h). Same id, same content */
 	uint64_t size, allocated;   /* bytes; allocated: what holds data */
 	int64_t imported_at;	    /* s since 1970 */
 	char source[256];	    /* file name it came from, without directories */
@@ -45,6 +53,13 @@ struct br_image_info {
 	char models[256];	    /* ids of br_pi_model that have their files, separated by a blank */
 	char notes[512];	    /* oddities worth a warning, separated by "; "; "" when there are none */
 	unsigned boot, root;	    /* numbers of the FAT boot and the root partition; 0: none */
+	/* Saved from a disk; all empty otherwise: */
+	char parent[BR_IMAGE_NAME_MAX + 1]; /* the image that disk was on, and its sha256 */
+	char parent_sha256[BR_SHA256_HEX];
+	char base[BR_SHA256_HEX]; /* of disk.img */
+	char layer[33];		  /* id of the topmost frozen layer */
+	unsigned depth;		  /* frozen layers */
+	uint64_t layer_bytes;	  /* in its layers above the parent's */
 	unsigned n_partitions;
 	struct br_partition partitions[BR_PARTITIONS_MAX];
 };
@@ -62,11 +77,14 @@ int br_store_info(struct br_store *store, const char *name, struct br_image_info
 	struct br_error *err);
 /* All of it as a JSON object, fields as named here; free(). NULL when memory is out. */
 char *br_image_info_json(const struct br_image_info *info);
-/* -ENOENT; -EBUSY while a process has it open (a daemon that serves it). */
+/* -ENOENT; -EBUSY while a process has it open (a daemon that serves it) or an image that was saved from a disk on it
+ * needs it as its parent (unless another name has the same content). */
 int br_store_remove(struct br_store *store, const char *name, struct br_error *err);
 
 /* 0 or -EINVAL with the rule in words. */
 int br_image_name_check(const char *name, struct br_error *err);
+/* Checked, and without ":latest". ret may be name. */
+int br_image_name_canon(const char *name, char ret[static BR_IMAGE_NAME_MAX + 1], struct br_error *err);
 /* "2024-11-19-raspios-bookworm-arm64-lite.img.xz" to "2024-11-19-raspios-bookworm-arm64-lite". -EINVAL when
  * nothing usable is left. */
 int br_image_name_from_file(const char *file, char ret[static BR_IMAGE_NAME_MAX + 1], struct br_error *err);
@@ -87,6 +105,27 @@ struct br_import_options {
 int br_store_import(struct br_store *store, const char *file, const struct br_import_options *opt,
 	struct br_image_info *ret, struct br_error *err);
 
+/*
+ * Another name for an image: what it has is shared, not copied. Returns 0, or 1 when that name has this content already;
+ * -EEXIST when it has another (unless 'replace').
+ */
+int br_store_tag(struct br_store *store, const char *name, const char *as, bool replace, struct br_error *err);
+
+/*
+ * Publishes an image that is 'image' with the layers down from 'layer' (an id) instead of its own: what
+ * br_disk_freeze() gave. from: words on where it came from ("board pi07"). As to the rest: br_store_tag(). May read
+ * all of the layers, to find the content id.
+ */
+int br_store_derive(struct br_store *store, struct br_image *image, const char *layer, const char *name, const char *from,
+	bool replace, struct br_image_info *ret, struct br_error *err);
+
+/*
+ * Removes what nothing needs: frozen layers that no image and no disk stands on, leftovers of what was interrupted. fn
+ * (may be NULL) is told each, with the bytes it takes on the host; dry: only told. Positive: so many.
+ */
+int br_store_gc(struct br_store *store, bool dry, void (*fn)(void *ctx, const char *what, uint64_t bytes), void *ctx,
+	struct br_error *err);
+
 /* Opens an image for serving: counted, mapped, safe for every thread. One br_image per name and store while it
  * is open; after a replacement the next open gives the new one. -ENOENT, -EBADMSG (damaged). */
 int br_image_open(struct br_store *store, const char *name, struct br_image **ret,
@@ -97,5 +136,8 @@ const struct br_image_info *br_image_info(const struct br_image *image);
 /* NULL when the image has no boot partition. */
 const struct br_fat *br_image_boot(const struct br_image *image);
 int br_image_fd(const struct br_image *image); /* read-only, of the whole disk; not given away */
-/* Byte range of the root partition; false when there is none. */
+/* The root partition with the image's layers, shared by all who use the image; NULL when there is none. Not a new reference. */
+struct br_blocks *br_image_blocks(const struct br_image *image);
+struct br_store *br_image_store(const struct br_image *image); /* NULL: in none (while importing) */
+/* Byte range of the root partition in disk.img; false when there is none. */
 bool br_image_root(const struct br_image *image, uint64_t *ret_start, uint64_t *ret_size);

@@ -48,6 +48,12 @@ static const struct field info_fields[] = {
 	FIELD(struct br_image_info, notes, STRING, true),
 	FIELD(struct br_image_info, boot, UINT, false),
 	FIELD(struct br_image_info, root, UINT, false),
+	FIELD(struct br_image_info, parent, STRING, true),
+	FIELD(struct br_image_info, parent_sha256, STRING, true),
+	FIELD(struct br_image_info, base, STRING, true),
+	FIELD(struct br_image_info, layer, STRING, true),
+	FIELD(struct br_image_info, depth, UINT, true),
+	FIELD(struct br_image_info, layer_bytes, U64, true),
 };
 
 static const struct field partition_fields[] = {
@@ -179,19 +185,42 @@ static bool name_char(char c, bool first)
 	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (!first && (c == '.' || c == '_' || c == '-'));
 }
 
-int br_image_name_check(const char *name, struct br_error *err)
+/* A part of a name at s, up to ':' or the end. */
+static bool part_ok(const char *s, size_t n, size_t max)
 {
-	char vis[80];
-	size_t n = strlen(name);
-	bool good = n && n <= BR_IMAGE_NAME_MAX;
+	bool good = n && n <= max;
 
 	for (size_t i = 0; good && i < n; i++)
-		good = name_char(name[i], !i);
-	if (good)
+		good = name_char(s[i], !i);
+	return good;
+}
+
+int br_image_name_check(const char *name, struct br_error *err)
+{
+	size_t n = strcspn(name, ":");
+	char vis[80];
+
+	if (part_ok(name, n, BR_IMAGE_NAME_PART) &&
+		(!name[n] || part_ok(name + n + 1, strlen(name + n + 1), BR_IMAGE_TAG_PART)))
 		return 0;
 	return br_error_set(err, EINVAL,
-		"'%s' cannot name an image: use 1 to %d of a-z 0-9 . _ - and begin with a letter or digit",
-		br_vis(vis, sizeof(vis), name, n), BR_IMAGE_NAME_MAX);
+		"'%s' cannot name an image: NAME or NAME:TAG is needed, of 1 to %d (TAG: %d) of a-z 0-9 . _ - beginning with a letter or digit",
+		br_vis(vis, sizeof(vis), name, strlen(name)), BR_IMAGE_NAME_PART, BR_IMAGE_TAG_PART);
+}
+
+int br_image_name_canon(const char *name, char ret[static BR_IMAGE_NAME_MAX + 1], struct br_error *err)
+{
+	int r = br_image_name_check(name, err);
+	size_t n;
+
+	if (r < 0)
+		return r;
+	n = strlen(name);
+	if (br_str_ends(name, ":latest"))
+		n -= strlen(":latest");
+	memmove(ret, name, n);
+	ret[n] = 0;
+	return 0;
 }
 
 int br_image_name_from_file(const char *file, char ret[static BR_IMAGE_NAME_MAX + 1], struct br_error *err)
@@ -220,8 +249,8 @@ int br_image_name_from_file(const char *file, char ret[static BR_IMAGE_NAME_MAX 
 			name[i] = '-';
 	while (name[skip] && !name_char(name[skip], true))
 		skip++;
-	if (n - skip > BR_IMAGE_NAME_MAX)
-		name[skip + BR_IMAGE_NAME_MAX] = 0;
+	if (n - skip > BR_IMAGE_NAME_PART)
+		name[skip + BR_IMAGE_NAME_PART] = 0;
 	if (!name[skip])
 		return br_error_set(err, EINVAL, "%s: no name for the image can be made of its file name; give --name",
 			br_vis(vis, sizeof(vis), file, strlen(file)));

@@ -308,30 +308,15 @@ static int compare(struct import *im, struct br_error *err)
 	return 1;
 }
 
-/* The one visible step. */
 static int publish(struct import *im, struct br_error *err)
 {
-	br_cleanup(br_freep) char *path = br_store_path(im->store, im->info->name);
-	br_cleanup(br_closep) int lock = -1;
-	int r = path ? br_store_lock(im->store, &lock, err) : br_error_set(err, ENOMEM, "out of memory");
+	int r = br_store_publish(im->store, im->dir, im->info->name, im->opt->replace, err);
 
-	if (r < 0)
-		return r;
-	r = renameat2(AT_FDCWD, im->dir, AT_FDCWD, path, RENAME_NOREPLACE) < 0 ? -errno : 0;
-	if (r == -EEXIST && im->opt->replace) {
-		r = renameat2(AT_FDCWD, im->dir, AT_FDCWD, path, RENAME_EXCHANGE) < 0 ? -errno : 0;
-		if (!r) /* the old one is now where ours was; a daemon that serves it keeps its bytes */
-			(void)br_remove_tree(im->dir, NULL);
-	} else if (r == -EEXIST) { /* somebody was faster */
+	if (r == -EEXIST) /* somebody was faster */
 		return compare(im, err);
-	}
-	if (r < 0)
-		return br_error_set(err, -r, "%s: cannot rename to %s: %s", im->dir, path, strerror(-r));
-	free(br_take(im->dir));
-	r = br_sync_dir(im->store->images_dir);
-	if (r < 0)
-		return br_error_set(err, -r, "%s: cannot make it stable: %s", im->store->images_dir, strerror(-r));
-	return 0;
+	if (!r)
+		free(br_take(im->dir));
+	return r;
 }
 
 /* ---- the start ---- */
@@ -343,9 +328,7 @@ static int choose_name(struct import *im, struct br_error *err)
 	int r;
 
 	if (im->opt->name) {
-		r = br_image_name_check(im->opt->name, err);
-		if (!r)
-			r = br_strcpy(im->info->name, sizeof(im->info->name), im->opt->name);
+		r = br_image_name_canon(im->opt->name, im->info->name, err);
 	} else {
 		r = br_image_name_from_file(im->file, im->info->name, err);
 	}

@@ -59,6 +59,24 @@ static void sweep_one(struct br_store *store, const char *name)
 		(void)br_remove_tree(path, NULL); /* what cannot go now is tried again next time */
 }
 
+/* Layers are made under the store's lock: a half one seen with the lock held is nobody's. */
+static void sweep_layers(struct br_store *store)
+{
+	br_cleanup(br_freep) char *layers = br_path_join(store->state_dir, "layers");
+	br_cleanup(dir_closep) DIR *d = layers ? opendir(layers) : NULL;
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		br_cleanup(br_freep) char *path = NULL;
+
+		if (!br_str_starts(e->d_name, ".new-"))
+			continue;
+		path = br_path_join(layers, e->d_name);
+		if (path)
+			(void)br_remove_tree(path, NULL);
+	}
+}
+
 /* Tidying is no reason to fail: who may only read the store still may list it. */
 static void sweep(struct br_store *store)
 {
@@ -74,6 +92,7 @@ static void sweep(struct br_store *store)
 	while ((e = readdir(d)))
 		if (br_str_starts(e->d_name, ".import-") || br_str_starts(e->d_name, ".remove-"))
 			sweep_one(store, e->d_name);
+	sweep_layers(store);
 }
 
 static void store_unref(struct br_store *store)
@@ -135,11 +154,13 @@ int br_store_info(struct br_store *store, const char *name, struct br_image_info
 {
 	br_cleanup(br_freep) char *dir = NULL, *path = NULL;
 	br_cleanup(br_freep) struct br_image_info *info = malloc(sizeof(*info));
+	char canon[BR_IMAGE_NAME_MAX + 1];
 	struct stat st;
-	int r = br_image_name_check(name, err);
+	int r = br_image_name_canon(name, canon, err);
 
 	if (r < 0)
 		return r;
+	name = canon;
 	dir = br_store_path(store, name);
 	path = dir ? br_path_join(dir, "image.json") : NULL;
 	if (!path || !info)
@@ -176,7 +197,7 @@ static int names(struct br_store *store, char ***ret, size_t *ret_n, struct br_e
 	while ((e = readdir(d))) {
 		char **p;
 
-		if (br_image_name_check(e->d_name, NULL) < 0)
+		if (br_image_name_check(e->d_name, NULL) < 0 || br_str_ends(e->d_name, ":latest"))
 			continue;
 		p = realloc(list, (n + 1) * sizeof(*list));
 		if (p)
@@ -240,27 +261,92 @@ int br_store_discard(struct br_store *store, const char *path, struct br_error *
 	return br_remove_tree(away, err);
 }
 
-int br_store_remove(struct br_store *store, const char *name, struct br_error *err)
+int br_store_publish(struct br_store *store, const char *dir, const char *name, bool replace, struct br_error *err)
 {
-	br_cleanup(br_freep) char *path = NULL, *disk = NULL;
-	br_cleanup(br_closep) int lock = -1, fd = -1;
-	struct stat st;
-	int r = br_image_name_check(name, err);
+	br_cleanup(br_freep) char *path = br_store_path(store, name);
+	br_cleanup(br_closep) int lock = -1;
+	int r = path ? br_store_lock(store, &lock, err) : br_error_set(err, ENOMEM, "out of memory");
 
 	if (r < 0)
 		return r;
+	r = renameat2(AT_FDCWD, dir, AT_FDCWD, path, RENAME_NOREPLACE) < 0 ? -errno : 0;
+	if (r == -EEXIST && replace) {
+		r = renameat2(AT_FDCWD, dir, AT_FDCWD, path, RENAME_EXCHANGE) < 0 ? -errno : 0;
+		if (!r) /* the old one is now where ours was; a daemon that serves it keeps its bytes */
+			(void)br_remove_tree(dir, NULL);
+	}
+	if (r == -EEXIST)
+		return r;
+	if (r < 0)
+		return br_error_set(err, -r, "%s: cannot rename to %s: %s", dir, path, strerrordesc_np(-r));
+	r = br_sync_dir(store->images_dir);
+	if (r < 0)
+		return br_error_set(err, -r, "%s: cannot make it stable: %s", store->images_dir, strerrordesc_np(-r));
+	return 0;
+}
+
+struct needs {
+	const char *name, *sha256;
+	bool other; /* another name has the same content */
+	struct br_text children;
+};
+
+static int look_for_children(void *ctx, const struct br_image_info *i, const char *err_text)
+{
+	struct needs *n = ctx;
+
+	if (err_text || !strcmp(i->name, n->name))
+		return 0;
+	if (!strcmp(i->sha256, n->sha256))
+		n->other = true;
+	else if (!strcmp(i->parent_sha256, n->sha256))
+		br_text_addf(&n->children, "%s%s", n->children.len ? ", " : "", i->name);
+	return 0;
+}
+
+/* -EBUSY when images were saved from disks on this one. A broken one is nobody's parent. */
+static int check_children(struct br_store *store, const char *name, struct br_error *err)
+{
+	br_cleanup(br_freep) struct br_image_info *info = malloc(sizeof(*info));
+	struct needs n = { .name = name };
+	int r = info ? br_store_info(store, name, info, NULL) : -ENOMEM;
+
+	if (r < 0)
+		return r == -ENOMEM ? br_error_set(err, ENOMEM, "image %s: out of memory", name) : 0;
+	n.sha256 = info->sha256;
+	r = br_store_list(store, look_for_children, &n, err);
+	if (!r && n.children.len && !n.other)
+		r = br_error_set(err, EBUSY, "image %s is the parent of %s; remove %s first, or give this one another name "
+			"with 'bramble image tag'", name, n.children.buf, strchr(n.children.buf, ',') ? "those" : "that one");
+	br_text_done(&n.children);
+	return r;
+}
+
+int br_store_remove(struct br_store *store, const char *name, struct br_error *err)
+{
+	br_cleanup(br_freep) char *path = NULL, *json = NULL;
+	br_cleanup(br_closep) int lock = -1, fd = -1;
+	char canon[BR_IMAGE_NAME_MAX + 1];
+	struct stat st;
+	int r = br_image_name_canon(name, canon, err);
+
+	if (r < 0)
+		return r;
+	name = canon;
 	path = br_store_path(store, name);
-	disk = path ? br_path_join(path, "disk.img") : NULL;
-	if (!disk)
+	json = path ? br_path_join(path, "image.json") : NULL;
+	if (!json)
 		return br_error_set(err, ENOMEM, "image %s: out of memory", name);
 	if (lstat(path, &st) < 0)
 		return br_error_set(err, errno, errno == ENOENT ? "no image '%s' here; 'bramble image list' shows what there is"
 								 : "image %s: cannot look at it: %m", name);
 	r = br_store_lock(store, &lock, err);
+	if (!r)
+		r = check_children(store, name, err);
 	if (r < 0)
 		return r;
 	/* who has it open holds a shared lock (image.c) */
-	fd = open(disk, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	fd = open(json, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return br_error_set(err, EBUSY,
 			"image %s is in use by a running bramble; give its boards another image or stop the daemon first",

@@ -25,6 +25,10 @@ char *br_store_path(const struct br_store *store, const char *name); /* images_d
 /* Takes images/<name> away at once and then removes it. Lock held. */
 int br_store_discard(struct br_store *store, const char *path, struct br_error *err);
 
+/* images/<name> becomes 'dir', a directory beside it: the one visible step. -EEXIST without words when the name is taken
+ * and not to be replaced. Takes the store's lock. */
+int br_store_publish(struct br_store *store, const char *dir, const char *name, bool replace, struct br_error *err);
+
 /* An image of an open disk file, in no store (while importing). fd is taken over, also on failure. */
 int br_image_of_fd(int fd, const struct br_image_info *info, struct br_image **ret, struct br_error *err);
 

@@ -1,0 +1,617 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Frozen layers: the flat map, freezing a disk (also with a death at every step), images of layers, names, snapshots. */
+#include "tests/unit/test.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "store/blocks.h"
+#include "store/cow.h"
+#include "store/disk.h"
+#include "store/image.h"
+#include "tests/unit/shell.h"
+
+#define TOOLS "sfdisk mkfs.fat mke2fs e2fsck"
+
+BR_DEFINE_CLEANUP(struct br_image *, br_image_unref);
+
+/* ---- the world stops at the Nth step: the calls that make something last go through here ---- */
+
+static int crash_at; /* 0: never */
+
+static void step(void)
+{
+	if (crash_at && !--crash_at)
+		_exit(99);
+}
+
+int link(const char *a, const char *b)
+{
+	step();
+	return (int)syscall(SYS_linkat, AT_FDCWD, a, AT_FDCWD, b, 0);
+}
+
+int rename(const char *a, const char *b)
+{
+	step();
+	return (int)syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, 0);
+}
+
+int unlink(const char *path)
+{
+	step();
+	return (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+}
+
+int mkdir(const char *path, mode_t mode)
+{
+	step();
+	return (int)syscall(SYS_mkdirat, AT_FDCWD, path, mode);
+}
+
+int fsync(int fd)
+{
+	step();
+	return (int)syscall(SYS_fsync, fd);
+}
+
+int fdatasync(int fd)
+{
+	step();
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
+/* ---- a store with one image ---- */
+
+static const char script[] =
+	"set -e; cd '%s'; mkdir -p root/etc; echo hello >root/etc/motd\n"
+	"truncate -s 24M card.img\n"
+	"printf 'label: dos\\nstart=2048,size=8192,type=c\\nstart=16384,size=32768,type=83\\n' | sfdisk -q card.img 2>/dev/null\n"
+	"mkfs.fat -F 16 -s 1 --offset 2048 card.img 4096 >/dev/null 2>&1\n"
+	"mke2fs -q -F -t ext4 -b 4096 -d root -E offset=8388608 card.img 16M 2>/dev/null\n";
+
+static struct br_store *store;
+static const char *dir;
+static char disk_dir[300], other_dir[300];
+
+static int set_up(void **state)
+{
+	struct br_import_options opt = { .quiet = true };
+	struct br_error err = BR_ERROR_NULL;
+	br_cleanup(br_freep) char *state_dir = NULL, *path = NULL;
+
+	dir = test_dir();
+	state_dir = br_path_join(dir, "state");
+	snprintf(disk_dir, sizeof(disk_dir), "%s/state/disks/1/persistent", dir);
+	snprintf(other_dir, sizeof(other_dir), "%s/state/disks/2/persistent", dir);
+	if (test_sh(script, dir) != 0)
+		return 0; /* without the tools: each test skips */
+	path = br_path_join(dir, "card.img");
+	if (br_store_open(state_dir, &store, &err) < 0 || br_store_import(store, path, &opt, NULL, &err) < 0)
+		fail_msg("%s", err.text);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	br_store_close(store);
+	return br_remove_tree(dir, NULL);
+}
+
+static struct br_image *image_open(const char *name)
+{
+	struct br_error err = BR_ERROR_NULL;
+	struct br_image *image;
+
+	if (br_image_open(store, name, &image, &err) < 0)
+		fail_msg("%s", err.text);
+	return image;
+}
+
+static struct br_disk *disk_open(struct br_image *image, const char *where)
+{
+	struct br_error err = BR_ERROR_NULL;
+	struct br_disk *disk;
+
+	if (br_disk_open(image, where, &disk, &err) < 0)
+		fail_msg("%s", err.text);
+	return disk;
+}
+
+static void write_file(struct br_fs *fs, const char *name, const char *text)
+{
+	struct br_fs_new new = { .mode = S_IFREG | 0644 };
+	uint64_t ino;
+
+	if (br_fs_walk(fs, name, &ino) < 0)
+		assert_int_equal(fs->ops->create(fs, fs->ops->root(fs), name, &new, &ino), 0);
+	assert_int_equal(fs->ops->write(fs, ino, 0, text, strlen(text)), 0);
+}
+
+static const char *read_file(struct br_fs *fs, const char *path)
+{
+	static char buf[100];
+	uint64_t ino;
+	size_t got;
+	bool eof;
+
+	if (br_fs_walk(fs, path, &ino) < 0)
+		return "(missing)";
+	assert_int_equal(fs->ops->read(fs, ino, 0, buf, sizeof(buf) - 1, &got, &eof), 0);
+	buf[got] = 0;
+	return buf;
+}
+
+static void assert_clean(struct br_disk *disk)
+{
+	br_cleanup(br_freep) char *path = br_path_join(dir, "export.img");
+	struct br_error err = BR_ERROR_NULL;
+
+	unlink(path);
+	if (br_disk_export(disk, path, true, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(test_sh("PATH=$PATH:/usr/sbin:/sbin; e2fsck -fn %s >%s.log 2>&1 || { cat %s.log; exit 1; }", path, path,
+				 path), 0);
+	unlink(path);
+}
+
+static void freeze(struct br_disk *disk, char id[33])
+{
+	struct br_error err = BR_ERROR_NULL;
+
+	if (br_disk_freeze(disk, id, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+static int count(const char *what)
+{
+	br_cleanup(br_freep) char *cmd = br_asprintf("ls -d %s/state/%s 2>/dev/null | wc -l", dir, what);
+	FILE *f = popen(cmd, "r");
+	int n = -1;
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%d", &n), 1);
+	pclose(f);
+	return n;
+}
+
+static int gc(bool dry)
+{
+	struct br_error err = BR_ERROR_NULL;
+	int r = br_store_gc(store, dry, NULL, NULL, &err);
+
+	if (r < 0)
+		fail_msg("%s", err.text);
+	return r;
+}
+
+/* ---- the flat map ---- */
+
+#define N_BLOCKS 3000u
+#define N_LAYERS 6
+
+static void random_layer(struct br_blocks *below, const char *where, uint8_t *model, unsigned n, uint8_t id[16])
+{
+	struct br_error err = BR_ERROR_NULL;
+	struct br_cow *cow;
+
+	memset(id, 'a' + (int)n, 16);
+	assert_int_equal(br_mkdir_all(where, 0700, NULL), 0);
+	if (br_cow_open_on(below, (uint64_t)N_BLOCKS * BR_COW_BLOCK, where, id, NULL, &cow, &err) < 0)
+		fail_msg("%s", err.text);
+	for (unsigned i = 0; i < 200; i++) {
+		uint32_t block = (uint32_t)rand() % N_BLOCKS, len = 1 + (uint32_t)rand() % 8;
+		uint8_t buf[8 * BR_COW_BLOCK];
+
+		len = len < N_BLOCKS - block ? len : N_BLOCKS - block;
+		memset(buf, rand(), sizeof(buf));
+		assert_int_equal(br_cow_write_data(cow, (uint64_t)block * BR_COW_BLOCK, buf, len * BR_COW_BLOCK), 0);
+		memcpy(model + (size_t)block * BR_COW_BLOCK, buf, len * BR_COW_BLOCK);
+	}
+	assert_int_equal(br_cow_commit(cow), 0);
+	br_cow_close(cow);
+}
+
+/* What locate() says leads to the same bytes. */
+static void assert_located(const struct br_blocks *b, const uint8_t *model)
+{
+	uint64_t at, size = (uint64_t)N_BLOCKS * BR_COW_BLOCK;
+	static uint8_t buf[1 << 20];
+
+	for (uint64_t o = 0; o < size;) {
+		int fd;
+		size_t n = br_blocks_locate(b, o, sizeof(buf), &fd, &at);
+
+		assert_true(n > 0 && n <= size - o);
+		if (fd >= 0)
+			assert_int_equal(br_pread_all(fd, buf, n, at), 0);
+		else
+			memset(buf, 0, n);
+		assert_memory_equal(buf, model + o, n);
+		o += n;
+	}
+}
+
+static void layers_merge_into_one_map(void **state)
+{
+	const size_t size = (size_t)N_BLOCKS * BR_COW_BLOCK, half = size / 2 - 1000;
+	br_cleanup(br_freep) uint8_t *model = calloc(1, size), *got = malloc(size);
+	br_cleanup(br_freep) char *base = br_path_join(dir, "base");
+	struct br_error err = BR_ERROR_NULL;
+	struct br_blocks *b[N_LAYERS + 1];
+	uint64_t start, end;
+	int fd, at;
+
+	srand(7);
+	for (size_t i = 0; i < half; i++)
+		model[i] = (uint8_t)rand();
+	assert_int_equal(br_file_write(base, model, half, 0600, NULL), 0);
+	fd = open(base, O_RDONLY);
+	assert_true(fd >= 0);
+	/* the base is smaller than its layers, and its end is not that of a block */
+	assert_int_equal(br_blocks_new(fd, 0, half, &b[0], &err), 0);
+	for (unsigned i = 0; i < N_LAYERS; i++) {
+		br_cleanup(br_freep) char *where = br_asprintf("%s/l%u", dir, i);
+		uint8_t id[16];
+
+		random_layer(b[i], where, model, i, id);
+		if (br_blocks_over(b[i], where, id, size, &b[i + 1], &err) < 0)
+			fail_msg("%s", err.text);
+		assert_int_equal(br_blocks_depth(b[i + 1]), i + 1);
+		assert_int_equal(br_blocks_read(b[i + 1], 0, got, size), 0);
+		assert_memory_equal(got, model, size);
+		assert_located(b[i + 1], model);
+		id[0]++;
+		assert_int_equal(br_blocks_over(b[i], where, id, size, &b[i], &err), -ESTALE);
+	}
+	for (uint64_t k = 0; k < N_BLOCKS; k++) {
+		assert_true(br_blocks_same(b[3], b[3], k));
+		if (br_blocks_same(b[2], b[N_LAYERS], k)) {
+			uint8_t x[BR_COW_BLOCK];
+
+			assert_int_equal(br_blocks_read(b[2], k * BR_COW_BLOCK, x, sizeof(x)), 0);
+			assert_memory_equal(x, model + k * BR_COW_BLOCK, sizeof(x));
+		}
+	}
+	assert_int_equal(br_blocks_read(b[N_LAYERS], size - 1, got, 2), -EIO);
+	assert_int_equal(br_blocks_locate(b[N_LAYERS], size, 1, &at, &start), 0);
+	assert_true(br_blocks_next_data(b[N_LAYERS], 0, &start, &end));
+	/* what is below stays as long as something lies on it */
+	for (unsigned i = 0; i < N_LAYERS; i++)
+		br_blocks_unref(b[i]);
+	assert_int_equal(br_blocks_read(b[N_LAYERS], 0, got, size), 0);
+	assert_memory_equal(got, model, size);
+	br_blocks_unref(b[N_LAYERS]);
+	close(fd);
+}
+
+/* ---- freezing ---- */
+
+static void a_frozen_disk_goes_on(void **state)
+{
+	br_cleanup(br_image_unrefp) struct br_image *image = NULL;
+	struct br_disk_usage usage;
+	struct br_disk *disk;
+	struct br_fs *fs;
+	char id[33], again[33];
+	uint8_t uuid[16];
+
+	test_needs(TOOLS);
+	image = image_open("card");
+	disk = disk_open(image, disk_dir);
+	freeze(disk, id);
+	assert_string_equal(id, ""); /* nothing was written */
+	memcpy(uuid, br_disk_uuid(disk), 16);
+	fs = br_disk_fs(disk);
+	write_file(fs, "one", "first");
+	freeze(disk, id);
+	assert_int_equal(strlen(id), 32);
+	freeze(disk, again);
+	assert_string_equal(id, again);
+	assert_ptr_equal(fs, br_disk_fs(disk));
+	assert_string_equal(read_file(fs, "/one"), "first");
+	write_file(fs, "two", "second");
+	write_file(fs, "one", "FIRST");
+	assert_clean(disk);
+	freeze(disk, again);
+	assert_string_not_equal(id, again);
+	write_file(fs, "three", "third");
+	br_disk_usage(disk, &usage);
+	assert_int_equal(usage.layers, 2);
+	assert_clean(disk);
+	br_disk_close(disk);
+
+	disk = disk_open(image, disk_dir);
+	fs = br_disk_fs(disk);
+	assert_memory_equal(br_disk_uuid(disk), uuid, 16); /* handles stay good */
+	assert_string_equal(read_file(fs, "/one"), "FIRST");
+	assert_string_equal(read_file(fs, "/two"), "second");
+	assert_string_equal(read_file(fs, "/three"), "third");
+	assert_clean(disk);
+	br_disk_close(disk);
+	assert_int_equal(count("layers/*"), 2);
+	assert_int_equal(gc(false), 0);
+	assert_int_equal(br_remove_tree(disk_dir, NULL), 0);
+	assert_int_equal(gc(true), 2);
+	assert_int_equal(count("layers/*"), 2);
+	assert_int_equal(gc(false), 2);
+	assert_int_equal(count("layers/*"), 0);
+}
+
+/* In a child: dies at a step, or gets through (status 0). */
+static int freeze_until(struct br_image *image, int at, bool snapshot)
+{
+	pid_t child = fork();
+	int status;
+
+	if (child == 0) {
+		struct br_disk *disk = disk_open(image, disk_dir);
+		char id[33];
+
+		write_file(br_disk_fs(disk), "new", "not acknowledged");
+		crash_at = at;
+		if (snapshot ? br_disk_snapshot(disk, NULL, NULL, NULL) : br_disk_freeze(disk, id, NULL))
+			_exit(1);
+		write_file(br_disk_fs(disk), "after", "gone with the process");
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void a_death_at_any_step_loses_nothing(void **state)
+{
+	br_cleanup(br_image_unrefp) struct br_image *image = NULL;
+	int status = 99, n;
+
+	test_needs(TOOLS);
+	image = image_open("card");
+	for (n = 1; status == 99; n++) {
+		struct br_disk *disk = disk_open(image, disk_dir);
+		const char *text;
+
+		write_file(br_disk_fs(disk), "old", "acknowledged");
+		assert_int_equal(br_disk_fs(disk)->ops->commit(br_disk_fs(disk)), 0);
+		br_disk_close(disk);
+		status = freeze_until(image, n, n & 1);
+		if (status != 99 && status != 0)
+			fail_msg("step %d: status %d", n, status);
+		if (n % 3 == 0)
+			gc(false); /* must never take what the disk needs */
+		disk = disk_open(image, disk_dir);
+		assert_string_equal(read_file(br_disk_fs(disk), "/old"), "acknowledged");
+		text = read_file(br_disk_fs(disk), "/new");
+		assert_true(!strcmp(text, "not acknowledged") || !strcmp(text, "(missing)"));
+		assert_string_equal(read_file(br_disk_fs(disk), "/after"), "(missing)");
+		write_file(br_disk_fs(disk), "more", "and on it goes");
+		assert_clean(disk);
+		br_disk_close(disk);
+		disk = disk_open(image, disk_dir);
+		assert_string_equal(read_file(br_disk_fs(disk), "/more"), "and on it goes");
+		assert_string_equal(read_file(br_disk_fs(disk), "/old"), "acknowledged");
+		br_disk_close(disk);
+		if (n % 4 == 0)
+			assert_int_equal(br_remove_tree(disk_dir, NULL), 0);
+	}
+	assert_true(n > 12);
+	assert_int_equal(br_remove_tree(disk_dir, NULL), 0);
+	gc(false);
+	assert_int_equal(count("layers/*"), 0);
+}
+
+/* ---- images ---- */
+
+static void derive(struct br_disk *disk, const char *name, struct br_image_info *ret)
+{
+	struct br_error err = BR_ERROR_NULL;
+	char id[33];
+
+	freeze(disk, id);
+	if (br_store_derive(store, br_disk_image(disk), id, name, "disk of board pi", false, ret, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+static void a_disk_becomes_an_image(void **state)
+{
+	br_cleanup(br_image_unrefp) struct br_image *card = NULL, *saved = NULL, *second = NULL;
+	br_cleanup(br_freep) struct br_image_info *info = malloc(sizeof(*info)), *info2 = malloc(sizeof(*info2));
+	struct br_error err = BR_ERROR_NULL;
+	struct br_disk *disk, *other;
+	struct br_fs *fs;
+
+	test_needs(TOOLS);
+	card = image_open("card");
+	disk = disk_open(card, disk_dir);
+	write_file(br_disk_fs(disk), "a", "of the first");
+	derive(disk, "card:v1", info);
+	assert_string_equal(info->name, "card:v1");
+	assert_string_equal(info->parent, "card");
+	assert_string_equal(info->parent_sha256, br_image_info(card)->sha256);
+	assert_int_equal(info->depth, 1);
+	assert_true(info->layer_bytes >= 4096);
+	assert_string_not_equal(info->sha256, info->parent_sha256);
+	write_file(br_disk_fs(disk), "a", "changed later");
+
+	saved = image_open("card:v1");
+	assert_int_equal(br_image_fs(saved, &fs, &err), 0);
+	assert_string_equal(read_file(fs, "/a"), "of the first");
+	assert_string_equal(read_file(fs, "/etc/motd"), "hello\n");
+	fs->ops->close(fs);
+	other = disk_open(saved, other_dir);
+	assert_string_equal(read_file(br_disk_fs(other), "/a"), "of the first");
+	write_file(br_disk_fs(other), "b", "of the second");
+	assert_clean(other);
+	derive(other, "third", info2);
+	assert_string_equal(info2->parent, "card:v1");
+	assert_string_equal(info2->base, br_image_info(card)->sha256);
+	assert_int_equal(info2->depth, 2);
+	br_disk_close(other);
+	other = disk_open(saved, other_dir);
+	assert_string_equal(read_file(br_disk_fs(other), "/b"), "of the second");
+	br_disk_close(other);
+	assert_string_equal(read_file(br_disk_fs(disk), "/a"), "changed later");
+	br_disk_close(disk);
+
+	second = image_open("third");
+	assert_int_equal(br_image_fs(second, &fs, &err), 0);
+	assert_string_equal(read_file(fs, "/b"), "of the second");
+	fs->ops->close(fs);
+	br_image_unref(br_take(second));
+
+	/* what is needed stays */
+	assert_int_equal(br_remove_tree(disk_dir, NULL), 0);
+	assert_int_equal(br_remove_tree(other_dir, NULL), 0);
+	gc(false);
+	br_image_unref(br_take(saved));
+	br_image_unref(br_take(card));
+	assert_int_equal(br_store_remove(store, "card", &err), -EBUSY);
+	assert_non_null(strstr(err.text, "parent of card:v1"));
+	assert_int_equal(br_store_remove(store, "card:v1", &err), -EBUSY);
+	assert_non_null(strstr(err.text, "third"));
+	assert_int_equal(br_store_remove(store, "third", &err), 0);
+	assert_int_equal(gc(false), 1);
+	assert_int_equal(br_store_remove(store, "card:v1", &err), 0);
+	assert_int_equal(gc(false), 1);
+	assert_int_equal(count("layers/*"), 0);
+}
+
+static void names_have_tags(void **state)
+{
+	static const struct {
+		const char *name, *canon;
+	} cases[] = { { "a", "a" }, { "a:latest", "a" }, { "a:b", "a:b" }, { "a:", NULL }, { ":a", NULL }, { "a:b:c", NULL },
+		{ "a/b", NULL }, { "a:.b", NULL }, { "A", NULL }, { "", NULL }, { "latest:latest", "latest" },
+		{ "a:12345678901234567890123456789012", "a:12345678901234567890123456789012" },
+		{ "a:123456789012345678901234567890123", NULL } };
+	br_cleanup(br_image_unrefp) struct br_image *a = NULL, *b = NULL;
+	struct br_error err = BR_ERROR_NULL;
+	struct stat x, y;
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++) {
+		char canon[BR_IMAGE_NAME_MAX + 1] = "";
+
+		assert_int_equal(br_image_name_canon(cases[i].name, canon, NULL), cases[i].canon ? 0 : -EINVAL);
+		if (cases[i].canon)
+			assert_string_equal(canon, cases[i].canon);
+	}
+	test_needs(TOOLS);
+	assert_int_equal(br_store_tag(store, "card", "lab:2026.1", false, &err), 0);
+	assert_int_equal(br_store_tag(store, "card:latest", "lab:2026.1", false, &err), 1);
+	assert_int_equal(br_store_tag(store, "card", "card:latest", false, &err), 1);
+	a = image_open("card:latest");
+	b = image_open("lab:2026.1");
+	assert_string_equal(br_image_info(a)->sha256, br_image_info(b)->sha256);
+	assert_true(!fstat(br_image_fd(a), &x) && !fstat(br_image_fd(b), &y));
+	assert_int_equal(x.st_ino, y.st_ino); /* shared */
+	br_image_unref(br_take(b));
+	/* the other one being open does not keep this name */
+	assert_int_equal(br_store_remove(store, "lab:2026.1", &err), 0);
+	assert_int_equal(br_store_remove(store, "card", &err), -EBUSY);
+	assert_int_equal(br_store_tag(store, "nope", "x", false, &err), -ENOENT);
+	assert_int_equal(br_store_tag(store, "card", "X", false, &err), -EINVAL);
+}
+
+/* ---- snapshots ---- */
+
+static void snapshots_lead_back(void **state)
+{
+	br_cleanup(br_image_unrefp) struct br_image *image = NULL;
+	const struct br_disk_snapshot *list;
+	struct br_error err = BR_ERROR_NULL;
+	struct br_disk_snapshot s;
+	struct br_disk *disk;
+	uint8_t uuid[16];
+	size_t n;
+
+	test_needs(TOOLS);
+	image = image_open("card");
+	disk = disk_open(image, disk_dir);
+	assert_int_equal(br_disk_snapshot(disk, "empty", &s, &err), 0);
+	assert_string_equal(s.layer, "");
+	write_file(br_disk_fs(disk), "f", "one");
+	assert_int_equal(br_disk_snapshot(disk, NULL, &s, &err), 0);
+	assert_string_equal(s.name, "1");
+	write_file(br_disk_fs(disk), "f", "two");
+	assert_int_equal(br_disk_snapshot(disk, "1", &s, &err), -EEXIST);
+	assert_int_equal(br_disk_snapshot(disk, "a/b", &s, &err), -EINVAL);
+	list = br_disk_snapshots(disk, &n);
+	assert_int_equal(n, 2);
+	assert_string_equal(list[1].name, "1");
+	memcpy(uuid, br_disk_uuid(disk), 16);
+	assert_int_equal(br_disk_rollback(image, disk_dir, "1", &err), -EBUSY); /* it is open */
+	br_disk_close(disk);
+	assert_int_equal(br_disk_count_snapshots(disk_dir), 2);
+
+	assert_int_equal(br_disk_rollback(image, disk_dir, "none", &err), -ENOENT);
+	assert_int_equal(br_disk_rollback(image, disk_dir, "1", &err), 0);
+	disk = disk_open(image, disk_dir);
+	assert_string_equal(read_file(br_disk_fs(disk), "/f"), "one");
+	assert_memory_not_equal(br_disk_uuid(disk), uuid, 16); /* handles are stale */
+	assert_clean(disk);
+	write_file(br_disk_fs(disk), "f", "six");
+	br_disk_close(disk);
+	assert_int_equal(br_disk_rollback(image, disk_dir, "empty", &err), 0);
+	disk = disk_open(image, disk_dir);
+	assert_string_equal(read_file(br_disk_fs(disk), "/f"), "(missing)");
+	assert_clean(disk);
+	gc(false);
+	assert_int_equal(br_disk_snapshot_remove(disk, "empty", &err), 0);
+	assert_int_equal(br_disk_snapshot_remove(disk, "empty", &err), -ENOENT);
+	br_disk_close(disk);
+	assert_int_equal(br_disk_rollback(image, disk_dir, "1", &err), 0);
+	disk = disk_open(image, disk_dir);
+	assert_string_equal(read_file(br_disk_fs(disk), "/f"), "one");
+	br_disk_close(disk);
+	assert_int_equal(br_remove_tree(disk_dir, NULL), 0);
+	gc(false);
+	assert_int_equal(count("layers/*"), 0);
+}
+
+static void damage_is_named(void **state)
+{
+	br_cleanup(br_image_unrefp) struct br_image *image = NULL;
+	br_cleanup(br_freep) char *layer = NULL;
+	struct br_error err = BR_ERROR_NULL;
+	struct br_disk *disk, *again;
+	char id[33];
+
+	test_needs(TOOLS);
+	image = image_open("card");
+	disk = disk_open(image, disk_dir);
+	write_file(br_disk_fs(disk), "f", "one");
+	freeze(disk, id);
+	br_disk_close(disk);
+	layer = br_asprintf("%s/state/layers/%s", dir, id);
+	assert_int_equal(test_sh("mv %s/layer.json %s/x; echo '{' >%s/layer.json", layer, layer, layer), 0);
+	assert_int_equal(br_disk_open(image, disk_dir, &again, &err), -EUCLEAN);
+	assert_non_null(strstr(err.text, id));
+	assert_int_equal(test_sh("mv %s/x %s/layer.json; truncate -s -1 %s/map", layer, layer, layer), 0);
+	assert_int_equal(br_disk_open(image, disk_dir, &again, &err), -EUCLEAN);
+	assert_int_equal(test_sh("rm -r %s", layer), 0);
+	assert_int_equal(br_disk_open(image, disk_dir, &again, &err), -EUCLEAN);
+	assert_non_null(strstr(err.text, "missing"));
+	assert_int_equal(br_remove_tree(disk_dir, NULL), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(layers_merge_into_one_map),
+		cmocka_unit_test(a_frozen_disk_goes_on),
+		cmocka_unit_test(a_death_at_any_step_loses_nothing),
+		cmocka_unit_test(a_disk_becomes_an_image),
+		cmocka_unit_test(names_have_tags),
+		cmocka_unit_test(snapshots_lead_back),
+		cmocka_unit_test(damage_is_named),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -156,13 +156,14 @@ static int status(struct br_call *call, struct br_error *err)
 
 	br_boots_default_image(api->boots, image);
 	br_event_health(api->fleet, &health);
-	call->json = json_pack("{s:s, s:i, s:I, s:s, s:o, s:i, s:s, s:s, s:o, s:o, s:s?, s:s, s:s?, s:o}", "version",
+	call->json = json_pack("{s:s, s:i, s:I, s:s, s:o, s:i, s:s, s:s, s:o, s:o, s:s?, s:s, s:s?, s:o, s:o, s:o}", "version",
 		BRAMBLE_VERSION, "pid", (int)getpid(), "uptime_s", (json_int_t)((br_now_ns() - api->started_ns) / BR_S),
 		"interface", st->interface, "address", address_json(st->ip), "prefix", (int)st->prefix, "dhcp", st->dhcp,
 		"dhcp_mode", st->dhcp_mode ? st->dhcp_mode(st->dhcp_mode_ctx) : st->dhcp,
 		"first", address_json(st->first), "last", address_json(st->last), "default_image",
 		image[0] ? image : NULL, "default_disk", br_boots_default_disk(api->boots), "storage_error",
-		health.code ? health.text : NULL, "counts", counts_json(api));
+		health.code ? health.text : NULL, "counts", counts_json(api), "boots", st->turns ? st->turns(st->turns_ctx) : json_null(),
+		"capture_dropped", st->capture_dropped ? json_integer((json_int_t)st->capture_dropped(st->capture_ctx)) : json_null());
 	return call->json ? 0 : br_error_set(err, ENOMEM, "out of memory");
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +23,13 @@ struct br_api_status {
 	const char *dhcp;      /* the setting: "auto", "full", "proxy" or "off" */
 	const char *(*dhcp_mode)(void *ctx); /* what it comes to now: "full", "proxy", "off", "listening"; NULL: as dhcp */
 	void *dhcp_mode_ctx;
+	/* who boots and who waits for its turn, as JSON (running, waiting, at_once, bytes_per_s); whether a board waits, and
+	 * how many are before it. NULL: not known */
+	json_t *(*turns)(void *ctx);
+	bool (*waits)(void *ctx, int64_t board_id, uint32_t *ret_before);
+	void *turns_ctx;
+	uint64_t (*capture_dropped)(void *ctx); /* frames that the watch missed; NULL: not known */
+	void *capture_ctx;
 	uint32_t first, last;  /* range of addresses given out, 0: none */
 };
 

@@ -77,6 +77,7 @@ static void add_settings(struct br_api *api, const struct br_board *b, struct br
 	in->local = !strcmp(b->road, "local");
 	in->has_boot = b->id && br_boots_status(api->boots, b->id, &in->boot) >= 0;
 	in->server_ip = api->status.ip;
+	in->waits = b->id && api->status.waits && api->status.waits(api->status.turns_ctx, b->id, &in->waits_before);
 	in->dhcp = strcmp(api->status.dhcp_mode ? api->status.dhcp_mode(api->status.dhcp_mode_ctx) : api->status.dhcp, "off") != 0;
 	in->link_down = br_netif_info(api->status.interface, &netif, NULL) >= 0 && !netif.carrier;
 	in->watch = api->watch;

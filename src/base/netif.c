@@ -172,6 +172,18 @@ bool br_netif_has_default_route(const char *name)
 	return !f;
 }
 
+unsigned br_netif_speed(const char *name)
+{
+	char path[64];
+	int mbit = 0;
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/speed", name);
+	br_cleanup(br_fclosep) FILE *f = strchr(name, '/') ? NULL : fopen(path, "re");
+
+	/* -1 where the driver does not know; some virtual ones fail the read */
+	return f && fscanf(f, "%9d", &mbit) == 1 && mbit > 0 ? (unsigned)mbit : 0;
+}
+
 /* One rtnetlink request about an IPv4 address, and the kernel's answer as a negative errno. */
 static int address_request(uint16_t type, uint16_t flags, unsigned index, uint32_t ip, unsigned prefix)
 {

@@ -30,6 +30,8 @@ int br_netif_has_address(const char *name, uint32_t ip);
 int br_netif_default(char name[static BR_NETIF_NAME], struct br_error *err);
 /* Whether an IPv4 default route leaves by this interface; true also when that cannot be found out. */
 bool br_netif_has_default_route(const char *name);
+/* Speed of its link in Mbit/s, 0: not known (no link, or the driver does not say). */
+unsigned br_netif_speed(const char *name);
 /* Gives the interface an address and takes it up. Returns 1 when it was added, 0 when it was there already (with
  * this prefix; -EEXIST with another). */
 int br_netif_add_address(const char *name, uint32_t ip, unsigned prefix, struct br_error *err);

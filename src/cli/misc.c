@@ -18,7 +18,8 @@ static void print_status(const json_t *st, const char *state)
 		{ "version:", "version" }, { "pid:", "pid" }, { "interface:", "interface" }, { "address:", "address" },
 		{ "dhcp:", "dhcp" }, { "dhcp now:", "dhcp_mode" }, { "first:", "first" }, { "last:", "last" }, { "image:", "default_image" },
 		{ "disk:", "default_disk" }, { "boards:", "counts.boards" }, { "booting:", "counts.booting" },
-		{ "up:", "counts.up" }, { "images:", "counts.images" },
+		{ "up:", "counts.up" }, { "fetching:", "boots.running" }, { "waiting:", "boots.waiting" }, { "at once:", "boots.at_once" },
+		{ "unseen:", "capture_dropped" }, { "images:", "counts.images" },
 	};
 	char cell[BR_CELL_MAX];
 	uint64_t up = (uint64_t)json_integer_value(json_object_get(st, "uptime_s"));

@@ -12,6 +12,7 @@
 #include "base/addr.h"
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "plan/admission.h"
 
 static const char *check_address(const char *v)
 {
@@ -190,6 +191,63 @@ static const char *check_port(const char *v)
 	return br_parse_u64(v, 0, 65535, &port) < 0 ? "must be a port number, or 0" : NULL;
 }
 
+int br_config_at_once(const char *value, uint32_t *ret)
+{
+	uint64_t n;
+
+	if (!strcmp(value, "auto"))
+		n = 0;
+	else if (!strcmp(value, "unlimited"))
+		n = BR_ADMISSION_UNLIMITED;
+	else if (br_parse_u64(value, 1, BR_ADMISSION_BOARDS, &n) < 0)
+		return -EINVAL;
+	*ret = (uint32_t)n;
+	return 0;
+}
+
+static const char *check_at_once(const char *v)
+{
+	uint32_t n;
+
+	return br_config_at_once(v, &n) < 0 ? "must be auto, unlimited or a number from 1 to 8192" : NULL;
+}
+
+/* Links are reckoned in bits and powers of ten. */
+int br_config_rate(const char *value, uint64_t *ret)
+{
+	static const struct {
+		char unit;
+		uint64_t bits;
+	} units[] = { { 'k', 1000 }, { 'M', 1000000 }, { 'G', 1000000000 } };
+	size_t n = strlen(value);
+	uint64_t factor = 1, number;
+	char text[24];
+
+	if (!strcmp(value, "auto")) {
+		*ret = 0;
+		return 0;
+	}
+	for (size_t i = 0; n && i < BR_ARRAY_SIZE(units); i++)
+		if (value[n - 1] == units[i].unit)
+			factor = units[i].bits;
+	n -= factor != 1;
+	if (n >= sizeof(text))
+		return -EINVAL;
+	memcpy(text, value, n);
+	text[n] = 0;
+	if (br_parse_u64(text, 1, 1000000000000 / factor, &number) < 0 || number * factor < 1000000)
+		return -EINVAL;
+	*ret = number * factor / 8;
+	return 0;
+}
+
+static const char *check_rate(const char *v)
+{
+	uint64_t rate;
+
+	return br_config_rate(v, &rate) < 0 ? "must be auto, or bits a second from 1M to 1000G, as 500M" : NULL;
+}
+
 #define AT(field) offsetof(struct br_config, field)
 
 const struct br_config_setting br_config_settings[] = {
@@ -211,6 +269,10 @@ const struct br_config_setting br_config_settings[] = {
 	{ "disk", "volatile|persistent", "drop a board's changes at its next boot, or keep them (default: volatile)",
 		"volatile", AT(disk), check_disk },
 	{ "adopt", "yes|no", "take in boards that are not known (default: yes)", "yes", AT(adopt), check_yes_no },
+	{ "boots-at-once", "auto|unlimited|N", "boards that may fetch their boot files at once (default: auto)", "auto",
+		AT(boots_at_once), check_at_once },
+	{ "boot-rate", "auto|RATE", "bits a second of the link that boot files may take, as 500M (default: auto)", "auto",
+		AT(boot_rate), check_rate },
 	{ "http-port", "PORT", "port of the boards' HTTP server, 0 for none (default: 80 where it is free)", NULL,
 		AT(http_port), check_port },
 	{ "overrides", "DIR", "boot files put over the image's: DIR/BOARD/, DIR/all/ (default: " BR_OVERRIDES_DIR ")",

@@ -25,6 +25,8 @@ struct br_config {
 	char *lease;	 /* duration */
 	char *disk;	 /* "volatile", "persistent" */
 	char *adopt;	 /* "yes", "no" */
+	char *boots_at_once; /* "auto", "unlimited", or a number */
+	char *boot_rate;     /* "auto", or bits a second */
 	char *http_port; /* NULL: 80 when it is free; "0": none */
 	char *overrides; /* directory of boot files that people give */
 	char *user;	 /* to become after binding; NULL: owner of the state, else bramble, else nobody */
@@ -51,6 +53,10 @@ extern const struct br_config_setting br_config_settings[];
 /* The values of 'router', 'dns' and 'ntp', and of 'subnets': how many, or -EINVAL. */
 int br_config_addresses(const char *value, uint32_t *ret, size_t max);
 int br_config_subnets(const char *value, struct br_dhcp_subnet *ret, size_t max);
+
+/* The values of 'boots-at-once' and 'boot-rate' as struct br_admission_options wants them (bytes a second), or -EINVAL. */
+int br_config_at_once(const char *value, uint32_t *ret);
+int br_config_rate(const char *value, uint64_t *ret);
 
 /* Fills in the fallbacks. */
 int br_config_init(struct br_config *config, struct br_error *err);

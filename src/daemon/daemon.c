@@ -33,6 +33,7 @@
 #include "daemon/network.h"
 #include "daemon/pool.h"
 #include "daemon/privileges.h"
+#include "daemon/turns.h"
 #include "dhcp/io.h"
 #include "fleet/event.h"
 #include "http/server.h"
@@ -236,7 +237,9 @@ static int start_boots(struct daemon *d, struct br_error *err)
 	atomic_store(&d->glue.dhcp_mode, BR_GLUE_DHCP_OFF);
 	d->glue.notes = br_glue_notes_new();
 	d->glue.pool = br_pool_new();
-	if (!d->glue.notes || !d->glue.pool) {
+	d->glue.turns = br_turns_new(d->config, d->net.netif.name);
+	if (!d->glue.notes || !d->glue.pool || !d->glue.turns) {
+		br_turns_free(d->glue.turns);
 		br_glue_notes_free(d->glue.notes);
 		br_pool_free(d->glue.pool);
 		br_boots_free(d->boots);
@@ -248,6 +251,7 @@ static int start_boots(struct daemon *d, struct br_error *err)
 
 static void stop_boots(struct daemon *d)
 {
+	br_turns_free(d->glue.turns);
 	br_glue_notes_free(d->glue.notes);
 	br_pool_free(d->glue.pool);
 	br_boots_free(d->boots);
@@ -508,6 +512,29 @@ static const char *dhcp_mode(void *ctx)
 	return br_glue_dhcp_mode(ctx);
 }
 
+static json_t *turns_json(void *ctx)
+{
+	struct br_glue *glue = ctx;
+	struct br_admission_status st;
+
+	br_turns_status(glue->turns, &st);
+	return json_pack("{s:i, s:i, s:o, s:I}", "running", (int)st.running, "waiting", (int)st.waiting, "at_once",
+		st.at_once == BR_ADMISSION_UNLIMITED ? json_null() : json_integer(st.at_once), "bytes_per_s",
+		(json_int_t)st.rate);
+}
+
+static bool waits(void *ctx, int64_t board_id, uint32_t *ret_before)
+{
+	struct br_glue *glue = ctx;
+
+	return br_turns_waits(glue->turns, board_id, ret_before);
+}
+
+static uint64_t capture_dropped(void *ctx)
+{
+	return br_watch_io_dropped(ctx);
+}
+
 static int start_api(struct daemon *d, struct br_error *err)
 {
 	br_cleanup(br_freep) char *path = br_api_socket_path(d->state);
@@ -526,6 +553,11 @@ static int start_api(struct daemon *d, struct br_error *err)
 			.dhcp = d->config->dhcp,
 			.dhcp_mode = dhcp_mode,
 			.dhcp_mode_ctx = &d->glue,
+			.turns = turns_json,
+			.waits = waits,
+			.turns_ctx = &d->glue,
+			.capture_dropped = capture_dropped,
+			.capture_ctx = d->watch_io,
 			.first = d->net.dhcp ? d->net.first_ip : 0,
 			.last = d->net.dhcp ? d->net.last_ip : 0,
 		},

@@ -22,6 +22,7 @@ static const struct {
 	{ BR_EV_BOARD_EDITED, "edited" },
 	{ BR_EV_BOARD_REMOVED, "board {name} removed" },
 	{ BR_EV_BOOT_START, "boot begins: image {image}, {disk} disk" },
+	{ BR_EV_BOOT_WAITING, "waits its turn to boot: {before} before it" },
 	{ BR_EV_DHCP_MODE, "DHCP is {mode} now: {reason}" },
 	{ BR_EV_DHCP_FOREIGN, "DHCP server {server} ({server_mac}) said {type}[ of {offered}] to {mac}" },
 	{ BR_EV_DHCP_ELSEWHERE, "its {client} took {ip} from DHCP server {server}" },

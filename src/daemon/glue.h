@@ -33,6 +33,7 @@ struct br_glue {
 	const struct br_dhcp_options *dhcp; /* as the server was told */
 	uint32_t first_ip, last_ip;
 	uint32_t lease_s;
+	struct br_turns *turns; /* turns.h */
 	const char *no_give;  /* struct br_network */
 	atomic_int dhcp_mode; /* enum br_dhcp_mode, BR_GLUE_DHCP_OFF */
 	struct br_glue_notes *notes; /* glue_foreign.c: what other servers did */

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "daemon/glue.h"
 #include "daemon/pool.h"
+#include "daemon/turns.h"
 #include "fleet/event.h"
 
 BR_DEFINE_CLEANUP(struct br_plan *, br_plan_unref);
@@ -160,6 +161,10 @@ static void grant_boot(struct br_glue *glue, const struct br_dhcp_client *c, boo
 		ret->boot = c->kind == BR_DHCP_EEPROM && model && model->soc == BR_SOC_BCM2711;
 		return;
 	}
+	if (stage == BR_STAGE_KERNEL_DHCP)
+		br_turns_done(glue->turns, board->id);
+	if (loader)
+		br_turns_sign(glue->turns, board->id);
 	if (stage == BR_STAGE_NONE && !loader) {
 		note_user_space(glue, board);
 		return;
@@ -178,6 +183,14 @@ static void grant_boot(struct br_glue *glue, const struct br_dhcp_client *c, boo
 			br_plan_root_path(plan));
 }
 
+/* The firmware's question that begins a boot waits for its turn. */
+static bool is_its_turn(struct br_glue *glue, const struct br_dhcp_client *c, bool offer, const struct br_board *board)
+{
+	if (!offer || !br_dhcp_client_is_firmware(c->kind) || !strcmp(board->road, "local"))
+		return true;
+	return br_turns_ask(glue, board, c->kind != BR_DHCP_EEPROM);
+}
+
 /* Another server gives the address: boards only. */
 static int beside_another(struct br_glue *glue, const struct br_dhcp_client *c, bool offer, struct br_dhcp_grant *ret)
 {
@@ -186,6 +199,8 @@ static int beside_another(struct br_glue *glue, const struct br_dhcp_client *c, 
 
 	if (r < 0)
 		return r;
+	if (!is_its_turn(glue, c, offer, &board))
+		return -EBUSY;
 	*ret = (struct br_dhcp_grant){ 0 };
 	grant_boot(glue, c, offer, &board, ret);
 	return 0;
@@ -208,6 +223,8 @@ static int address(void *ctx, const struct br_dhcp_client *c, bool offer, struct
 	r = find_board(glue, c, offer, &board);
 	if (r < 0 && r != -ENOENT)
 		return r;
+	if (r >= 0 && !is_its_turn(glue, c, offer, &board))
+		return -EBUSY;
 	r = br_glue_address(glue, c, offer, r < 0 ? NULL : &board, &ip);
 	if (r < 0)
 		return r;

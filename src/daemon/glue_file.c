@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "base/text.h"
+#include "daemon/turns.h"
 #include "plan/bootpath.h"
 
 /* The plan of a client, a new reference; board NULL for one that is no board. */
@@ -52,6 +53,8 @@ int br_glue_file_open_for(struct br_glue *glue, const struct br_board *board, co
 	int r;
 
 	*ret = (struct br_glue_file){ .board_id = board ? board->id : 0 };
+	if (board && strcmp(board->road, "local") != 0)
+		br_turns_sign(glue->turns, board->id);
 	br_vis(ret->path, sizeof(ret->path), name, strlen(name));
 	if (board && !strcmp(board->road, "local"))
 		return open_local(board, name, ret);
@@ -89,6 +92,8 @@ void br_glue_file_sent(struct br_glue *glue, int64_t board_id, const char *path)
 {
 	struct br_board board;
 
+	if (board_id && is_kernel(path))
+		br_turns_done(glue->turns, board_id);
 	if (board_id && is_kernel(path) && !br_board_by_id(glue->fleet, board_id, &board))
 		br_boots_reach(glue->boots, &board, BR_STAGE_KERNEL_SENT, NULL, NULL, NULL);
 }

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/glue_file.h"
+#include "daemon/turns.h"
 #include "fleet/event.h"
 
 #define SAFE_BOOTIMG 96000000 /* what the documentation promises; more may work (systems notes d.5) */
@@ -108,6 +109,8 @@ static void report(void *ctx, const struct br_http_report *rep)
 
 	if (rep->outcome == BR_HTTP_PART) /* some clients take a file in many pieces: the last one is told */
 		return;
+	if (rep->outcome == BR_HTTP_SENT || rep->outcome == BR_HTTP_FAILED)
+		br_turns_ended(t->glue->turns, f->board_id, rep->bytes, rep->duration_ns, rep->outcome == BR_HTTP_SENT);
 	if (rep->outcome == BR_HTTP_SENT)
 		br_glue_file_sent(t->glue, f->board_id, f->path);
 	fields = json_pack("{s:s, s:s, s:s, s:s*}", "path", f->path, "ip", br_ip_format(ip, rep->ip), "via", "http",
@@ -129,6 +132,7 @@ static void progress(void *ctx, const struct br_http_file *file, uint64_t bytes)
 {
 	struct br_glue_tftp *t = ctx;
 
+	br_turns_progress(t->glue->turns, file->board_id, bytes, file->size);
 	if (t->progress)
 		t->progress(t->progress_ctx, file->board_id, file->path, bytes, file->size);
 }

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "daemon/glue_file.h"
+#include "daemon/turns.h"
 #include "fleet/event.h"
 
 static int open_file(void *ctx, uint32_t ip, const char *name, struct br_tftp_file *file)
@@ -46,6 +47,8 @@ static void report(void *ctx, const struct br_tftp_report *rep)
 	char ip[BR_IP_TEXT];
 	json_t *fields;
 
+	if (rep->outcome == BR_TFTP_SENT || rep->outcome == BR_TFTP_FAILED)
+		br_turns_ended(t->glue->turns, id, rep->bytes, rep->duration_ns, rep->outcome == BR_TFTP_SENT);
 	if (rep->outcome == BR_TFTP_SENT)
 		br_glue_file_sent(t->glue, id, rep->path);
 	fields = json_pack("{s:s, s:s}", "path", rep->path, "ip", br_ip_format(ip, rep->ip));
@@ -67,6 +70,7 @@ static void progress(void *ctx, uint32_t ip, const struct br_tftp_file *file, ui
 {
 	struct br_glue_tftp *t = ctx;
 
+	br_turns_progress(t->glue->turns, file->board_id, bytes, file->size);
 	if (t->progress)
 		t->progress(t->progress_ctx, file->board_id, file->path, bytes, file->size);
 }

@@ -71,6 +71,18 @@ static int project_config(struct br_plan_base *base, const struct br_fat *fat, s
 	return base->config ? 0 : br_error_set(err, ENOMEM, "out of memory");
 }
 
+/* Firmware looks for kernels in the root of the file system only. */
+static uint64_t largest_file(const struct br_fat *fat)
+{
+	const struct br_fat_entry *e;
+	uint64_t most = 0;
+
+	for (size_t i = 0; (e = br_fat_list(fat, "", i)); i++)
+		if (!e->is_dir && e->size > most)
+			most = e->size;
+	return most;
+}
+
 int br_plan_base_new(struct br_image *image, struct br_plan_base **ret, struct br_error *err)
 {
 	br_cleanup(br_plan_base_unrefp) struct br_plan_base *base = calloc(1, sizeof(*base));
@@ -85,6 +97,7 @@ int br_plan_base_new(struct br_image *image, struct br_plan_base **ret, struct b
 	if (!fat)
 		return br_error_set(err, ENODEV, "image %s: has no FAT boot partition, so no board can boot it over "
 			"the network", br_image_info(image)->name);
+	base->largest = largest_file(fat);
 	r = read_boot_text(fat, "cmdline.txt", &base->cmdline, err);
 	if (r < 0)
 		return br_error_prefix(err, "image %s", br_image_info(image)->name);
@@ -127,4 +140,9 @@ void br_plan_base_unref(struct br_plan_base *base)
 struct br_image *br_plan_base_image(const struct br_plan_base *base)
 {
 	return base->image;
+}
+
+uint64_t br_plan_base_largest(const struct br_plan_base *base)
+{
+	return base->largest;
 }

@@ -18,6 +18,7 @@ struct br_plan_base {
 	char *fstab;	 /* projected, NULL: the image has none */
 	char *hosts;	 /* without a line for 127.0.1.1, NULL: the image has none */
 	bool has_ssh_dir;
+	uint64_t largest; /* bytes of the largest boot file: a kernel or an initramfs */
 	/* the same for every board: units that must not run, host keys of the image that must not be shared */
 	struct br_projection common[BR_PLAN_MAX_PROJECTIONS];
 	size_t n_common;

@@ -431,6 +431,19 @@ int br_boots_status(struct br_boots *boots, int64_t board_id, struct br_boot_sta
 	return b ? 0 : -ENOENT;
 }
 
+uint64_t br_boots_largest(struct br_boots *boots, const struct br_board *board)
+{
+	struct br_error err = BR_ERROR_NULL;
+	struct br_plan_base *base;
+	uint64_t largest = 0;
+
+	pthread_mutex_lock(&boots->lock);
+	if (!find_board_base(boots, board, board->image[0] ? board->image : boots->default_image, &base, &err))
+		largest = br_plan_base_largest(base);
+	pthread_mutex_unlock(&boots->lock);
+	return largest;
+}
+
 bool br_boots_image_in_use(struct br_boots *boots, const char *image)
 {
 	bool used;

@@ -27,6 +27,7 @@ int br_plan_base_new(struct br_image *image /* a new reference is taken */, stru
 struct br_plan_base *br_plan_base_ref(struct br_plan_base *base);
 void br_plan_base_unref(struct br_plan_base *base);
 struct br_image *br_plan_base_image(const struct br_plan_base *base); /* not a new reference */
+uint64_t br_plan_base_largest(const struct br_plan_base *base); /* bytes of its largest boot file */
 
 /* How the board reaches us, the same for all boards of a daemon. */
 struct br_plan_server {

@@ -17,6 +17,7 @@ enum label {
 	IPV6,
 	UDP,
 	UDP_FROM,
+	TFTP_ASKS,
 	TFTP,
 	TFTP_DATA,
 	TCP,
@@ -66,7 +67,7 @@ static const struct step program[] = {
 	AT(UDP, BPF_LD | BPF_IND | BPF_H, 14 + 2), /* A: destination port; X: IP header */
 	IF(67, ACCEPT, NEXT),
 	IF(68, ACCEPT, NEXT),
-	IF(69, ACCEPT, NEXT),
+	IF(69, TFTP_ASKS, NEXT),
 	IF(53, ACCEPT, NEXT),
 	IF(111, ACCEPT, NEXT),
 	IF(6666, ACCEPT, UDP_FROM),
@@ -74,6 +75,9 @@ static const struct step program[] = {
 	IF(53, ACCEPT, NEXT),
 	IF(111, ACCEPT, NEXT),
 	IF(6665, ACCEPT, TFTP),
+	/* our transfers stay on the port that was asked, so acknowledgements come there, too: bulk */
+	AT(TFTP_ASKS, BPF_LD | BPF_IND | BPF_H, 14 + 8), /* A: opcode */
+	IF(4, DROP, ACCEPT),
 	/* the ports of a transfer are any: ERROR, OACK and block 1 of DATA tell themselves; more of it is bulk */
 	AT(TFTP, BPF_LD | BPF_IND | BPF_H, 14 + 8), /* A: opcode */
 	IF(5, ACCEPT, NEXT),

@@ -7,6 +7,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -21,7 +22,7 @@
 struct br_watch_io {
 	struct br_watch *watch;
 	int fd;
-	uint64_t dropped;
+	_Atomic uint64_t dropped; /* asked from any thread */
 };
 
 /* The filter before the binding: no frame is queued that it would not let through. */
@@ -124,6 +125,6 @@ uint64_t br_watch_io_dropped(struct br_watch_io *io)
 
 	/* reading it sets the kernel's count back */
 	if (!getsockopt(io->fd, SOL_PACKET, PACKET_STATISTICS, &stats, &n))
-		io->dropped += stats.tp_drops;
-	return io->dropped;
+		atomic_fetch_add(&io->dropped, stats.tp_drops);
+	return atomic_load(&io->dropped);
 }

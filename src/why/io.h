@@ -22,7 +22,7 @@ void br_watch_io_close(struct br_watch_io *io);
 int br_watch_io_fd(const struct br_watch_io *io);
 /* Takes what is there, at most some hundred frames. Their number, or a negative errno (the interface went away). */
 int br_watch_io_dispatch(struct br_watch_io *io, uint64_t now_ns);
-/* Frames that came faster than they were taken. */
+/* Frames that came faster than they were taken. From any thread. */
 uint64_t br_watch_io_dropped(struct br_watch_io *io);
 
 /* The filter, for its test: instructions, of which *ret_n are used. */

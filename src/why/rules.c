@@ -217,6 +217,12 @@ static bool no_image(struct br_case *c)
 	return !c->in->image && !c->in->local;
 }
 
+static bool waits(struct br_case *c)
+{
+	c->n = c->in->waits_before;
+	return c->in->waits;
+}
+
 static bool pool_empty(struct br_case *c)
 {
 	return c->in->dhcp_full_ns && !br_case_server(c, ours);

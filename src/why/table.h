@@ -7,6 +7,10 @@
  */
 const struct br_rule br_rules[] = {
 	/* --- what is wrong wherever the board is --- */
+	{ 0, BR_WHY_BOOTING, ANY_AT, waits,
+		"It waits its turn to boot, {n} boards before it: more at once than the link carries would all be too slow for their firmware.",
+		"Nothing: it asks again by itself and is answered then. 'bramble status' shows the queue, --boots-at-once and --boot-rate govern it.",
+		BR_SHOW_DHCP },
 	{ 0, BR_WHY_WRONG, ANY_AT, br_sees_disk_full, "Its disk is full: writes fail.",
 		"Make room in the state directory, or 'bramble disk reset {board}' to drop the changes.", BR_SHOW_ROOT },
 	{ 54, BR_WHY_WRONG, ANY_AT & ~(BR_AT_ROOT | BR_AT_UP), br_sees_reboot_loop,

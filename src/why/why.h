@@ -36,6 +36,8 @@ struct br_why_input {
 	char name[BR_BOARD_NAME_MAX + 1]; /* "" : no board of ours */
 	bool local;		   /* its road: left to boot by itself */
 	bool image;		   /* there is one for it */
+	bool waits;		   /* for its turn to boot: we keep silent until then */
+	uint32_t waits_before;	   /* boards whose turn comes first */
 	struct br_boot_status boot;
 	bool has_boot;
 	/* us */

@@ -16,10 +16,6 @@ static const struct {
 	uint16_t port;
 	const char *cure;
 } holders[] = {
-	{ 111, "most likely rpcbind has it; stop that with 'systemctl disable --now rpcbind.socket "
-	       "rpcbind', or go "
-	       "without bramble's port mapper: the boards it boots are given all ports on the "
-	       "kernel command line" },
 	{ 2049, "most likely the kernel's NFS server has it; stop that with 'systemctl disable "
 		"--now nfs-server', or "
 		"stop NFS-Ganesha, or give bramble another address or port" },

@@ -8,8 +8,10 @@
 
 #include "base/cleanup.h"
 #include "nfs/listen.h"
+#include "nfs/rpcbind.h"
 #include "nfs/worker.h"
 
+#define RPCBIND_PORT 111
 #define PICK_TRIES 16 /* for a port number that is free for TCP and UDP */
 
 #define WORKERS_MAX 16
@@ -23,6 +25,7 @@ struct br_nfs_server {
 	struct br_nfs_worker *workers; /* the first one has the sockets */
 	struct br_nfs_core cores[WORKERS_MAX];
 	pthread_t threads[WORKERS_MAX];
+	struct br_rpcbind *rpcbind; /* of this machine, when it has port 111; else NULL */
 };
 
 static int add_socket(struct br_nfs_server *s, uint16_t *port, bool udp, const char *what,
@@ -63,6 +66,15 @@ static int add_pair(struct br_nfs_server *s, uint16_t *port, const char *what, u
 	return r < 0 ? br_error_set(err, -r, "NFS server: %s", br_error_text(NULL, r)) : 0;
 }
 
+/* Ours, or that of this machine, which is told of us. */
+static int add_portmap(struct br_nfs_server *s, uint16_t port, struct br_error *err)
+{
+	int r = add_pair(s, &port, "port mapper", BR_NFS_PORTMAP, err);
+
+	return r == -EADDRINUSE && port == RPCBIND_PORT ?
+		br_rpcbind_register(s->nfs_port, s->mount_port, &s->rpcbind, err) : r;
+}
+
 static int add_sockets(struct br_nfs_server *s, struct br_error *err)
 {
 	uint16_t nfs = s->opt.nfs_port, mount = s->opt.mount_port,
@@ -74,14 +86,9 @@ static int add_sockets(struct br_nfs_server *s, struct br_error *err)
 	r = add_pair(s, &mount, "NFS MOUNT", BR_NFS_MOUNT, err);
 	if (r < 0)
 		return r;
-	if (portmap) {
-		r = add_pair(s, &portmap, "port mapper", BR_NFS_PORTMAP, err);
-		if (r < 0)
-			return r;
-	}
 	s->nfs_port = nfs;
 	s->mount_port = mount;
-	return 0;
+	return portmap ? add_portmap(s, portmap, err) : 0;
 }
 
 static void *run(void *ctx)
@@ -181,6 +188,7 @@ void br_nfs_server_stop(struct br_nfs_server *s)
 {
 	if (!s)
 		return;
+	br_rpcbind_unregister(s->rpcbind);
 	for (unsigned i = 0; i < s->n_workers; i++)
 		br_nfs_worker_stop(&s->workers[i]);
 	for (unsigned i = 0; i < s->n_threads; i++)

@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "daemon/glue.h"
 #include "daemon/pool.h"
+#include "daemon/turns.h"
 #include "dhcp/frame.h"
 #include "sim/board_private.h"
 #include "tests/unit/nfs_client.h"
@@ -340,9 +341,12 @@ static int lab_import(struct lab *l)
 
 static void lab_glue(struct lab *l)
 {
+	char all[] = "unlimited", rate[] = "auto";
+	const struct br_config config = { .boots_at_once = all, .boot_rate = rate };
+
 	l->glue = (struct br_glue){ .fleet = l->fleet, .boots = l->boots, .disks = l->disks, .server_ip = LAB_IP, .prefix = 24,
 		.adopt = true, .dhcp = &l->dhcp_options, .first_ip = LAB_FIRST, .last_ip = LAB_FIRST + 99, .lease_s = 600, .http_port = 80,
-		.notes = br_glue_notes_new(), .pool = br_pool_new() };
+		.notes = br_glue_notes_new(), .pool = br_pool_new(), .turns = br_turns_new(&config, "") };
 	l->tftp_glue.glue = &l->glue;
 	l->dhcp_ops = br_glue_dhcp_ops;
 	l->dhcp_ops.report = lab_dhcp_report;
@@ -386,6 +390,7 @@ static void lab_close(struct lab *l)
 	br_glue_nfs_free(l->nfs_glue);
 	br_glue_notes_free(l->glue.notes);
 	br_pool_free(l->glue.pool);
+	br_turns_free(l->glue.turns);
 	br_disks_free(l->disks);
 	br_boots_free(l->boots);
 	br_store_close(l->store);

@@ -43,11 +43,13 @@ static int find_victim(
 	return br_nfs_may_remove(&call->rpc.cred, &call->objects[i].before, ret);
 }
 
-int br_nfs3_remove(struct br_nfs_call *call)
+/* REMOVE, and RMDIR (RFC 1813, 3.3.12 and 3.3.13), which differ in what they take. */
+static int remove_one(struct br_nfs_call *call, bool directory)
 {
 	struct br_nfs3_dirop args;
 	char name[BR_NFS_NAME_SIZE];
 	struct br_fs_attr victim;
+	struct br_fs *fs;
 	int r;
 
 	if (br_nfs3_get_dirop(&call->in, &args) < 0)
@@ -56,13 +58,14 @@ int br_nfs3_remove(struct br_nfs_call *call)
 	if (r < 0)
 		return r;
 	if (br_nfs3_is_dot(name))
-		return -EACCES;
+		return !directory ? -EACCES : name[1] ? -EEXIST : -EINVAL;
 	r = find_victim(call, 0, name, &victim);
 	if (r < 0)
 		return r;
-	if (S_ISDIR(victim.mode))
-		return -EISDIR;
-	r = call->export.fs->ops->unlink(call->export.fs, call->objects[0].handle.ino, name);
+	if (S_ISDIR(victim.mode) != directory)
+		return directory ? -ENOTDIR : -EISDIR;
+	fs = call->export.fs;
+	r = (directory ? fs->ops->rmdir : fs->ops->unlink)(fs, call->objects[0].handle.ino, name);
 	if (r < 0)
 		return r;
 	call->dirty = true;
@@ -70,31 +73,14 @@ int br_nfs3_remove(struct br_nfs_call *call)
 	return 0;
 }
 
+int br_nfs3_remove(struct br_nfs_call *call)
+{
+	return remove_one(call, false);
+}
+
 int br_nfs3_rmdir(struct br_nfs_call *call)
 {
-	struct br_nfs3_dirop args;
-	char name[BR_NFS_NAME_SIZE];
-	struct br_fs_attr victim;
-	int r;
-
-	if (br_nfs3_get_dirop(&call->in, &args) < 0)
-		return BR_RPC_GARBAGE_ARGS;
-	r = open_named(call, &args, name);
-	if (r < 0)
-		return r;
-	if (br_nfs3_is_dot(name))
-		return name[1] ? -EEXIST : -EINVAL; /* RFC 1813, 3.3.13 */
-	r = find_victim(call, 0, name, &victim);
-	if (r < 0)
-		return r;
-	if (!S_ISDIR(victim.mode))
-		return -ENOTDIR;
-	r = call->export.fs->ops->rmdir(call->export.fs, call->objects[0].handle.ino, name);
-	if (r < 0)
-		return r;
-	call->dirty = true;
-	br_nfs3_put_object_wcc(call, 0);
-	return 0;
+	return remove_one(call, true);
 }
 
 /* A directory that moves gets another "..": that is a write to it. */

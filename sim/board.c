@@ -208,16 +208,16 @@ static bool step_dhcp(struct br_sim_board *b)
 	}
 	if (b->dhcp.state != BR_SIM_DHCP_BOUND)
 		return false;
+	b->stack.ip = b->dhcp.ip;
+	b->stack.mask = b->dhcp.mask;
+	b->stack.router = b->dhcp.router;
+	b->server = b->dhcp.tftp;
 	br_sim_board_event(b, (struct br_sim_event){ .what = b->dhcp.style->requests ? BR_SIM_BOUND : BR_SIM_OFFER,
 					 .ip = b->dhcp.ip, .server = b->dhcp.tftp,
 					 .name = b->dhcp.file });
 	if (b->dhcp.saw & BR_SIM_SAW_SHORT)
 		br_sim_board_event(b, (struct br_sim_event){ .what = BR_SIM_WARNING,
 			.text = "the reply is shorter than 300 bytes: Linux will drop such" });
-	b->stack.ip = b->dhcp.ip;
-	b->stack.mask = b->dhcp.mask;
-	b->stack.router = b->dhcp.router;
-	b->server = b->dhcp.tftp;
 	if (b->dhcp.style->server_is_next && b->stage->steps->op == BR_SIM_OP_END) {
 		b->phase = BR_SIM_THINKING; /* it wanted an address, no files */
 		b->wake_ns = b->now_ns;
@@ -383,6 +383,7 @@ void br_sim_board_frame(struct br_sim_board *b, uint64_t now_ns, const uint8_t *
 	case BR_SIM_RX_BAD_SUM:
 		br_sim_board_event(b, (struct br_sim_event){ .what = BR_SIM_WARNING, .text = "a packet with a wrong checksum" });
 		break;
+	case BR_SIM_RX_SEGMENT:
 	case BR_SIM_RX_NOTHING:
 		break;
 	}
@@ -419,6 +420,11 @@ const struct br_sim_counters *br_sim_board_counters(const struct br_sim_board *b
 const char *br_sim_board_stage(const struct br_sim_board *b)
 {
 	return b->stage ? b->stage->name : "";
+}
+
+const struct br_sim_stack *br_sim_board_stack(const struct br_sim_board *b)
+{
+	return &b->stack;
 }
 
 uint32_t br_sim_board_ip(const struct br_sim_board *b)

@@ -122,6 +122,8 @@ enum br_sim_phase br_sim_board_phase(const struct br_sim_board *b);
 const struct br_sim_counters *br_sim_board_counters(const struct br_sim_board *b);
 /* "rom", "eeprom", ...; "" before the first. */
 const char *br_sim_board_stage(const struct br_sim_board *b);
+/* Its addresses, as the stage that runs has them. */
+const struct br_sim_stack *br_sim_board_stack(const struct br_sim_board *b);
 /* Its address; 0 until there is one. */
 uint32_t br_sim_board_ip(const struct br_sim_board *b);
 /* Checks that failed in this boot so far. */

@@ -23,7 +23,7 @@ static const struct br_sim_netstyle net_loader = {
 	.ttl = 255, .udp_checksum = true, .id_counts = true, .arp_when_busy = true, .gateway = true,
 };
 static const struct br_sim_netstyle net_linux = {
-	.ttl = 64, .udp_checksum = true, .id_counts = true, .arp_when_busy = true, .gateway = true,
+	.ttl = 64, .udp_checksum = true, .id_counts = true, .arp_when_busy = true, .gateway = true, .dont_fragment = true,
 };
 
 #define GET(n)		   { .op = BR_SIM_OP_GET, .name = n }

@@ -11,10 +11,13 @@
 
 #define ETH_IP	0x0800
 #define ETH_ARP 0x0806
+#define IP_TCP	6
 #define IP_UDP	17
 #define ETH_LEN 14
 #define IP_LEN	20
 #define UDP_LEN 8
+#define TCP_LEN 20
+#define TCP_SUM_AT 16
 #define FRAME_MIN 60 /* shorter ones are padded by the MAC */
 #define UDP_MAX 1472 /* 1500 - IP - UDP */
 
@@ -38,11 +41,12 @@ static uint16_t sum_end(uint32_t sum)
 	return (uint16_t)~sum;
 }
 
+/* Of UDP or TCP, with the pseudo header in front. */
 static uint16_t udp_sum(const uint8_t *ip, const uint8_t *udp, size_t udp_len)
 {
 	uint32_t sum = sum_add(0, ip + 12, 8); /* both addresses */
 
-	return sum_end(sum_add(sum + IP_UDP + (uint32_t)udp_len, udp, udp_len));
+	return sum_end(sum_add(sum + ip[9] + (uint32_t)udp_len, udp, udp_len));
 }
 
 void br_sim_stack_reset(struct br_sim_stack *s, const struct br_sim_netstyle *style)
@@ -96,38 +100,63 @@ void br_sim_stack_arp_ask(struct br_sim_stack *s)
 	send_arp(s, 1, broadcast, (struct br_mac){ 0 }, s->hop);
 }
 
+/* Ethernet and IP headers for len bytes behind them. */
+static void put_ip(struct br_sim_stack *s, struct br_writer *w, uint32_t dst, uint8_t protocol, size_t len)
+{
+	struct br_mac to = dst == BR_SIM_IP_ANY ? broadcast : s->hop_known ? s->hop_mac : blind_mac;
+
+	put_eth(w, to, s->mac, ETH_IP);
+	br_put_be16(w, 0x4500);
+	br_put_be16(w, (uint16_t)(IP_LEN + len));
+	br_put_be16(w, s->style->id_counts ? s->next_id++ : 0);
+	br_put_be16(w, s->style->dont_fragment ? 0x4000 : 0); /* clear in every stage of firmware */
+	br_put_u8(w, s->style->ttl);
+	br_put_u8(w, protocol);
+	br_put_be16(w, 0);
+	br_put_be32(w, s->ip);
+	br_put_be32(w, dst);
+	br_store_be16(w->buf + ETH_LEN + 10, sum_end(sum_add(0, w->buf + ETH_LEN, IP_LEN)));
+}
+
+static void send_frame(struct br_sim_stack *s, const struct br_writer *w)
+{
+	s->send(s->ctx, w->buf, w->len < FRAME_MIN ? FRAME_MIN : w->len);
+}
+
 void br_sim_stack_udp(struct br_sim_stack *s, uint32_t dst, uint16_t src_port, uint16_t dst_port,
 	const void *data, size_t len)
 {
 	uint8_t buf[ETH_LEN + IP_LEN + UDP_LEN + UDP_MAX] = { 0 };
 	struct br_writer w = br_writer_of(buf, sizeof(buf));
-	uint8_t *ip = buf + ETH_LEN, *udp = ip + IP_LEN;
-	struct br_mac to = dst == BR_SIM_IP_ANY ? broadcast : s->hop_known ? s->hop_mac : blind_mac;
+	uint8_t *udp = buf + ETH_LEN + IP_LEN;
 
 	if (len > UDP_MAX)
 		return;
-	put_eth(&w, to, s->mac, ETH_IP);
-	br_put_be16(&w, 0x4500);
-	br_put_be16(&w, (uint16_t)(IP_LEN + UDP_LEN + len));
-	br_put_be16(&w, s->style->id_counts ? s->next_id++ : 0);
-	br_put_be16(&w, 0); /* DF clear in every stage */
-	br_put_u8(&w, s->style->ttl);
-	br_put_u8(&w, IP_UDP);
-	br_put_be16(&w, 0);
-	br_put_be32(&w, s->ip);
-	br_put_be32(&w, dst);
+	put_ip(s, &w, dst, IP_UDP, UDP_LEN + len);
 	br_put_be16(&w, src_port);
 	br_put_be16(&w, dst_port);
 	br_put_be16(&w, (uint16_t)(UDP_LEN + len));
 	br_put_be16(&w, 0);
 	br_put_bytes(&w, data, len);
-	br_store_be16(ip + 10, sum_end(sum_add(0, ip, IP_LEN)));
 	if (s->style->udp_checksum) {
-		uint16_t sum = udp_sum(ip, udp, UDP_LEN + len);
+		uint16_t sum = udp_sum(buf + ETH_LEN, udp, UDP_LEN + len);
 
 		br_store_be16(udp + 6, sum ? sum : 0xffff); /* RFC 768: 0 means none */
 	}
-	s->send(s->ctx, buf, w.len < FRAME_MIN ? FRAME_MIN : w.len);
+	send_frame(s, &w);
+}
+
+void br_sim_stack_tcp(struct br_sim_stack *s, uint32_t dst, uint8_t *segment, size_t len)
+{
+	uint8_t buf[ETH_LEN + IP_LEN + UDP_LEN + UDP_MAX] = { 0 };
+	struct br_writer w = br_writer_of(buf, sizeof(buf));
+
+	if (len < TCP_LEN || len > UDP_LEN + UDP_MAX)
+		return;
+	put_ip(s, &w, dst, IP_TCP, len);
+	br_store_be16(segment + TCP_SUM_AT, udp_sum(buf + ETH_LEN, segment, len));
+	br_put_bytes(&w, segment, len);
+	send_frame(s, &w);
 }
 
 static enum br_sim_rx input_arp(struct br_sim_stack *s, struct br_reader r)
@@ -162,7 +191,7 @@ static enum br_sim_rx input_ip(struct br_sim_stack *s, const uint8_t *ip, size_t
 	if (left < IP_LEN || ip[0] >> 4 != 4 || head < IP_LEN || head > left)
 		return BR_SIM_RX_NOTHING;
 	total = br_load_be16(ip + 2);
-	if (total > left || total < head + UDP_LEN || ip[9] != IP_UDP)
+	if (total > left || total < head + UDP_LEN || (ip[9] != IP_UDP && ip[9] != IP_TCP))
 		return BR_SIM_RX_NOTHING;
 	ret->src_ip = br_load_be32(ip + 12);
 	ret->dst_ip = br_load_be32(ip + 16);
@@ -174,6 +203,13 @@ static enum br_sim_rx input_ip(struct br_sim_stack *s, const uint8_t *ip, size_t
 	if (br_load_be16(ip + 6) & 0x3fff) /* more fragments, or an offset */
 		return BR_SIM_RX_FRAGMENT;
 	udp = ip + head;
+	if (ip[9] == IP_TCP) {
+		ret->data = udp;
+		ret->len = total - head;
+		if (ret->len < TCP_LEN)
+			return BR_SIM_RX_NOTHING;
+		return unsummed || !udp_sum(ip, udp, ret->len) ? BR_SIM_RX_SEGMENT : BR_SIM_RX_BAD_SUM;
+	}
 	udp_len = br_load_be16(udp + 4);
 	if (udp_len < UDP_LEN || udp_len > total - head)
 		return BR_SIM_RX_NOTHING;

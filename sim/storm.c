@@ -47,17 +47,16 @@ static const char *without_directory(const struct storm_board *b, const char *na
 	return name;
 }
 
-static void check_file(struct storm_board *b, const struct br_sim_event *e)
+static void check_file(struct storm_board *b, const char *name, uint64_t size, uint32_t crc)
 {
-	const char *name = without_directory(b, e->name);
 	uint32_t key = br_crc32c((uint32_t)(b->model - br_sim_models) + 1, name, strlen(name));
 	struct storm_file *f = is_projected(name) ? NULL : find_file(b->storm, key ? key : 1);
 
 	if (!f)
 		return;
 	if (!f->key) {
-		*f = (struct storm_file){ .key = key ? key : 1, .crc = e->crc, .size = e->bytes };
-	} else if (f->crc != e->crc || f->size != e->bytes) {
+		*f = (struct storm_file){ .key = key ? key : 1, .crc = crc, .size = size };
+	} else if (f->crc != crc || f->size != size) {
 		b->n_wrong++;
 		storm_note(b, "%s is not what the first board of this model got", name);
 	}
@@ -110,6 +109,50 @@ static void dark(struct storm_board *b)
 		b->cycle = true; /* not from within the board's own call */
 }
 
+static void on_root(void *ctx, const struct br_sim_nfsroot_result *r)
+{
+	struct storm_board *b = ctx;
+
+	b->root_bytes += r->bytes;
+	b->root_resent += r->n_resent;
+	if (r->up && *r->file)
+		check_file(b, r->file, r->bytes, r->crc);
+	if (!r->up)
+		storm_note(b, "kernel: no root over NFS: %s", r->why);
+	if (r->up && !b->n_wrong)
+		finish(b, STORM_UP);
+	else
+		dark(b);
+}
+
+/* The kernel has its address: it mounts its root. */
+static void mount_root(struct storm_board *b)
+{
+	struct br_sim_board *board = br_sim_runner_board(b->storm->runner, b->i);
+	const char *cmdline = br_sim_board_handover(board)->cmdline;
+	struct br_sim_station station = { br_sim_nfsroot_frame, br_sim_nfsroot_step, br_sim_nfsroot_deadline, NULL };
+
+	if (b->state != STORM_BUSY || b->cycle || !cmdline)
+		return;
+	b->root = br_sim_nfsroot_new(br_sim_board_stack(board), cmdline, on_root, b);
+	if (!b->root) {
+		storm_note(b, "out of memory for a virtual kernel");
+		finish(b, STORM_FAILED);
+		return;
+	}
+	station.ctx = b->root;
+	br_sim_runner_divert(b->storm->runner, b->i, &station);
+}
+
+/* Its firmware is done. */
+static void start_kernel(struct storm_board *b, const char *cmdline)
+{
+	if (b->n_wrong)
+		dark(b); /* the reason is noted: such a system would not come up */
+	else if (!b->storm->has_kernels || !br_sim_nfsroot_wanted(cmdline))
+		finish(b, STORM_UP);
+}
+
 static void on_event(void *ctx, const struct br_sim_event *e)
 {
 	struct storm_board *b = ctx;
@@ -120,7 +163,7 @@ static void on_event(void *ctx, const struct br_sim_event *e)
 		br_sim_runner_powered(b->storm->runner, b->i);
 		return;
 	case BR_SIM_FILE:
-		check_file(b, e);
+		check_file(b, without_directory(b, e->name), e->bytes, e->crc);
 		return;
 	case BR_SIM_WRONG:
 		b->n_wrong++;
@@ -135,10 +178,11 @@ static void on_event(void *ctx, const struct br_sim_event *e)
 		dark(b);
 		return;
 	case BR_SIM_KERNEL:
-		if (b->n_wrong)
-			dark(b); /* the reason is noted: such a system would not come up */
-		else
-			finish(b, STORM_UP);
+		start_kernel(b, e->text);
+		return;
+	case BR_SIM_BOUND:
+		if (!strcmp(e->stage, "kernel"))
+			mount_root(b);
 		return;
 	default:
 		return;
@@ -154,17 +198,20 @@ static void on_send(void *ctx, const uint8_t *frame, size_t len)
 
 static int add_board(struct storm *s, size_t i, struct br_error *err)
 {
+	static const struct br_sim_stage *then[2]; /* the kernel asks for an address, and nothing more */
 	struct storm_board *b = &s->boards[i];
 	struct br_sim_board_config c = {
 		.model = s->config->models[i % s->config->n_models],
 		.serial = s->config->serial + (uint32_t)i,
 		.speed = s->config->speed,
 		.restarts = true,
+		.then = s->has_kernels ? then : NULL,
 		.send = on_send,
 		.event = on_event,
 		.ctx = b,
 	};
 
+	then[0] = br_sim_follower_by_name("kernel");
 	memcpy(c.mac.b, c.model->oui, 3);
 	c.mac.b[3] = (uint8_t)(c.serial >> 16);
 	c.mac.b[4] = (uint8_t)(c.serial >> 8);
@@ -185,6 +232,8 @@ static void tend(struct storm *s)
 		if (!b->cycle)
 			continue;
 		b->cycle = false;
+		br_sim_runner_divert(s->runner, i, NULL);
+		br_sim_nfsroot_free(br_take(b->root));
 		br_sim_board_power_cycle(br_sim_runner_board(s->runner, i), br_now_ns(), BR_SIM_STORM_RETRY_NS);
 		br_sim_runner_wake(s->runner, i);
 	}
@@ -225,7 +274,7 @@ static void note_unfinished(struct storm *s)
 		memcpy(before, b->reason, sizeof(before));
 		b->end_ns = br_now_ns();
 		storm_note(b, "not there yet: %s %s%s%.180s", br_sim_board_stage(board),
-			phases[br_sim_board_phase(board)], *before ? "; before: " : "", before);
+			b->root ? "mounting its root" : phases[br_sim_board_phase(board)], *before ? "; before: " : "", before);
 		if (s->config->json)
 			storm_report_board(b);
 	}
@@ -243,6 +292,7 @@ int br_sim_storm_run(const struct br_sim_storm_config *c, struct br_sim_link *li
 	s->config = c;
 	s->boards = boards;
 	s->n_busy = c->n_boards;
+	s->has_kernels = br_sim_link_is_tap(link);
 	s->runner = br_sim_runner_new(link);
 	if (!s->runner)
 		return br_error_set(err, ENOMEM, "out of memory");
@@ -259,6 +309,8 @@ int br_sim_storm_run(const struct br_sim_storm_config *c, struct br_sim_link *li
 		*ret = (struct br_sim_storm_result){ .n_boards = c->n_boards, .n_up = s->n_up,
 			.n_failed = c->n_boards - s->n_up - s->n_busy };
 	}
+	for (size_t i = 0; i < c->n_boards; i++)
+		br_sim_nfsroot_free(boards[i].root);
 	br_sim_runner_free(s->runner);
 	return r;
 }

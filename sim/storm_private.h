@@ -3,6 +3,7 @@
 
 /* Inside of the storm: for storm.c (what happens) and storm_report.c (what is told). */
 #include "sim/board.h"
+#include "sim/nfsroot.h"
 #include "sim/runner.h"
 #include "sim/storm.h"
 
@@ -19,6 +20,9 @@ struct storm_board {
 	char name[12]; /* its serial */
 	enum storm_state state;
 	bool cycle;	   /* its power is to be cycled */
+	struct br_sim_nfsroot *root; /* from its kernel's start on */
+	uint64_t root_bytes;
+	unsigned root_resent;
 	unsigned n_wrong;  /* in this boot */
 	uint64_t end_ns;   /* up or failed since */
 	char reason[240];  /* of its last trouble; may hold bytes from the network */
@@ -36,6 +40,7 @@ struct storm {
 	struct br_sim_runner *runner;
 	struct storm_board *boards;
 	size_t n_busy, n_up;
+	bool has_kernels;
 	uint64_t start_ns, shown_ns, shown_bytes;
 	struct storm_file files[STORM_FILES];
 };

@@ -20,7 +20,7 @@ struct reason {
 
 struct totals {
 	struct br_sim_counters sum;
-	size_t n_waiting, n_firmware; /* of the busy ones: no address yet, others */
+	size_t n_waiting, n_firmware, n_root; /* of the busy ones: no address, fetching, mounting */
 	size_t n_late;
 	uint64_t p50_ns, p95_ns, slowest_ns;
 	const struct storm_board *slowest;
@@ -95,8 +95,12 @@ static struct totals count(const struct storm *s)
 		const struct br_sim_board *board = br_sim_runner_board(s->runner, i);
 
 		add_counters(&t.sum, br_sim_board_counters(board));
+		t.sum.bytes += s->boards[i].root_bytes;
+		t.sum.resent += s->boards[i].root_resent;
 		t.n_late += f && br_sim_faults_is_late(f, i);
-		if (s->boards[i].state == STORM_BUSY)
+		if (s->boards[i].state == STORM_BUSY && s->boards[i].root)
+			t.n_root++;
+		else if (s->boards[i].state == STORM_BUSY)
 			*(br_sim_board_ip(board) ? &t.n_firmware : &t.n_waiting) += 1;
 	}
 	return t;
@@ -120,8 +124,8 @@ void storm_show_progress(struct storm *s, uint64_t now_ns)
 	t = count(s);
 	br_format_size(rate, sizeof(rate),
 		(uint64_t)((double)(t.sum.bytes - s->shown_bytes) * 1e9 / (double)(now_ns - s->shown_ns)));
-	fprintf(stderr, "%s%4.0f s  %zu of %zu up, %zu without an address, %zu booting, %zu failed, %u power cycles, %s/s%s",
-		tty ? "\r" : "", (double)(now_ns - s->start_ns) / 1e9, s->n_up, n, t.n_waiting, t.n_firmware, n_failed,
+	fprintf(stderr, "%s%4.0f s  %zu of %zu up, %zu without an address, %zu fetching, %zu mounting, %zu failed, %u power cycles, %s/s%s",
+		tty ? "\r" : "", (double)(now_ns - s->start_ns) / 1e9, s->n_up, n, t.n_waiting, t.n_firmware, t.n_root, n_failed,
 		t.sum.cycles, rate, tty ? "\033[K" : "\n");
 	s->shown_ns = now_ns;
 	s->shown_bytes = t.sum.bytes;

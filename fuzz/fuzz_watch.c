@@ -59,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct br_watch_options opt = { .server_ip = 0x0a4d0001, .max_boards = 4 };
 	struct br_reader r = br_reader_of(data, size);
-	const bool braces = memchr(data, '{', size) != NULL;
+	const bool braces = size && memchr(data, '{', size);
 	struct br_watch *w;
 	struct br_mac macs[8] = { 0 };
 	unsigned n_macs = 0;

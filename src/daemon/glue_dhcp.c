@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "daemon/glue.h"
 #include "daemon/pool.h"
 #include "daemon/turns.h"
@@ -94,7 +95,27 @@ static void note_user_space(struct br_glue *glue, const struct br_board *board)
 		br_event_emit(glue->fleet, board->id, st.boot, BR_EV_BOARD_UP, json_pack("{s:s}", "by", "dhcp"));
 }
 
-/* What a loader may start, the first that the board's boot files have. */
+/* What UEFI starts from a medium (UEFI 2.10, 3.5.1.1), by PXE's number for the processor. */
+static const struct efi_file {
+	uint16_t arch, arch_http;
+	const char *path;
+} efi_files[] = {
+	{ 11, 19, "efi/boot/bootaa64.efi" }, /* the first: also for those that do not say */
+	{ 10, 18, "efi/boot/bootarm.efi" },
+	{ 7, 16, "efi/boot/bootx64.efi" },
+	{ 9, 16, "efi/boot/bootx64.efi" }, /* byte code by the list (RFC 4578 2.1), x64 by what firmware sends */
+	{ 6, 15, "efi/boot/bootia32.efi" },
+};
+
+static const char *efi_file(uint16_t arch)
+{
+	for (size_t i = 0; i < BR_ARRAY_SIZE(efi_files); i++)
+		if (efi_files[i].arch == arch || efi_files[i].arch_http == arch)
+			return efi_files[i].path;
+	return efi_files[0].path;
+}
+
+/* What other loaders may start, the first that the board's boot files have. */
 static const struct loader_file {
 	enum br_dhcp_client_kind kind;
 	bool by_http; /* wherever HTTP is served */
@@ -102,33 +123,48 @@ static const struct loader_file {
 } loader_files[] = {
 	{ BR_DHCP_UBOOT, false, "boot.scr.uimg" }, /* U-Boot's own name for it in its network boot */
 	{ BR_DHCP_UBOOT, false, "boot.scr" },
-	{ BR_DHCP_UEFI, false, "efi/boot/bootaa64.efi" }, /* UEFI 2.10, 3.5.1.1 */
 	{ BR_DHCP_IPXE, true, "boot.ipxe" },
 	{ BR_DHCP_IPXE, true, "autoexec.ipxe" },
 };
 
+/* U-Boot asks twice in its network boot: for a script, then, with UEFI's class and number, for what it can start as
+ * UEFI does; a script there would be taken for a broken program. */
+static bool wants_efi(const struct br_dhcp_client *c)
+{
+	return c->kind == BR_DHCP_UEFI || (c->kind == BR_DHCP_UBOOT && br_str_starts(c->vendor_class, "PXEClient:") &&
+						  (c->arch == 10 || c->arch == 11));
+}
+
+static bool name_file(struct br_glue *glue, const struct br_board *board, const struct br_plan *plan, const char *path,
+	bool http, struct br_dhcp_grant *ret)
+{
+	char resolved[BR_BOOT_PATH_MAX], ip[BR_IP_TEXT], port[8] = "";
+	struct br_bootfile file;
+
+	if (br_plan_bootfile(plan, path, &file, resolved) < 0 || (http && !glue->http_port))
+		return false;
+	if (glue->http_port != 80)
+		snprintf(port, sizeof(port), ":%u", glue->http_port);
+	if (http)
+		snprintf(ret->boot_file, sizeof(ret->boot_file), "http://%s%s/boot/%s/%s",
+			br_ip_format(ip, glue->server_ip), port, board->name, path);
+	else
+		snprintf(ret->boot_file, sizeof(ret->boot_file), "%s", path);
+	return true;
+}
+
 static void name_loader_file(struct br_glue *glue, const struct br_dhcp_client *c, const struct br_board *board,
 	const struct br_plan *plan, struct br_dhcp_grant *ret)
 {
-	char path[BR_BOOT_PATH_MAX], ip[BR_IP_TEXT], port[8] = "";
-	struct br_bootfile file;
-
+	if (wants_efi(c)) {
+		name_file(glue, board, plan, efi_file(c->arch), c->http, ret);
+		return;
+	}
 	for (size_t i = 0; i < BR_ARRAY_SIZE(loader_files); i++) {
 		const struct loader_file *f = &loader_files[i];
-		bool http = c->http || (f->by_http && glue->http_port);
 
-		if (f->kind != c->kind || br_plan_bootfile(plan, f->path, &file, path) < 0)
-			continue;
-		if (c->http && !glue->http_port)
+		if (f->kind == c->kind && name_file(glue, board, plan, f->path, f->by_http && glue->http_port, ret))
 			return;
-		if (glue->http_port != 80)
-			snprintf(port, sizeof(port), ":%u", glue->http_port);
-		if (http)
-			snprintf(ret->boot_file, sizeof(ret->boot_file), "http://%s%s/boot/%s/%s",
-				br_ip_format(ip, glue->server_ip), port, board->name, f->path);
-		else
-			snprintf(ret->boot_file, sizeof(ret->boot_file), "%s", f->path);
-		return;
 	}
 }
 
@@ -178,7 +214,8 @@ static void grant_boot(struct br_glue *glue, const struct br_dhcp_client *c, boo
 	ret->boot = true;
 	if (loader)
 		name_loader_file(glue, c, board, plan, ret);
-	if (stage == BR_STAGE_KERNEL_DHCP)
+	/* U-Boot keeps it as ${rootpath}, for the kernel's arguments; iPXE and UEFI would look for a disk there */
+	if (stage == BR_STAGE_KERNEL_DHCP || c->kind == BR_DHCP_UBOOT)
 		snprintf(ret->root_path, sizeof(ret->root_path), "%s:%s", br_ip_format(ip, glue->server_ip),
 			br_plan_root_path(plan));
 }

@@ -80,24 +80,25 @@ static enum br_dhcp_client_kind by_class(const char *class)
 	return BR_DHCP_OTHER;
 }
 
-/* The digits inside "PXEClient:Arch:00011:..."; some UEFI builds have no usable option 93. */
+/* Option 93, else the digits inside "PXEClient:Arch:00011:..."; some UEFI builds have no usable option. */
 static uint16_t arch_of(const struct br_dhcp_message *m, const char *class)
 {
 	uint16_t arch = 0;
 
 	if (br_dhcp_option_u16(m, BR_DHCP_OPT_ARCH, &arch))
 		return arch;
-	class += strlen("PXEClient:Arch:");
+	class = strstr(class, "Client:Arch:");
+	if (!class)
+		return 0;
+	class += strlen("Client:Arch:");
 	for (int i = 0; i < 5 && class[i] >= '0' && class[i] <= '9'; i++)
 		arch = (uint16_t)(arch * 10 + (class[i] - '0'));
 	return arch;
 }
 
 /* PXE clients that are not Raspberry Pi's firmware. U-Boot's EFI boot method borrows UEFI's class, but has no UNDI. */
-static enum br_dhcp_client_kind pxe_kind(const struct br_dhcp_message *m, const char *class)
+static enum br_dhcp_client_kind pxe_kind(const struct br_dhcp_message *m, uint16_t arch)
 {
-	uint16_t arch = arch_of(m, class);
-
 	switch (arch) {
 	case 0: /* a PC's BIOS */
 		return BR_DHCP_OTHER;
@@ -144,7 +145,7 @@ static enum br_dhcp_client_kind kind_of(const struct br_dhcp_message *m, const s
 	if (kind == BR_DHCP_OTHER)
 		kind = firmware_kind(m, pi_class, c->guid.kind);
 	if (kind == BR_DHCP_OTHER && br_str_starts(c->vendor_class, "PXEClient:Arch:"))
-		return pxe_kind(m, c->vendor_class);
+		return pxe_kind(m, c->arch);
 	if (kind == BR_DHCP_OTHER)
 		kind = by_shape(m, false); /* ip=dhcp may carry any class (dhcpclass=) */
 	if (kind == BR_DHCP_OTHER && br_dhcp_has(m, BR_DHCP_OPT_CLIENT_ID) && br_dhcp_has(m, BR_DHCP_OPT_MAX_SIZE))
@@ -164,6 +165,7 @@ void br_dhcp_classify(const struct br_dhcp_message *m, struct br_dhcp_client *re
 		c.wanted_ip = m->h.ciaddr;
 	br_dhcp_option_text(m, BR_DHCP_OPT_HOST_NAME, c.host_name, sizeof(c.host_name));
 	br_dhcp_option_text(m, BR_DHCP_OPT_CLASS, c.vendor_class, sizeof(c.vendor_class));
+	c.arch = arch_of(m, c.vendor_class);
 	c.kind = kind_of(m, &c);
 	c.http = br_str_starts(c.vendor_class, "HTTPClient");
 	*ret = c;

@@ -163,6 +163,16 @@ static void put_pxe_control(struct making *mk)
 		br_dhcp_add(&mk->b, BR_DHCP_OPT_VENDOR, control, sizeof(control));
 }
 
+/* Settings of iPXE's own: 176, no proxy to wait for, which it else does for three seconds. We are the only ones who
+ * answer here. */
+static void put_ipxe_settings(struct making *mk)
+{
+	static const uint8_t settings[] = { 176, 1, 1 };
+
+	if (mk->s->client.kind == BR_DHCP_IPXE)
+		br_dhcp_add(&mk->b, BR_DHCP_OPT_IPXE, settings, sizeof(settings));
+}
+
 static void put_pi_boot(struct making *mk)
 {
 	br_dhcp_add(&mk->b, BR_DHCP_OPT_VENDOR, pi_boot_43, sizeof(pi_boot_43));
@@ -213,7 +223,7 @@ static const struct item firmware_items[] = {
 static const struct item loader_items[] = {
 	{ put_type }, { put_server_id }, { put_lease }, { put_mask }, { put_router }, { put_dns }, { put_http_class },
 	{ put_host_name, BR_DHCP_OPT_HOST_NAME }, { put_domain, BR_DHCP_OPT_DOMAIN },
-	{ put_root_path, BR_DHCP_OPT_ROOT_PATH }, { put_boot_file, BR_DHCP_OPT_BOOT_FILE },
+	{ put_root_path, BR_DHCP_OPT_ROOT_PATH }, { put_boot_file, BR_DHCP_OPT_BOOT_FILE }, { put_ipxe_settings },
 	{ put_broadcast, BR_DHCP_OPT_BROADCAST }, { put_ntp, BR_DHCP_OPT_NTP }, { put_t1, BR_DHCP_OPT_T1 },
 	{ put_t2, BR_DHCP_OPT_T2 }, { put_guid }, { put_client_id }, { 0 },
 };

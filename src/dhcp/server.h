@@ -43,6 +43,7 @@ struct br_dhcp_client {
 	uint32_t link_ip;   /* an address of the network it is on, when that is not ours; 0: ours */
 	bool proxy;	    /* another server gives the address: all but that is wanted */
 	bool http;	    /* a UEFI that asks for a URL (class HTTPClient) */
+	uint16_t arch;	    /* of PXE (option 93, else the class); 0: not told, or a PC's BIOS as all Pi firmware says */
 	char host_name[64]; /* option 12, cleaned; "" when absent */
 	char vendor_class[64]; /* option 60, cleaned */
 };

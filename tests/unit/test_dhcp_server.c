@@ -319,6 +319,33 @@ static void loaders_get_siaddr_and_no_pi_item(void **state)
 		assert_false(br_dhcp_has(&m, 43));
 		assert_false(br_dhcp_has(&m, 66));
 		assert_int_equal(br_dhcp_has(&m, 60), w.client.http); /* UEFI takes a URL from none else */
+		assert_int_equal(br_dhcp_has(&m, 175), clients[i].kind == BR_DHCP_IPXE);
+		if (clients[i].kind == BR_DHCP_IPXE)
+			assert_true(br_dhcp_option_is(&m, 175, "\xb0\x01\x01", 3));
+	}
+}
+
+static void loaders_say_which_processor_they_are(void **state)
+{
+	static const struct {
+		const char *hex;
+		uint16_t arch;
+	} cases[] = {
+		{ "350101" "3c0c552d426f6f742e61726d7638" "5d020016" "ff", 22 },
+		{ "350101" "3c20505845436c69656e743a417263683a30303031313a554e44493a303033303030" "5d020007" "ff", 7 },
+		{ "350101" "3c20505845436c69656e743a417263683a30303031313a554e44493a303033303030" "ff", 11 },
+		{ "350101" "3c16" "48545450436c69656e743a417263683a30303031393a" "ff", 19 },
+		{ "350101" "3c0b48545450436c69656e743a" "ff", 0 },
+		{ "350101" "3c12" "505845436c69656e743a417263683a787878" "ff", 0 },
+		{ "350101" "ff", 0 },
+	};
+	struct br_dhcp_reply reply;
+	struct br_dhcp_message m;
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++) {
+		memset(&w.client, 0, sizeof(w.client));
+		assert_int_equal(ask_plain(cases[i].hex, &reply, &m), 1);
+		assert_int_equal(w.client.arch, cases[i].arch);
 	}
 }
 
@@ -598,6 +625,7 @@ int main(void)
 		T(a_stranger_gets_an_address_and_no_more),
 		T(the_kernel_gets_its_root),
 		T(loaders_get_siaddr_and_no_pi_item),
+		T(loaders_say_which_processor_they_are),
 		T(the_os_gets_what_it_asks_for),
 		T(optional_settings_are_left_out),
 		T(rfc_2131_is_followed),

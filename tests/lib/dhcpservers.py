@@ -7,38 +7,18 @@ since that would start them.
 import json
 import os
 import subprocess
-import tempfile
-import threading
 import time
 
+import debian
 from systemtests import stop
 
 ADDRESS = "10.77.0.2"
 FIRST, LAST = "10.77.0.150", "10.77.0.199"
 
 
-CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "bramble", "rivals")
-_lock = threading.Lock()
-
-
 def rival(t, *packages):
     """Where the packages are unpacked, which is done once; skips where they cannot be had."""
-    t.need_program("apt-get", "dpkg-deb")
-    os.makedirs(CACHE, exist_ok=True)
-    with _lock:
-        for package in packages:
-            mark = os.path.join(CACHE, f".{package}.unpacked")
-            if os.path.exists(mark):
-                continue
-            fresh = tempfile.mkdtemp(dir=t.dir)
-            r = subprocess.run(["apt-get", "-q", "download", package], cwd=fresh, text=True, stdin=subprocess.DEVNULL,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            if r.returncode:
-                t.skip(f"cannot download {package}: {r.stderr.strip()[-200:]}")
-            for name in os.listdir(fresh):
-                subprocess.run(["dpkg-deb", "-x", os.path.join(fresh, name), CACHE], check=True)
-            open(mark, "w").close()
-    return CACHE
+    return debian.unpacked(t, *packages, into=os.path.join(debian.CACHE, "rivals"))
 
 
 class Server:

@@ -50,6 +50,7 @@ static void forget(struct br_sim_board *b)
 	uint64_t now_ns = b->now_ns, power_ns = b->power_ns;
 
 	br_sim_tftp_done(&b->tftp);
+	br_sim_board_forget_http(b);
 	for (size_t i = 0; i < b->n_texts; i++)
 		free(b->texts[i].data);
 	free(b->overlay_map.data);
@@ -137,7 +138,7 @@ static uint64_t think(const struct br_sim_board *b, unsigned ms)
 static void enter_stage(struct br_sim_board *b, const struct br_sim_stage *s)
 {
 	b->stage = s;
-	b->step = s->steps;
+	b->step = b->config.http.on && s->http_steps ? s->http_steps : s->steps;
 	if (s->net)
 		br_sim_stack_reset(&b->stack, s->net);
 	/* code that sets the network up anew counts from its own start; EEPROM code starts anywhere */
@@ -211,7 +212,7 @@ static bool step_dhcp(struct br_sim_board *b)
 	b->stack.ip = b->dhcp.ip;
 	b->stack.mask = b->dhcp.mask;
 	b->stack.router = b->dhcp.router;
-	b->server = b->dhcp.tftp;
+	b->server = b->config.http.on && b->config.http.host ? b->config.http.host : b->dhcp.tftp;
 	br_sim_board_event(b, (struct br_sim_event){ .what = b->dhcp.style->requests ? BR_SIM_BOUND : BR_SIM_OFFER,
 					 .ip = b->dhcp.ip, .server = b->dhcp.tftp,
 					 .name = b->dhcp.file });
@@ -271,6 +272,10 @@ static void start_request(struct br_sim_board *b)
 	char name[2 * BR_SIM_TFTP_NAME_MAX];
 	int r;
 
+	if (br_sim_board_by_http(q->role)) {
+		br_sim_board_start_http(b);
+		return;
+	}
 	snprintf(name, sizeof(name), "%s%s%s", q->flags & BR_SIM_ROOT ? "" : b->prefix,
 		q->flags & BR_SIM_SLASH && *b->prefix ? "/" : "", q->name);
 	r = br_sim_tftp_start(&b->tftp, b->stage->tftp, name, q->flags & BR_SIM_PROBE, br_sim_board_keeps(b, q->role),
@@ -285,12 +290,16 @@ static void start_request(struct br_sim_board *b)
 	}
 	b->stack.busy = true;
 	b->phase = BR_SIM_FETCHING;
-	send_tftp(b);
+	if (b->files)
+		br_sim_board_fetch_inside(b);
+	else
+		send_tftp(b);
 }
 
 static bool step_fetch(struct br_sim_board *b)
 {
-	send_tftp(b);
+	if (!b->files)
+		send_tftp(b);
 	if (b->tftp.state == BR_SIM_TFTP_RUNNING)
 		return false;
 	b->stack.busy = false;
@@ -339,7 +348,8 @@ void br_sim_board_step(struct br_sim_board *b, uint64_t now_ns)
 {
 	static bool (*const by_phase[])(struct br_sim_board *) = {
 		[BR_SIM_OFF] = power_on, [BR_SIM_IN_DHCP] = step_dhcp, [BR_SIM_IN_ARP] = step_arp,
-		[BR_SIM_THINKING] = step_think, [BR_SIM_FETCHING] = step_fetch, [BR_SIM_READY] = step_end,
+		[BR_SIM_THINKING] = step_think, [BR_SIM_FETCHING] = step_fetch,
+		[BR_SIM_IN_HTTP] = br_sim_board_step_http, [BR_SIM_READY] = step_end,
 		[BR_SIM_FAILED] = step_end,
 	};
 
@@ -384,6 +394,9 @@ void br_sim_board_frame(struct br_sim_board *b, uint64_t now_ns, const uint8_t *
 		br_sim_board_event(b, (struct br_sim_event){ .what = BR_SIM_WARNING, .text = "a packet with a wrong checksum" });
 		break;
 	case BR_SIM_RX_SEGMENT:
+		if (b->phase == BR_SIM_IN_HTTP && d.src_ip == b->server)
+			br_sim_http_input(&b->http, now_ns, d.data, d.len);
+		break;
 	case BR_SIM_RX_NOTHING:
 		break;
 	}
@@ -402,6 +415,8 @@ uint64_t br_sim_board_deadline(const struct br_sim_board *b)
 		return br_sim_dhcp_deadline(&b->dhcp);
 	case BR_SIM_FETCHING:
 		return br_sim_tftp_deadline(&b->tftp);
+	case BR_SIM_IN_HTTP:
+		return br_sim_http_deadline(&b->http);
 	default:
 		return UINT64_MAX;
 	}

@@ -57,6 +57,13 @@ struct br_sim_board_config {
 	struct br_mac mac;
 	uint32_t serial;
 	unsigned speed; /* think times are divided by it; 0: none at all */
+	/* BOOT_ORDER 7: boot.sig and boot.img by HTTP. For models whose first stage has http_steps. */
+	struct br_sim_board_http {
+		bool on;
+		uint32_t host; /* HTTP_HOST; 0: the boot server that DHCP names */
+		uint16_t port; /* HTTP_PORT; 0: 80 */
+		const char *path; /* HTTP_PATH; NULL: "net_install", as from the factory */
+	} http;
 	/* What goes on after the firmware, in this order, ended by NULL; NULL: nothing. */
 	const struct br_sim_stage *const *then;
 	/*
@@ -78,6 +85,7 @@ enum br_sim_phase {
 	BR_SIM_IN_ARP,
 	BR_SIM_THINKING, /* between two requests */
 	BR_SIM_FETCHING,
+	BR_SIM_IN_HTTP,
 	BR_SIM_READY,	 /* the kernel would start now */
 	BR_SIM_FAILED,
 };

@@ -3,6 +3,8 @@
 
 /* Inside of a virtual board: for board.c (when) and requests.c (what). */
 #include "sim/board.h"
+#include "sim/http_client.h"
+#include "store/fat.h"
 
 enum br_sim_role {
 	BR_SIM_ROLE_PLAIN,
@@ -16,6 +18,9 @@ enum br_sim_role {
 	BR_SIM_ROLE_DTB,
 	BR_SIM_ROLE_OVERLAY_MAP,
 	BR_SIM_ROLE_CMDLINE,
+	BR_SIM_ROLE_HTTP_SIG,
+	BR_SIM_ROLE_HTTP_LOOK,
+	BR_SIM_ROLE_HTTP_IMG,
 	BR_SIM_N_ROLES,
 };
 
@@ -40,7 +45,11 @@ struct br_sim_board {
 	struct br_sim_counters counters;
 	struct br_sim_stack stack;
 	struct br_sim_dhcp dhcp;
-	struct br_sim_tftp tftp;
+	struct br_sim_tftp tftp; /* also holds the outcome of what came another way */
+	struct br_sim_http http;
+	char image_hash[65]; /* of boot.img, from boot.sig */
+	struct br_sim_blob image;
+	struct br_fat *files; /* of it; all that is asked for from then on */
 	enum br_sim_phase phase;
 	bool powered;
 	uint64_t now_ns, power_ns, wake_ns;
@@ -81,6 +90,16 @@ void br_sim_board_kernel_ready(struct br_sim_board *b);
 
 /* As give_up(), where the firmware would never try the network again by itself. */
 void br_sim_board_leave(struct br_sim_board *b, const char *why);
+
+/* board_http.c */
+bool br_sim_board_by_http(enum br_sim_role role);
+void br_sim_board_start_http(struct br_sim_board *b);
+bool br_sim_board_step_http(struct br_sim_board *b);
+/* The request queue[0] out of boot.img: the outcome is at once in b->tftp. */
+void br_sim_board_fetch_inside(struct br_sim_board *b);
+void br_sim_board_take_sig(struct br_sim_board *b, const struct br_sim_request *q, bool found);
+void br_sim_board_take_img(struct br_sim_board *b, const struct br_sim_request *q, bool found);
+void br_sim_board_forget_http(struct br_sim_board *b);
 
 void br_sim_board_event(struct br_sim_board *b, struct br_sim_event e);
 /*

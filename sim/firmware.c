@@ -81,6 +81,11 @@ static const struct br_sim_step eeprom4_steps[] = {
 	{ 0 },
 };
 
+/* BOOT_ORDER 7. Nothing is known of updates or recovery on that road. */
+static const struct br_sim_step eeprom4_http_steps[] = {
+	STEP(HTTP, .think_ms = 20), STEP(CONFIG), STEP(START, .flags = MUST), STEP(FIXUP), { 0 },
+};
+
 static const struct br_sim_step start4_steps[] = {
 	STEP(GET, .name = "recovery.elf", .think_ms = 150),
 	STEP(CONFIG, .flags = TWICE),
@@ -114,6 +119,20 @@ static const struct br_sim_step eeprom5_steps[] = {
 	STEP(GET, .name = "overlays/hat_map.dtb", .flags = TWICE),
 	STEP(OVERLAYS, .flags = TWICE),
 	STEP(CMDLINE, .flags = BR_SIM_SLASH | TWICE),
+	STEP(ARMSTUB),
+	STEP(KERNEL, .flags = MUST),
+	{ 0 },
+};
+
+static const struct br_sim_step eeprom5_http_steps[] = {
+	STEP(HTTP, .think_ms = 20),
+	STEP(CONFIG, .flags = MUST),
+	STEP(FIND_KERNEL),
+	STEP(INITRAMFS),
+	STEP(DTB, .flags = TWICE),
+	STEP(OVERLAY_MAP, .flags = TWICE),
+	STEP(OVERLAYS, .flags = TWICE),
+	STEP(CMDLINE, .flags = TWICE),
 	STEP(ARMSTUB),
 	STEP(KERNEL, .flags = MUST),
 	{ 0 },
@@ -175,7 +194,7 @@ static const char *const no_names[] = { NULL };
 	.armstub = { "armstub8-32-gic.bin", "armstub8-gic.bin" }, .n_kernel_probes = 1
 #define BCM2711_STAGES(dhcp_eeprom, tftp_eeprom)                                                     \
 	{ { .name = "eeprom", .net = &net_eeprom, .dhcp = &(dhcp_eeprom), .tftp = &(tftp_eeprom),    \
-		  .pause_s = EEPROM_PAUSE_S, .steps = eeprom4_steps },                                                          \
+		  .pause_s = EEPROM_PAUSE_S, .steps = eeprom4_steps, .http_steps = eeprom4_http_steps },                                                          \
 		{ .name = "start4", .tftp = &(tftp_eeprom), .includes = true, .steps = start4_steps } }
 #define BCM2711_NOW BCM2711_STAGES(br_sim_dhcp_eeprom, br_sim_tftp_eeprom)
 
@@ -188,7 +207,7 @@ static const char *const no_names[] = { NULL };
 	.armstub = { "armstub8-2712.bin", "armstub8-2712.bin" }, .n_kernel_probes = 1,               \
 	.stages = { { .name = "eeprom", .net = &net_eeprom, .dhcp = &br_sim_dhcp_eeprom,             \
 		.tftp = &br_sim_tftp_eeprom, .pause_s = EEPROM_PAUSE_S, .includes = true,             \
-		.steps = eeprom5_steps } }
+		.steps = eeprom5_steps, .http_steps = eeprom5_http_steps } }
 
 const struct br_sim_model br_sim_models[] = {
 	/* with bootcode.bin, and nothing else, on a card: these have no ROM that knows Ethernet */
@@ -246,7 +265,7 @@ const struct br_sim_model br_sim_models[] = {
 		BCM2711_COMMON, .filters = LIST("pi4"), .dtbs = LIST("bcm2711-rpi-4-b.dtb"),
 		.upstream_dtbs = LIST("bcm2711-rpi-4-b.dtb"),
 		.stages = { { .name = "eeprom", .net = &net_eeprom, .dhcp = &br_sim_dhcp_eeprom_2020, .guid = 3,
-				    .tftp = &br_sim_tftp_eeprom_1024, .pause_s = EEPROM_PAUSE_S, .steps = eeprom4_steps },
+				    .tftp = &br_sim_tftp_eeprom_1024, .pause_s = EEPROM_PAUSE_S, .steps = eeprom4_steps, .http_steps = eeprom4_http_steps },
 			{ .name = "start4", .tftp = &br_sim_tftp_eeprom_1024, .includes = true, .steps = start4_steps } },
 	},
 	{

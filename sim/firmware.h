@@ -31,6 +31,7 @@ enum br_sim_op {
 	BR_SIM_OP_ARMSTUB,
 	BR_SIM_OP_KERNEL,
 	BR_SIM_OP_NAMED,       /* the file that DHCP named */
+	BR_SIM_OP_HTTP,	       /* boot.sig and boot.img, whose files are asked for from then on */
 };
 
 enum {
@@ -59,6 +60,7 @@ struct br_sim_stage {
 	bool includes;			       /* knows 'include' in config.txt */
 	uint8_t guid;			       /* of its option 97; 0: the model's */
 	const struct br_sim_step *steps;
+	const struct br_sim_step *http_steps;  /* the same by HTTP (BOOT_ORDER 7); NULL: it cannot */
 };
 
 #define BR_SIM_STAGES 3

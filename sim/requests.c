@@ -247,6 +247,17 @@ static void expand_named(struct br_sim_board *b, const struct br_sim_step *s)
 		push(b, b->dhcp.file, BR_SIM_ROLE_PLAIN, BR_SIM_ROOT | BR_SIM_MUST);
 }
 
+/*
+ * boot.sig, then boot.img. That its size is looked at first (HEAD) is a guess: the strings of the EEPROM have the method,
+ * no capture shows where it is used (wire facts 8, 5).
+ */
+static void expand_http(struct br_sim_board *b, const struct br_sim_step *s)
+{
+	push(b, "boot.sig", BR_SIM_ROLE_HTTP_SIG, BR_SIM_ROOT | BR_SIM_MUST);
+	push(b, "boot.img", BR_SIM_ROLE_HTTP_LOOK, BR_SIM_ROOT | BR_SIM_MUST | BR_SIM_PROBE);
+	push(b, "boot.img", BR_SIM_ROLE_HTTP_IMG, BR_SIM_ROOT | BR_SIM_MUST);
+}
+
 void br_sim_board_expand(struct br_sim_board *b, const struct br_sim_step *s)
 {
 	static void (*const by_op[])(struct br_sim_board *, const struct br_sim_step *) = {
@@ -257,6 +268,7 @@ void br_sim_board_expand(struct br_sim_board *b, const struct br_sim_step *s)
 		[BR_SIM_OP_OVERLAY_MAP] = expand_overlay_map, [BR_SIM_OP_OVERLAYS] = expand_overlays,
 		[BR_SIM_OP_CMDLINE] = expand_cmdline, [BR_SIM_OP_ARMSTUB] = expand_armstub,
 		[BR_SIM_OP_KERNEL] = expand_kernel, [BR_SIM_OP_NAMED] = expand_named,
+		[BR_SIM_OP_HTTP] = expand_http,
 	};
 	bool wants_initramfs = b->settings.auto_initramfs && !b->settings.n_initramfs;
 
@@ -591,7 +603,8 @@ void br_sim_board_fetched(struct br_sim_board *b)
 		[BR_SIM_ROLE_START] = take_start, [BR_SIM_ROLE_KERNEL_PROBE] = take_kernel_probe,
 		[BR_SIM_ROLE_KERNEL] = take_kernel, [BR_SIM_ROLE_INITRAMFS] = take_initramfs,
 		[BR_SIM_ROLE_DTB] = take_dtb, [BR_SIM_ROLE_OVERLAY_MAP] = take_overlay_map,
-		[BR_SIM_ROLE_CMDLINE] = take_cmdline,
+		[BR_SIM_ROLE_CMDLINE] = take_cmdline, [BR_SIM_ROLE_HTTP_SIG] = br_sim_board_take_sig,
+		[BR_SIM_ROLE_HTTP_LOOK] = take_plain, [BR_SIM_ROLE_HTTP_IMG] = br_sim_board_take_img,
 	};
 	struct br_sim_request q = b->queue[0];
 	bool found = b->tftp.state == BR_SIM_TFTP_DONE || b->tftp.state == BR_SIM_TFTP_PROBED;

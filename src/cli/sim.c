@@ -27,6 +27,8 @@
 
 struct sim;
 
+#define THEN_MAX 8 /* stages after the firmware */
+
 struct virtual_board { /* the context of a board's callbacks */
 	struct sim *sim;
 	char name[12];			/* its serial */
@@ -44,6 +46,8 @@ struct sim {
 	const char *interface, *check_dir, *check_image, *console, *until, *append;
 	uint64_t n_boards, speed, timeout_ns, memory;
 	bool boot, interactive, has_until;
+	struct br_sim_board_http http;
+	const struct br_sim_stage *then[THEN_MAX + 1];
 	regex_t until_re;
 	struct br_sim_terminal terminal;
 	struct br_sim_watch *watches;
@@ -94,6 +98,9 @@ enum {
 	OPT_UNTIL,
 	OPT_APPEND,
 	OPT_MEMORY,
+	OPT_ROAD,
+	OPT_HTTP_PATH,
+	OPT_THEN,
 	OPT_STORM,
 	OPT_MODELS,
 	OPT_RETRY,
@@ -123,6 +130,9 @@ static const struct option options[] = {
 	{ "until", required_argument, NULL, OPT_UNTIL },
 	{ "append", required_argument, NULL, OPT_APPEND },
 	{ "qemu-memory", required_argument, NULL, OPT_MEMORY },
+	{ "road", required_argument, NULL, OPT_ROAD },
+	{ "http-path", required_argument, NULL, OPT_HTTP_PATH },
+	{ "then", required_argument, NULL, OPT_THEN },
 	{ "storm", no_argument, NULL, OPT_STORM },
 	{ "models", required_argument, NULL, OPT_MODELS },
 	{ "retry", required_argument, NULL, OPT_RETRY },
@@ -147,6 +157,37 @@ static int parse_serial(const char *s, uint32_t *ret)
 		return -EINVAL;
 	*ret = (uint32_t)v;
 	return 0;
+}
+
+/* Names separated by commas. */
+static int take_then(struct sim *s, const char *arg)
+{
+	size_t n_then = 0;
+
+	while (*arg) {
+		size_t n = strcspn(arg, ",");
+		char name[32];
+
+		snprintf(name, sizeof(name), "%.*s", (int)n, arg);
+		if (n_then == THEN_MAX || !(s->then[n_then++] = br_sim_follower_by_name(name)))
+			return br_cli_usage("--then %s: of uboot, uboot-efi, uboot-lwip, ipxe, edk2, edk2-http, kernel, klibc, os, at "
+				"most %d", arg, THEN_MAX);
+		arg += n + (arg[n] == ',');
+	}
+	return 0;
+}
+
+/* Over what, and what comes after. */
+static int take_road(struct sim *s, int c, const char *arg)
+{
+	if (c == OPT_THEN)
+		return take_then(s, arg);
+	if (c == OPT_HTTP_PATH) {
+		s->http.path = arg;
+		return 0;
+	}
+	s->http.on = !strcmp(arg, "http");
+	return s->http.on || !strcmp(arg, "tftp") ? 0 : br_cli_usage("--road %s: tftp or http", arg);
 }
 
 /* Who the board is. */
@@ -253,6 +294,10 @@ static int take_option(struct sim *s, int c, const char *arg)
 	case 'o':
 		s->json = !strcmp(arg, "json");
 		return s->json || !strcmp(arg, "text") ? 0 : br_cli_usage("--output %s: json or text", arg);
+	case OPT_ROAD:
+	case OPT_HTTP_PATH:
+	case OPT_THEN:
+		return take_road(s, c, arg);
 	case OPT_CHECK_DIR:
 		s->check_dir = arg;
 		return 0;
@@ -305,6 +350,8 @@ static int settle(struct sim *s)
 		return br_cli_usage("--models and --retry need --storm");
 	if (!s->is_storm && !s->model)
 		return br_cli_usage("--model is needed");
+	if (s->http.on && (!s->model || !s->model->stages[0].http_steps))
+		return br_cli_usage("--road http: only an EEPROM boots by HTTP, as of --model 4 or 5");
 	if (s->boot && br_sim_fault_any(&s->storm.faults))
 		return br_cli_usage("faults are for the firmware: not with --boot");
 	if (!s->boot && (s->console || s->has_until || s->append || s->memory))
@@ -366,6 +413,8 @@ static int add_board(struct sim *s, uint32_t i, struct br_error *err)
 		.serial = s->serial + i,
 		.mac = s->has_mac ? s->mac : make_mac(s, s->serial + i),
 		.speed = (unsigned)s->speed,
+		.http = s->http,
+		.then = s->then,
 		.keep = s->boot,
 		.expected = s->expect ? on_expected : NULL,
 		.send = on_send,
@@ -631,6 +680,9 @@ static const char details[] =
 	"  --speed N          pauses of a real board are divided by N, default 100; 1 is real, 0 has none\n"
 	"  --check-dir DIR    the boot files as they should arrive; cmdline.txt and config.txt are not compared\n"
 	"  --check-image FILE the same from the boot partition of an image\n"
+	"  --road ROAD        tftp, or http: an EEPROM with 7 in BOOT_ORDER fetches boot.sig and boot.img\n"
+	"  --http-path PATH   HTTP_PATH of that EEPROM, default net_install\n"
+	"  --then NAMES       what goes on after the firmware and asks for an address again: uboot, ipxe, edk2, kernel, klibc, os ...\n"
 	"  --boot             hands the kernel to QEMU on the same wire; ends at the login prompt, or when left (Ctrl-A x)\n"
 	"  --console WHERE    of that kernel: a file, or unix:SOCKET (else this terminal, when there is one)\n"
 	"  --until REGEX      the console line that means success, default 'login: $'\n"

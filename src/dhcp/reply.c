@@ -96,7 +96,9 @@ static void put_router(struct making *mk)
 
 	if (net)
 		there[0] = net->router_ip ? net->router_ip : mk->s->msg.h.giaddr;
-	put_addresses(mk, BR_DHCP_OPT_ROUTER, net ? there : mk->s->opt.router_ip);
+	else if (!mk->s->opt.router_ip[0] && mk->s->client.kind == BR_DHCP_EEPROM)
+		there[0] = mk->s->opt.server_ip; /* a Pi 5 does not boot by HTTP without one (systems notes); only firmware is told */
+	put_addresses(mk, BR_DHCP_OPT_ROUTER, there[0] ? there : mk->s->opt.router_ip);
 }
 
 static void put_dns(struct making *mk)

@@ -4,8 +4,8 @@ import json
 import os
 
 from daemon import Daemon
-from images import small_image
-from netlab import Net
+from images import sha256, small_image
+from netlab import ADDRESS, Net
 from systemtests import quick
 
 # 32-bit kernels, for those that can run no other
@@ -44,3 +44,40 @@ def test_every_model_boots(t):
         assert any(e["what"] == "kernel" for e in events), (model, r.stdout[-600:])
     boards = daemon.json("board", "list")
     assert sorted(str(b["serial"])[-8:] for b in boards) == [f"1000ae{n:02x}" for n in range(len(known))], boards
+
+
+@quick
+def test_eeproms_boot_by_http(t):
+    """boot.img as bramble makes it, signed as far as a virtual board looks at it, and the files within."""
+    t.need_root()
+    t.need_program("sfdisk", "mkfs.fat", "mcopy", "mke2fs", "curl")
+    image = small_image(t)
+    net = t.enter(Net())
+    daemon = t.enter(Daemon(t, net, "--overrides", overrides(t), image=image))
+
+    def boot(model, serial, check=True):
+        r = t.run(*net.exec(t.bramble, "sim", "--model", model, "--serial", serial, "--interface", "br0", "--speed", "0",
+                            "--road", "http", "-o", "json", "--check-image", image), timeout=120, check=False)
+        assert not check or r.returncode == 0, f"{model}: status {r.returncode}: {r.stdout[-900:]} {r.stderr[-600:]}"
+        return r, [json.loads(line) for line in r.stdout.splitlines() if line.startswith("{")]
+
+    r, events = boot("4", "1000af01", check=False)
+    assert r.returncode and "boot.sig: missing" in r.stdout, r.stdout[-600:]
+
+    t.run(*net.exec("curl", "-sS", "-f", "-m", "30", "-o", t.path("boot/all/boot.img"), f"http://{ADDRESS}/boot.img"))
+    with open(t.path("boot/all/boot.sig"), "w") as f:
+        f.write(f"{sha256(t.path('boot/all/boot.img'))}\nts: 1700000000\nrsa2048: {'00' * 256}\n")
+    for model, serial in (("4", "1000af02"), ("5", "1000af03"), ("cm5", "1000af04")):
+        r, events = boot(model, serial)
+        whole = [e["name"] for e in events if e["what"] == "file"]
+        assert whole[:3] == ["net_install/boot.sig", "net_install/boot.img", "config.txt"], whole
+        assert any(e["what"] == "kernel" for e in events), whole
+        name = [b["name"] for b in daemon.json("board", "list") if str(b["serial"]).endswith(serial)][0]
+        via = {e["fields"]["path"]: e["fields"].get("via") for e in daemon.jsonl("event", "list", name)
+               if e["type"] in ("file.sent", "file.probed")}
+        assert via == {"boot.sig": "http", "boot.img": "http"}, via
+
+    with open(t.path("boot/all/boot.img"), "ab") as f:
+        f.write(b"x")
+    r, _ = boot("5", "1000af05", check=False)
+    assert r.returncode and "is not the file that boot.sig signs" in r.stdout, r.stdout[-600:]

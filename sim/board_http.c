@@ -33,7 +33,7 @@ void br_sim_board_start_http(struct br_sim_board *b)
 {
 	const struct br_sim_request *q = &b->queue[0];
 	const char *dir = b->config.http.path ? b->config.http.path : "net_install";
-	char host[BR_IP_TEXT], path[sizeof(b->http.path)];
+	char host[BR_IP_TEXT], path[2 * sizeof(b->http.path) + 16];
 	uint32_t iss;
 
 	/* a Pi 5 gets no further without one (systems facts) */

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "fleet/event.h"
 
 #define BUSY_MS 5000
 
@@ -81,6 +82,9 @@ const int br_db_n_steps = BR_ARRAY_SIZE(br_db_steps);
 static const char *const sql[ST_N] = {
 	[ST_BEGIN] = "BEGIN IMMEDIATE",
 	[ST_COMMIT] = "COMMIT",
+	[ST_SAVEPOINT] = "SAVEPOINT one",
+	[ST_RELEASE] = "RELEASE one",
+	[ST_ROLLBACK_TO] = "ROLLBACK TO one",
 	[ST_BOARD_BY_ID] = "SELECT " BOARD_COLS " FROM board WHERE id = ?1",
 	[ST_BOARD_BY_NAME] = "SELECT " BOARD_COLS " FROM board WHERE name = ?1",
 	[ST_BOARD_BY_MAC] = "SELECT " BOARD_COLS " FROM board WHERE mac = ?1",
@@ -121,6 +125,12 @@ static const char *const sql[ST_N] = {
 	[ST_LEASE_RELEASE] = "UPDATE lease SET expires_at = 0 WHERE mac = ?1 AND board_id = 0",
 	[ST_EVENT_INSERT] =
 		"INSERT INTO event(seq, wall_ns, board_id, boot, type, fields) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+	/* ?1 after, ?2 up to this number, ?3 before this time: the last of a batch that is too old */
+	[ST_EVENT_OLD] = "SELECT max(seq) FROM (SELECT seq, wall_ns FROM event WHERE seq > ?1 ORDER BY seq LIMIT 500)"
+			 " WHERE seq <= ?2 OR wall_ns < ?3",
+	/* a board's last boot.start stays: by it a boot that is under way is taken up again (plan/boots.c) */
+	[ST_EVENT_FORGET] = "DELETE FROM event WHERE seq > ?1 AND seq <= ?2 AND NOT (type = '" BR_EV_BOOT_START
+			    "' AND boot = coalesce((SELECT boots FROM board WHERE id = event.board_id), 0))",
 	[ST_EVENT_LAST] = "SELECT coalesce(max(seq), 0) FROM event",
 	[ST_EVENT_FROM] =
 		"SELECT seq FROM event WHERE" EVENT_WHERE " ORDER BY seq DESC LIMIT 1 OFFSET ?7",
@@ -224,36 +234,110 @@ int br_db_begin(struct br_fleet *fleet, bool relaxed, struct br_error *err, cons
 	int r;
 
 	pthread_mutex_lock(&fleet->lock);
-	if (relaxed != fleet->relaxed) {
-		sqlite3_exec(fleet->db, relaxed ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=FULL",
-			NULL, NULL, NULL);
-		fleet->relaxed = relaxed;
-	}
-	r = br_db_run(br_db_stmt(fleet, ST_BEGIN));
+	fleet->relaxed = relaxed;
+	fleet->nested = fleet->txn_open;
+	r = br_db_run(br_db_stmt(fleet, fleet->nested ? ST_SAVEPOINT : ST_BEGIN));
 	if (r < 0) {
 		br_db_error(fleet, err, r, doing);
 		pthread_mutex_unlock(&fleet->lock);
+		return r;
 	}
+	fleet->txn_open = true;
 	return r;
+}
+
+/* What is half read must end before anything is undone. */
+static void reset_all(struct br_fleet *fleet)
+{
+	for (int i = 0; i < ST_N; i++)
+		sqlite3_reset(fleet->stmt[i]);
+}
+
+static void roll_back(struct br_fleet *fleet)
+{
+	if (!sqlite3_get_autocommit(fleet->db)) { /* a full disk may have done it already */
+		reset_all(fleet);
+		sqlite3_exec(fleet->db, "ROLLBACK", NULL, NULL, NULL);
+	}
+	fleet->txn++;
+	fleet->txn_open = false;
+}
+
+/* The open transaction is gone, with all that others had put into it. */
+static void lose_transaction(struct br_fleet *fleet)
+{
+	fleet->undone = fleet->txn;
+	roll_back(fleet);
+}
+
+int br_db_commit(struct br_fleet *fleet)
+{
+	int r;
+
+	if (!fleet->txn_open)
+		return 0;
+	r = br_db_run(br_db_stmt(fleet, ST_COMMIT));
+	if (r < 0) {
+		lose_transaction(fleet);
+		return r;
+	}
+	atomic_store(&fleet->committed, fleet->txn++);
+	fleet->txn_open = false;
+	return 0;
+}
+
+/* Undoes one change and leaves the others of the transaction alone, where SQLite did not undo them all. */
+static void undo(struct br_fleet *fleet)
+{
+	if (!fleet->nested) {
+		roll_back(fleet);
+		return;
+	}
+	reset_all(fleet);
+	if (sqlite3_get_autocommit(fleet->db) || br_db_run(br_db_stmt(fleet, ST_ROLLBACK_TO)) < 0 ||
+		br_db_run(br_db_stmt(fleet, ST_RELEASE)) < 0)
+		lose_transaction(fleet);
+}
+
+static bool in_own_group(const struct br_fleet *fleet)
+{
+	return fleet->group.on && pthread_equal(fleet->group.thread, pthread_self());
+}
+
+static void note_in_group(struct br_fleet *fleet)
+{
+	struct br_group *g = &fleet->group;
+
+	if (!g->first)
+		g->first = fleet->txn;
+	g->last = fleet->txn;
+	g->writes += !fleet->relaxed;
 }
 
 int br_db_end(struct br_fleet *fleet, int r, struct br_error *err, const char *doing)
 {
-	if (r >= 0) {
-		int q = br_db_run(br_db_stmt(fleet, ST_COMMIT));
+	bool wait = !fleet->relaxed && !in_own_group(fleet);
+	uint64_t ticket = fleet->txn;
+	int q = 0;
 
-		r = q < 0 ? q : r;
-	}
+	if (r >= 0 && fleet->nested)
+		q = br_db_run(br_db_stmt(fleet, ST_RELEASE));
+	if (r >= 0 && q >= 0 && !in_own_group(fleet))
+		q = br_db_commit(fleet);
+	r = q < 0 ? q : r;
 	if (r < 0 && err && !err->code)
 		br_db_error(fleet, err, r, doing);
-	if (!sqlite3_get_autocommit(fleet->db)) {
-		/* what is half read must end before; a full disk may have rolled back already */
-		for (int i = 0; i < ST_N; i++)
-			sqlite3_reset(fleet->stmt[i]);
-		sqlite3_exec(fleet->db, "ROLLBACK", NULL, NULL, NULL);
-	}
+	if (r < 0 && fleet->txn == ticket)
+		undo(fleet);
+	if (r >= 0 && in_own_group(fleet))
+		note_in_group(fleet);
 	pthread_mutex_unlock(&fleet->lock);
-	return r;
+	if (r < 0 || !wait)
+		return r;
+	q = br_stable_wait(fleet, ticket);
+	return q < 0 ? br_error_set(err, -q, "database %s/bramble.db: cannot %s: %s%s", fleet->dir, doing,
+			       strerrordesc_np(-q), cure_of(q)) :
+		       r;
 }
 
 void br_db_text(sqlite3_stmt *stmt, int col, char *out, size_t size)
@@ -369,7 +453,7 @@ static int open_db(struct br_fleet *fleet, struct br_error *err)
 		return br_db_error(fleet, err, br_db_errno(fleet->db), "open it");
 	sqlite3_extended_result_codes(fleet->db, 1);
 	sqlite3_busy_timeout(fleet->db, BUSY_MS);
-	if (sqlite3_exec(fleet->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;", NULL, NULL, NULL) !=
+	if (sqlite3_exec(fleet->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;", NULL, NULL, NULL) !=
 		SQLITE_OK)
 		return br_db_error(fleet, err, br_db_errno(fleet->db), "open it");
 	r = br_db_migrate(fleet->db, br_db_steps, br_db_n_steps, err);
@@ -382,7 +466,8 @@ static int open_db(struct br_fleet *fleet, struct br_error *err)
 			    NULL) != SQLITE_OK)
 			return br_db_error(fleet, err, br_db_errno(fleet->db), "read it");
 	}
-	return 0;
+	r = br_stable_open(fleet, path, err);
+	return r < 0 ? r : br_keeper_start(fleet, path, err);
 }
 
 int br_fleet_open(const char *dir, bool exclusive, struct br_fleet **ret, struct br_error *err)
@@ -395,6 +480,7 @@ int br_fleet_open(const char *dir, bool exclusive, struct br_fleet **ret, struct
 	fleet->lock_fd = -1;
 	pthread_mutex_init(&fleet->lock, NULL);
 	pthread_mutex_init(&fleet->ev_lock, NULL);
+	br_stable_init(fleet);
 	fleet->dir = strdup(dir);
 	r = fleet->dir ? br_mkdir_all(dir, 0755, err) : br_error_set(err, ENOMEM, "out of memory");
 	if (r >= 0 && exclusive)
@@ -416,8 +502,10 @@ void br_fleet_close(struct br_fleet *fleet)
 	if (!fleet)
 		return;
 	br_events_stop(fleet);
+	br_keeper_stop(fleet);
 	for (int i = 0; i < ST_N; i++)
 		sqlite3_finalize(fleet->stmt[i]);
+	br_stable_done(fleet);
 	sqlite3_close(fleet->db);
 	/* the file stays: removing it would race with the next daemon's open */
 	if (fleet->lock_fd >= 0)

@@ -4,6 +4,7 @@
 /* The inside of struct br_fleet, for the files of src/fleet and their tests only. */
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -13,6 +14,9 @@
 enum br_stmt {
 	ST_BEGIN,
 	ST_COMMIT,
+	ST_SAVEPOINT,
+	ST_RELEASE,
+	ST_ROLLBACK_TO,
 	ST_BOARD_BY_ID,
 	ST_BOARD_BY_NAME,
 	ST_BOARD_BY_MAC,
@@ -42,6 +46,8 @@ enum br_stmt {
 	ST_LEASE_STRANGERS,
 	ST_LEASE_RELEASE,
 	ST_EVENT_INSERT,
+	ST_EVENT_OLD,
+	ST_EVENT_FORGET,
 	ST_EVENT_LAST,
 	ST_EVENT_FROM,
 	ST_EVENT_PAGE,
@@ -50,13 +56,53 @@ enum br_stmt {
 
 #define BR_FLEET_NAMES 4096 /* slots of the name cache */
 
+/* What of the log is on stable storage (stable.c). */
+struct br_stable {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	int log_fd;
+	bool busy;		 /* somebody syncs */
+	uint64_t stable, failed; /* transactions up to these */
+	int failed_r;
+	/* who waits in the place of the group's thread */
+	pthread_t follower;
+	bool follows, stopping;
+	uint64_t wanted;
+	void (*on_stable)(void *ctx, uint64_t ticket, int r);
+	void *ctx;
+};
+
+/* The housekeeper (keeper.c). */
+struct br_keeper {
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	pthread_t thread;
+	sqlite3 *db; /* a connection of its own */
+	bool runs, stopping, log_is_long;
+};
+
+/* One thread's group of changes; see fleet.h. */
+struct br_group {
+	bool on;
+	pthread_t thread;
+	uint64_t first, last, writes; /* transactions it is in, 0: none yet; changes that must be stable */
+};
+
 struct br_fleet {
 	pthread_mutex_t lock; /* the connection and all that follows up to the events */
 	sqlite3 *db;
 	sqlite3_stmt *stmt[ST_N];
 	char *dir;
 	int lock_fd; /* -1: not exclusive */
-	bool relaxed; /* the open transaction need not be stable at once */
+	/* Transactions are numbered. One stays open between calls while a thread has a group. */
+	uint64_t txn;		   /* the open one, or the next */
+	bool txn_open, nested;	   /* nested: the call that runs has a savepoint in it */
+	bool relaxed;		   /* ... and need not be stable at once */
+	uint64_t undone;	   /* the last that failed as a whole */
+	_Atomic uint64_t committed; /* the last */
+	struct br_group group;
+	struct br_stable stable;
+	struct br_keeper keeper;
 
 	/* Every address from 'first' to before 'hint' is known to be leased. */
 	uint32_t gap_first, gap_last, gap_hint;
@@ -70,6 +116,8 @@ struct br_fleet {
 	struct br_queued *head, *tail;
 	size_t n_queued, n_in_flight; /* in flight: the first of the queue, being stored now */
 	uint64_t next_seq, lost;
+	_Atomic uint64_t keep_s, keep_n; /* how old and how many events may be, 0: any */
+	uint64_t forget_after;		 /* the keeper's: all up to this one were looked at in this round */
 	struct br_listener *listeners;
 	struct br_error health; /* of the last group */
 	struct {
@@ -87,11 +135,14 @@ int br_db_errno(sqlite3 *db);
 /* Words for r, a failure of the database or of ours: "database DIR/bramble.db: cannot <doing>: ...; cure". Returns r. */
 int br_db_error(struct br_fleet *fleet, struct br_error *err, int r, const char *doing);
 
-/* One transaction under the lock. relaxed: a power cut may undo it. doing: for the words, "store a board". */
+/* One change under the lock, all of it or nothing. relaxed: a power cut may undo it. doing: for the words, "store a
+ * board". */
 int br_db_begin(struct br_fleet *fleet, bool relaxed, struct br_error *err, const char *doing);
-/* Commits when r >= 0, rolls back otherwise; unlocks. Returns r, or the failure of the commit; err gets words
- * when it has none. */
+/* Commits when r >= 0, rolls back otherwise; unlocks, and waits until it is stable. In a group of this thread it neither
+ * commits nor waits. Returns r, or the failure of the commit; err gets words when it has none. */
 int br_db_end(struct br_fleet *fleet, int r, struct br_error *err, const char *doing);
+/* Commits what is open, if anything is; the lock is held. */
+int br_db_commit(struct br_fleet *fleet);
 /* Reading: just the lock. */
 void br_db_lock(struct br_fleet *fleet);
 void br_db_unlock(struct br_fleet *fleet);
@@ -107,6 +158,20 @@ const char *br_db_sql(enum br_stmt which);
 /* Copies a text column, "" for NULL. */
 void br_db_text(sqlite3_stmt *stmt, int col, char *out, size_t size);
 int64_t br_db_now(void); /* s since 1970 */
+
+/* stable.c */
+void br_stable_init(struct br_fleet *fleet);
+int br_stable_open(struct br_fleet *fleet, const char *db_path, struct br_error *err);
+void br_stable_done(struct br_fleet *fleet);
+/* Until a transaction that was committed is stable. */
+int br_stable_wait(struct br_fleet *fleet, uint64_t ticket);
+
+/* keeper.c */
+int br_keeper_start(struct br_fleet *fleet, const char *db_path, struct br_error *err);
+void br_keeper_stop(struct br_fleet *fleet);
+
+/* retain.c: removes some events that are too old or too many. 1: there may be more; 0: none for now. */
+int br_events_forget(struct br_fleet *fleet);
 
 /* event.c: the queue and its writer. */
 int br_events_start(struct br_fleet *fleet, bool writer, struct br_error *err);

@@ -11,7 +11,7 @@
 /*
  * Boards, leases and events on SQLite (WAL) in DIR/bramble.db, schema versioned by
  * migrations. Every call may come from any thread; each is one short transaction,
- * stable on return unless it says otherwise. A second daemon on the same DIR is
+ * stable on return unless it says otherwise or belongs to a group. A second daemon on the same DIR is
  * refused (br_fleet_open with exclusive).
  */
 struct br_fleet;
@@ -36,6 +36,20 @@ struct br_board {
 
 int br_fleet_open(const char *dir, bool exclusive, struct br_fleet **ret, struct br_error *err);
 void br_fleet_close(struct br_fleet *fleet);
+
+/*
+ * Group commit, for one thread at a time: what it stores between begin and end is one transaction, and is not stable on
+ * return of the calls but when on_stable (in a thread of its own) tells so with r 0, for this ticket and all before it; r
+ * negative: those not told of before are lost. Others see it at once; whoever stores something meanwhile commits it, too.
+ */
+int br_group_open(struct br_fleet *fleet, void (*on_stable)(void *ctx, uint64_t ticket, int r), void *ctx,
+	struct br_error *err);
+void br_group_close(struct br_fleet *fleet);
+void br_group_begin(struct br_fleet *fleet);
+/* How many changes of this group must be stable before anybody is told of them. */
+uint64_t br_group_writes(const struct br_fleet *fleet);
+/* 1 with a ticket to wait for; 0: nothing was stored that must be stable; negative: all of it was undone. */
+int br_group_end(struct br_fleet *fleet, uint64_t *ret_ticket, struct br_error *err);
 
 /* Boards. Lookups: -ENOENT when there is none. */
 int br_board_by_id(struct br_fleet *fleet, int64_t id, struct br_board *ret);
@@ -95,6 +109,9 @@ struct br_lease_request {
 	uint32_t lease_s;
 	const uint32_t *taken;	 /* addresses never to give (server, router) */
 	size_t n_taken;
+	bool (*is_taken)(const void *ctx, uint32_t ip); /* more of them, may be NULL; runs under a lock, calls nothing of ours */
+	const void *taken_ctx;
+	uint32_t from; /* look for a free one from here on, then from the first; 0: from the first */
 	bool only_used; /* nothing that nobody had before: an expired one or the client's own */
 };
 /* The MAC's address (or the one its board had under an earlier MAC), pinning a free one when it has none: stable on return. Boards keep theirs for ever; other
@@ -113,7 +130,7 @@ int br_lease_list(struct br_fleet *fleet, int (*fn)(void *ctx, const struct br_l
 
 /*
  * Events: typed facts, numbered from 1 in the order they happened, without gaps but for those an events.lost
- * counts. The types and their fields are listed in fleet/event.h.
+ * counts and old ones that were removed (br_event_retain). The types and their fields are listed in fleet/event.h.
  */
 struct br_event {
 	uint64_t seq;
@@ -149,6 +166,9 @@ bool br_event_matches(const struct br_event_filter *filter, const struct br_even
 /* In order of seq, those still queued among them. fn returns 0 to go on; its other answers end it and are returned. */
 int br_event_query(struct br_fleet *fleet, const struct br_event_filter *filter,
 	int (*fn)(void *ctx, const struct br_event *ev), void *ctx, struct br_error *err);
+/* Events older than age_s seconds, and all but the newest n, are removed now and then; 0: no limit. The last boot.start of
+ * each board stays. */
+void br_event_retain(struct br_fleet *fleet, uint64_t age_s, uint64_t n);
 /* Number of the newest event, 0 when there is none. */
 uint64_t br_event_last(struct br_fleet *fleet);
 /* Next boot number of a board. */

@@ -100,7 +100,7 @@ static bool usable(const struct br_lease_request *req, uint32_t ip)
 		if (req->taken[i] == ip)
 			return false;
 	}
-	return true;
+	return !req->is_taken || !req->is_taken(req->taken_ctx, ip);
 }
 
 /* A board of somebody's choice is to have it, and it is not this one. */
@@ -148,31 +148,52 @@ static int next_gap(struct br_fleet *fleet, uint32_t *ip, uint32_t last)
 	return r;
 }
 
-/* A never used address. The hint moves up only, until an address comes free again (it is then set to 0). */
-static int find_free(struct br_fleet *fleet, const struct br_lease_request *req, uint32_t *ret)
+/* The first from 'ip' to 'last' that nobody has and this client may. */
+static int search(struct br_fleet *fleet, const struct br_lease_request *req, uint32_t ip, uint32_t last, uint32_t *ret)
+{
+	for (; ip >= req->first && ip <= last; ip++) {
+		int r = usable(req, ip) ? next_gap(fleet, &ip, last) : 1; /* memory is asked first */
+
+		if (r < 0)
+			return r;
+		if (!r && available(fleet, req, ip)) {
+			*ret = ip;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+/* Below the hint all are leased. It moves up only, until an address comes free again (it is then set to 0). */
+static int raise_hint(struct br_fleet *fleet, const struct br_lease_request *req)
 {
 	uint32_t ip;
+	int r;
 
 	if (fleet->gap_first != req->first || fleet->gap_last != req->last || !fleet->gap_hint) {
 		fleet->gap_first = req->first;
 		fleet->gap_last = req->last;
 		fleet->gap_hint = req->first;
 	}
-	for (ip = fleet->gap_hint; ip >= req->first && ip <= req->last; ip++) {
-		int r = next_gap(fleet, &ip, req->last);
-
-		if (r == -ENOENT)
-			break;
-		if (r < 0)
-			return r;
+	ip = fleet->gap_hint;
+	r = next_gap(fleet, &ip, req->last);
+	if (r >= 0)
 		fleet->gap_hint = ip;
-		if (available(fleet, req, ip)) {
-			*ret = ip;
-			return 0;
-		}
-	}
-	fleet->gap_hint = req->last; /* full: one look at the last address next time */
-	return -ENOENT;
+	else if (r == -ENOENT)
+		fleet->gap_hint = req->last; /* full: one look at the last address next time */
+	return r;
+}
+
+/* A never used address. */
+static int find_free(struct br_fleet *fleet, const struct br_lease_request *req, uint32_t *ret)
+{
+	int r = raise_hint(fleet, req);
+	uint32_t hint = fleet->gap_hint;
+
+	if (r < 0 || req->from <= hint || req->from > req->last)
+		return r < 0 ? r : search(fleet, req, hint, req->last, ret);
+	r = search(fleet, req, req->from, req->last, ret);
+	return r == -ENOENT ? search(fleet, req, hint, req->from - 1, ret) : r;
 }
 
 /* The address of the client, no board, that expired first. It loses it. */

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From committed to stable. A commit writes SQLite's log and does not wait for the disk (synchronous=NORMAL); one
+ * fdatasync() of that log, outside of the database's lock, then makes all commits before it stable: for as many
+ * callers as wait by then, and while others read and write on. This is what synchronous=FULL does at every single commit,
+ * with everybody waiting. When the log is moved into the database, SQLite syncs it first by itself.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "fleet/db.h"
+
+int br_stable_open(struct br_fleet *fleet, const char *db_path, struct br_error *err)
+{
+	br_cleanup(br_freep) char *path = br_asprintf("%s-wal", db_path);
+
+	if (!path)
+		return br_error_set(err, ENOMEM, "out of memory");
+	/* it exists from the first look at the database until the last connection is closed */
+	fleet->stable.log_fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fleet->stable.log_fd < 0)
+		return br_error_set(err, errno, "%s: %s", path, strerrordesc_np(errno));
+	return 0;
+}
+
+void br_stable_init(struct br_fleet *fleet)
+{
+	pthread_mutex_init(&fleet->stable.lock, NULL);
+	pthread_cond_init(&fleet->stable.changed, NULL);
+	fleet->stable.log_fd = -1;
+	fleet->txn = 1;
+}
+
+/* st->lock is held, and let go of meanwhile. */
+static void sync_log(struct br_fleet *fleet)
+{
+	struct br_stable *st = &fleet->stable;
+	uint64_t upto;
+	int r;
+
+	st->busy = true;
+	pthread_mutex_unlock(&st->lock);
+	upto = atomic_load(&fleet->committed); /* before: what is committed during the sync may miss it */
+	r = fdatasync(st->log_fd) < 0 ? -errno : 0;
+	pthread_mutex_lock(&st->lock);
+	st->busy = false;
+	if (r < 0) { /* the kernel may have thrown the pages away: a later success says nothing about these */
+		st->failed = upto;
+		st->failed_r = r;
+	} else {
+		st->stable = upto;
+	}
+	pthread_cond_broadcast(&st->changed);
+}
+
+int br_stable_wait(struct br_fleet *fleet, uint64_t ticket)
+{
+	struct br_stable *st = &fleet->stable;
+	int r;
+
+	pthread_mutex_lock(&st->lock);
+	while (st->stable < ticket && st->failed < ticket) {
+		if (st->busy)
+			pthread_cond_wait(&st->changed, &st->lock);
+		else
+			sync_log(fleet);
+	}
+	r = st->failed >= ticket ? st->failed_r : 0;
+	pthread_mutex_unlock(&st->lock);
+	return r;
+}
+
+/* Waits in the place of the thread that has a group. */
+static void *follow(void *arg)
+{
+	struct br_fleet *fleet = arg;
+	struct br_stable *st = &fleet->stable;
+	uint64_t told = 0;
+
+	pthread_mutex_lock(&st->lock);
+	while (!st->stopping) {
+		uint64_t ticket = st->wanted;
+		int r;
+
+		if (ticket <= told) {
+			pthread_cond_wait(&st->changed, &st->lock);
+			continue;
+		}
+		pthread_mutex_unlock(&st->lock);
+		r = br_stable_wait(fleet, ticket);
+		st->on_stable(st->ctx, ticket, r);
+		told = ticket;
+		pthread_mutex_lock(&st->lock);
+	}
+	pthread_mutex_unlock(&st->lock);
+	return NULL;
+}
+
+int br_group_open(struct br_fleet *fleet, void (*on_stable)(void *ctx, uint64_t ticket, int r), void *ctx,
+	struct br_error *err)
+{
+	struct br_stable *st = &fleet->stable;
+	int r;
+
+	st->on_stable = on_stable;
+	st->ctx = ctx;
+	st->stopping = false;
+	r = pthread_create(&st->follower, NULL, follow, fleet);
+	if (r)
+		return br_error_set(err, r, "cannot start a thread: %s", strerrordesc_np(r));
+	st->follows = true;
+	return 0;
+}
+
+void br_group_close(struct br_fleet *fleet)
+{
+	struct br_stable *st = &fleet->stable;
+
+	if (!st->follows)
+		return;
+	pthread_mutex_lock(&st->lock);
+	st->stopping = true;
+	pthread_cond_broadcast(&st->changed);
+	pthread_mutex_unlock(&st->lock);
+	pthread_join(st->follower, NULL);
+	st->follows = false;
+}
+
+void br_stable_done(struct br_fleet *fleet)
+{
+	br_group_close(fleet);
+	br_closep(&fleet->stable.log_fd);
+	pthread_cond_destroy(&fleet->stable.changed);
+	pthread_mutex_destroy(&fleet->stable.lock);
+}
+
+void br_group_begin(struct br_fleet *fleet)
+{
+	br_db_lock(fleet);
+	fleet->group = (struct br_group){ .on = true, .thread = pthread_self() };
+	/* now, so that reading needs no locks of the file's either; where that fails, the first change says why */
+	if (!fleet->txn_open)
+		fleet->txn_open = br_db_run(br_db_stmt(fleet, ST_BEGIN)) >= 0;
+	br_db_unlock(fleet);
+}
+
+uint64_t br_group_writes(const struct br_fleet *fleet)
+{
+	return fleet->group.writes;
+}
+
+int br_group_end(struct br_fleet *fleet, uint64_t *ret_ticket, struct br_error *err)
+{
+	struct br_stable *st = &fleet->stable;
+	struct br_group g;
+	int r = 0;
+
+	br_db_lock(fleet);
+	g = fleet->group;
+	fleet->group.on = false;
+	r = br_db_commit(fleet);
+	if (r < 0)
+		br_db_error(fleet, err, r, "store leases");
+	else if (g.first && fleet->undone >= g.first)
+		r = br_error_set(err, EIO, "database %s/bramble.db: what was to be stored was undone", fleet->dir);
+	br_db_unlock(fleet);
+	*ret_ticket = g.last;
+	if (r < 0 || !g.last)
+		return r;
+	pthread_mutex_lock(&st->lock);
+	r = g.writes || st->failed > st->stable; /* the next one shows whether the disk is well again */
+	if (r) {
+		st->wanted = g.last;
+		pthread_cond_broadcast(&st->changed);
+	}
+	pthread_mutex_unlock(&st->lock);
+	return r;
+}

@@ -320,6 +320,19 @@ static int without_dhcp(struct daemon *d, struct br_error *err)
 	return 0;
 }
 
+static void stop_dhcp(struct daemon *d)
+{
+	if (!d->dhcp_io)
+		return;
+	br_group_close(d->fleet);
+	d->glue.dhcp_io = NULL;
+	uv_close((uv_handle_t *)&d->dhcp_poll, NULL);
+	uv_close((uv_handle_t *)&d->dhcp_scan, NULL);
+	uv_run(&d->loop, UV_RUN_NOWAIT);
+	br_dhcp_io_close(d->dhcp_io);
+	br_dhcp_server_free(d->dhcp);
+}
+
 static int start_dhcp(struct daemon *d, struct br_error *err)
 {
 	struct br_dhcp_options *opt = &d->net.dhcp_options;
@@ -349,19 +362,10 @@ static int start_dhcp(struct daemon *d, struct br_error *err)
 	uv_timer_init(&d->loop, &d->dhcp_scan);
 	d->dhcp_scan.data = d;
 	d->glue.dhcp_io = d->dhcp_io;
-	return 0;
-}
-
-static void stop_dhcp(struct daemon *d)
-{
-	if (!d->dhcp_io)
-		return;
-	d->glue.dhcp_io = NULL;
-	uv_close((uv_handle_t *)&d->dhcp_poll, NULL);
-	uv_close((uv_handle_t *)&d->dhcp_scan, NULL);
-	uv_run(&d->loop, UV_RUN_NOWAIT);
-	br_dhcp_io_close(d->dhcp_io);
-	br_dhcp_server_free(d->dhcp);
+	r = br_group_open(d->fleet, br_glue_stable, &d->glue, err);
+	if (r < 0)
+		stop_dhcp(d);
+	return r;
 }
 
 static int start_tftp(struct daemon *d, struct br_error *err)

@@ -39,9 +39,14 @@ struct br_glue {
 	struct br_glue_notes *notes; /* glue_foreign.c: what other servers did */
 	struct br_pool *pool;	     /* glue_pool.c: addresses, limits */
 	struct br_dhcp_io *dhcp_io;  /* NULL while it is not open */
+	struct {		     /* glue_dhcp.c's: whose packet is being answered */
+		bool known;
+		struct br_mac mac;
+		int64_t board_id;
+	} last;
 	struct {		     /* glue_pool.c's, between its calls */
 		uint64_t ghosts_ns, counted_ns, strangers;
-		uint32_t scan_next, scan_asked;
+		uint32_t scan_next, scan_asked, offer_next;
 	} addresses;
 };
 
@@ -78,6 +83,7 @@ void br_glue_unserved(struct br_glue *glue, const struct br_dhcp_report *rep);
 int br_glue_see(struct br_glue *glue, const struct br_sighting *s, bool adopt, struct br_board *ret);
 
 extern const struct br_dhcp_ops br_glue_dhcp_ops; /* ctx: struct br_glue */
+void br_glue_stable(void *ctx, uint64_t ticket, int r); /* of br_group_open() */
 
 /* ctx of the TFTP operations. progress may be NULL. */
 struct br_glue_tftp {

@@ -11,6 +11,7 @@
 #include "daemon/glue.h"
 #include "daemon/pool.h"
 #include "daemon/turns.h"
+#include "dhcp/io.h"
 #include "fleet/event.h"
 
 BR_DEFINE_CLEANUP(struct br_plan *, br_plan_unref);
@@ -56,32 +57,73 @@ static uint64_t serial_of_rom(struct br_glue *glue, const struct br_dhcp_client 
 	return t.serial;
 }
 
-/* The board behind a client, 0 or -ENOENT. */
-static int find_board(struct br_glue *glue, const struct br_dhcp_client *c, bool offer, struct br_board *ret)
+/* Who a client says it is. */
+static struct br_sighting sighting_of(const struct br_dhcp_client *c)
 {
+	const struct br_pi_model *m = br_pi_model_by_revision(c->guid.revision);
 	struct br_sighting s = {
 		.mac = c->mac,
 		.serial_known = c->guid.serial != 0,
 		.serial = c->guid.serial,
 		.revision = c->guid.revision,
 	};
-	const struct br_pi_model *m = br_pi_model_by_revision(c->guid.revision);
-	/* a Pi is known by the shape of its request; the MAC's prefix, which costs nobody anything, only helps where there
-	 * is no shape, and for those that go on from our offer */
-	bool adopt = br_dhcp_client_is_firmware(c->kind) || (!offer && br_pi_oui(c->mac));
-	int r;
 
 	if (m)
 		snprintf(s.model, sizeof(s.model), "%s", m->id);
-	r = br_glue_see(glue, &s, false, ret);
-	if (r != -ENOENT || !adopt)
-		return r;
+	return s;
+}
+
+/* Takes in a board that nobody knows yet, 0 or -ENOENT. */
+static int adopt_board(struct br_glue *glue, const struct br_dhcp_client *c, bool offer, struct br_sighting *s,
+	struct br_board *ret)
+{
+	/* a Pi is known by the shape of its request; the MAC's prefix, which costs nobody anything, only helps where there
+	 * is no shape, and for those that go on from our offer */
+	if (!br_dhcp_client_is_firmware(c->kind) && (offer || !br_pi_oui(c->mac)))
+		return -ENOENT;
 	if (!br_pool_may_adopt(glue->pool, br_now_ns()))
 		return -EBUSY; /* a flood of made-up boards; a real one asks again */
-	if (!s.serial_known)
-		s.serial = serial_of_rom(glue, c);
-	s.serial_known = s.serial != 0;
-	return br_glue_see(glue, &s, true, ret);
+	if (!s->serial_known)
+		s->serial = serial_of_rom(glue, c);
+	s->serial_known = s->serial != 0;
+	return br_glue_see(glue, s, true, ret);
+}
+
+/*
+ * The board behind a client, 0 or -ENOENT; -EBUSY when it asks too often. It is looked up once per packet: what is
+ * reported of the packet afterwards is about it, too.
+ */
+static int find_board(struct br_glue *glue, const struct br_dhcp_client *c, bool offer, struct br_board *ret)
+{
+	struct br_sighting s = sighting_of(c);
+	int r = br_glue_see(glue, &s, false, ret);
+
+	glue->last.known = false;
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (!br_pool_admit(glue->pool, r < 0 ? 0 : ret->id, c->mac, br_now_ns()))
+		return -EBUSY;
+	if (r == -ENOENT)
+		r = adopt_board(glue, c, offer, &s, ret);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	glue->last.known = true;
+	glue->last.mac = c->mac;
+	glue->last.board_id = r < 0 ? 0 : ret->id;
+	return r;
+}
+
+/* The same for a report: 0 for no board. */
+static int64_t reported_board(struct br_glue *glue, const struct br_dhcp_client *c)
+{
+	struct br_board board;
+
+	bool known = glue->last.known && br_mac_equal(glue->last.mac, c->mac);
+
+	glue->last.known = false;
+	if (known)
+		return glue->last.board_id;
+	return br_board_by_mac(glue->fleet, c->mac, &board) < 0 ? 0 : board.id;
 }
 
 /* User space asked for an address: the board is up when its root was mounted before. */
@@ -228,44 +270,23 @@ static bool is_its_turn(struct br_glue *glue, const struct br_dhcp_client *c, bo
 	return br_turns_ask(glue, board, c->kind != BR_DHCP_EEPROM);
 }
 
-/* Another server gives the address: boards only. */
-static int beside_another(struct br_glue *glue, const struct br_dhcp_client *c, bool offer, struct br_dhcp_grant *ret)
-{
-	struct br_board board = { 0 };
-	int r = find_board(glue, c, offer, &board);
-
-	if (r < 0)
-		return r;
-	if (!is_its_turn(glue, c, offer, &board))
-		return -EBUSY;
-	*ret = (struct br_dhcp_grant){ 0 };
-	grant_boot(glue, c, offer, &board, ret);
-	return 0;
-}
-
 static int address(void *ctx, const struct br_dhcp_client *c, bool offer, struct br_dhcp_grant *ret)
 {
 	struct br_glue *glue = ctx;
 	struct br_board board = { 0 };
-	uint32_t ip;
-	int r;
+	int r = find_board(glue, c, offer, &board);
 
-	r = br_board_by_mac(glue->fleet, c->mac, &board);
-	if (r < 0 && r != -ENOENT)
-		return r;
-	if (!br_pool_admit(glue->pool, board.id, c->mac, br_now_ns()))
+	if (r < 0 && (r != -ENOENT || c->proxy))
+		return r; /* another server gives the address: boards only */
+	if (board.id && !is_its_turn(glue, c, offer, &board))
 		return -EBUSY;
-	if (c->proxy)
-		return beside_another(glue, c, offer, ret);
-	r = find_board(glue, c, offer, &board);
-	if (r < 0 && r != -ENOENT)
-		return r;
-	if (r >= 0 && !is_its_turn(glue, c, offer, &board))
-		return -EBUSY;
-	r = br_glue_address(glue, c, offer, r < 0 ? NULL : &board, &ip);
-	if (r < 0)
-		return r;
-	*ret = (struct br_dhcp_grant){ .ip = ip, .lease_s = glue->lease_s };
+	*ret = (struct br_dhcp_grant){ .stored = board.id || !offer };
+	if (!c->proxy) {
+		r = br_glue_address(glue, c, offer, board.id ? &board : NULL, &ret->ip);
+		if (r < 0)
+			return r;
+		ret->lease_s = glue->lease_s;
+	}
 	if (board.id)
 		grant_boot(glue, c, offer, &board, ret);
 	return 0;
@@ -283,7 +304,7 @@ static void report(void *ctx, const struct br_dhcp_report *rep)
 	};
 	struct br_glue *glue = ctx;
 	struct br_boot_status st = { 0 };
-	struct br_board board = { 0 };
+	int64_t board_id;
 	const char *client = br_dhcp_client_name(rep->client->kind);
 	char mac[BR_MAC_TEXT], ip[BR_IP_TEXT], server[BR_IP_TEXT];
 
@@ -297,19 +318,49 @@ static void report(void *ctx, const struct br_dhcp_report *rep)
 		br_glue_conflict(glue, rep->ip, (struct br_mac){ 0 });
 	if (rep->kind == BR_DHCP_REPORT_RELEASE)
 		br_lease_release(glue->fleet, rep->client->mac);
-	if (!br_board_by_mac(glue->fleet, rep->client->mac, &board))
-		br_boots_status(glue->boots, board.id, &st);
+	board_id = reported_board(glue, rep->client);
+	if (board_id)
+		br_boots_status(glue->boots, board_id, &st);
 	else if (rep->kind == BR_DHCP_REPORT_ELSEWHERE || !br_pool_may_tell(glue->pool, br_now_ns()))
 		return; /* no board, and not about us; or one of a flood */
-	br_event_emit(glue->fleet, board.id, st.boot, types[rep->kind],
+	br_event_emit(glue->fleet, board_id, st.boot, types[rep->kind],
 		json_pack("{s:s, s:s*, s:s*, s:s, s:s*, s:s*}", "client", client, "ip",
 			rep->ip ? br_ip_format(ip, rep->ip) : NULL, "proxied", rep->ip ? NULL : client, "mac",
 			br_mac_format(mac, rep->client->mac), "reason", rep->reason, "server",
 			rep->server_ip ? br_ip_format(server, rep->server_ip) : NULL));
 }
 
+static void begin(void *ctx)
+{
+	struct br_glue *glue = ctx;
+
+	br_group_begin(glue->fleet);
+}
+
+static int commit(void *ctx, uint64_t *ret_ticket)
+{
+	struct br_glue *glue = ctx;
+	struct br_error err = BR_ERROR_NULL;
+	int r = br_group_end(glue->fleet, ret_ticket, &err);
+
+	if (r < 0 && br_pool_may_tell(glue->pool, br_now_ns()))
+		br_log_error("DHCP: boards are not answered: %s", br_error_text(&err, r));
+	return r;
+}
+
+void br_glue_stable(void *ctx, uint64_t ticket, int r)
+{
+	struct br_glue *glue = ctx;
+
+	if (r < 0)
+		br_log_error("DHCP: boards are not answered: the disk of the database: %s", strerror(-r));
+	br_dhcp_io_stable(glue->dhcp_io, ticket, r);
+}
+
 const struct br_dhcp_ops br_glue_dhcp_ops = {
 	.address = address,
+	.begin = begin,
+	.commit = commit,
 	.report = report,
 	.foreign = br_glue_foreign,
 	.mode = br_glue_mode,

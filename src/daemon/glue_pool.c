@@ -15,7 +15,7 @@
 #include "dhcp/io.h"
 #include "fleet/event.h"
 
-#define MAX_TAKEN (BR_POOL_TAKEN_MAX + 2 + BR_DHCP_MAX_ADDRESSES + BR_DHCP_MAX_SUBNETS)
+#define MAX_TAKEN (2 + BR_DHCP_MAX_ADDRESSES + BR_DHCP_MAX_SUBNETS)
 
 /* Where addresses for this client come from: our range, or that of the network behind its relay. */
 static void choose_range(const struct br_glue *glue, const struct br_dhcp_client *c, struct br_lease_request *req)
@@ -36,7 +36,7 @@ static void choose_range(const struct br_glue *glue, const struct br_dhcp_client
 /* Everybody's and nobody's: ours, the routers'. Returns how many. */
 static size_t never_given(const struct br_glue *glue, const struct br_dhcp_client *c, uint32_t *taken)
 {
-	size_t n = br_pool_taken(glue->pool, c->mac, br_now_ns(), taken);
+	size_t n = 0;
 
 	taken[n++] = glue->server_ip;
 	if (c->relay_ip)
@@ -49,10 +49,24 @@ static size_t never_given(const struct br_glue *glue, const struct br_dhcp_clien
 	return n;
 }
 
+/* For whom is asked. */
+struct asker {
+	const struct br_pool *pool;
+	struct br_mac mac;
+	uint64_t now_ns;
+};
+
+static bool is_taken(const void *ctx, uint32_t ip)
+{
+	const struct asker *a = ctx;
+
+	return br_pool_is_taken(a->pool, ip, a->mac, a->now_ns);
+}
+
 /* Asked once before somebody has it for the first time; the answer comes too late for this offer, not for the next. */
 static void ask_who_has(struct br_glue *glue, uint32_t ip)
 {
-	if (!glue->dhcp_io)
+	if (!glue->dhcp_io || !br_pool_may_ask(glue->pool, br_now_ns()))
 		return;
 	br_pool_asked(glue->pool, ip, br_now_ns());
 	br_dhcp_io_ask(glue->dhcp_io, ip);
@@ -211,11 +225,13 @@ static int offer_stranger(struct br_glue *glue, const struct br_dhcp_client *c, 
 
 	if (!ip) {
 		req->only_used = share_is_used_up(glue, req);
+		req->from = glue->addresses.offer_next; /* behind those that were just offered to others */
 		r = br_lease_find(glue->fleet, req, &ip);
 		if (r == -ENOSPC)
 			tell_full(glue, c, 0, "no address left for clients that are no boards; they get half of the range");
 		if (r < 0)
 			return r;
+		glue->addresses.offer_next = ip + 1;
 		ask_who_has(glue, ip);
 	}
 	br_pool_offer(glue->pool, c->mac, ip, now);
@@ -251,6 +267,7 @@ static int for_stranger(struct br_glue *glue, const struct br_dhcp_client *c, bo
 int br_glue_address(struct br_glue *glue, const struct br_dhcp_client *c, bool offer, const struct br_board *board,
 	uint32_t *ret_ip)
 {
+	const struct asker asker = { glue->pool, c->mac, br_now_ns() };
 	uint32_t taken[MAX_TAKEN];
 	struct br_lease_request req = {
 		.mac = c->mac,
@@ -259,6 +276,8 @@ int br_glue_address(struct br_glue *glue, const struct br_dhcp_client *c, bool o
 		.lease_s = glue->lease_s,
 		.taken = taken,
 		.n_taken = never_given(glue, c, taken),
+		.is_taken = is_taken,
+		.taken_ctx = &asker,
 	};
 	struct br_lease lease;
 

@@ -13,9 +13,8 @@
  */
 struct br_pool;
 
-#define BR_POOL_OFFERS 256
+#define BR_POOL_OFFERS 4096
 #define BR_POOL_QUARANTINE 64
-#define BR_POOL_TAKEN_MAX (BR_POOL_OFFERS + BR_POOL_QUARANTINE)
 
 struct br_pool *br_pool_new(void);
 void br_pool_free(struct br_pool *pool);
@@ -35,6 +34,8 @@ uint32_t br_pool_offered(struct br_pool *pool, struct br_mac mac, uint64_t now_n
 void br_pool_forget(struct br_pool *pool, struct br_mac mac);
 size_t br_pool_n_offers(struct br_pool *pool, uint64_t now_ns);
 
+/* Whether one more address may be asked for by ARP. */
+bool br_pool_may_ask(struct br_pool *pool, uint64_t now_ns);
 /* An address is about to be given, or was looked at: an answer to our ARP question within two seconds counts. */
 void br_pool_asked(struct br_pool *pool, uint32_t ip, uint64_t now_ns);
 bool br_pool_was_asked(struct br_pool *pool, uint32_t ip, uint64_t now_ns);
@@ -44,7 +45,7 @@ bool br_pool_was_asked(struct br_pool *pool, uint32_t ip, uint64_t now_ns);
  * its MAC claims so many that it must be a router that answers for others).
  */
 bool br_pool_quarantine(struct br_pool *pool, uint32_t ip, struct br_mac mac, uint64_t now_ns);
-bool br_pool_quarantined(struct br_pool *pool, uint32_t ip, uint64_t now_ns);
+bool br_pool_quarantined(const struct br_pool *pool, uint32_t ip, uint64_t now_ns);
 
-/* Addresses that this client must not get: those in quarantine, those offered to others. Returns how many. */
-size_t br_pool_taken(struct br_pool *pool, struct br_mac mac, uint64_t now_ns, uint32_t out[static BR_POOL_TAKEN_MAX]);
+/* Whether a client must not get an address: it is in quarantine, or offered to another. */
+bool br_pool_is_taken(const struct br_pool *pool, uint32_t ip, struct br_mac mac, uint64_t now_ns);

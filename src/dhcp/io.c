@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -18,10 +19,12 @@
 #include "base/clock.h"
 #include "base/netif.h"
 #include "dhcp/frame.h"
+#include "dhcp/outbox.h"
+#include "dhcp/parked.h"
 #include "dhcp/socket.h"
 #include "dhcp/watch.h"
 
-#define BATCH 64		/* packets per dispatch */
+#define BATCH 128		/* packets per dispatch, decided and stored together */
 #define MAX_NUDGES 512		/* two for each of 256 boards within 1.2 s; one more waits for its next DISCOVER */
 #define RECEIVE_BYTES 2048	/* more than BR_DHCP_PACKET_MAX: longer ones are seen to be too long */
 
@@ -30,10 +33,25 @@ struct nudge {
 	uint64_t due_ns;
 };
 
+/* Room for what one call of the kernel gives. */
+struct incoming {
+	struct mmsghdr headers[BATCH];
+	struct iovec iov[BATCH];
+	union {
+		struct cmsghdr h;
+		uint8_t b[256];
+	} control[BATCH];
+	uint8_t packets[BATCH][RECEIVE_BYTES];
+};
+
 struct br_dhcp_io {
 	struct br_dhcp_server *server;
 	struct br_netif netif;
-	int udp_fd, pxe_fd, packet_fd, watch_fd, timer_fd, epoll_fd;
+	int udp_fd, pxe_fd, packet_fd, watch_fd, timer_fd, stable_fd, epoll_fd;
+	struct incoming in;
+	struct br_dhcp_outbox *frames, *udp, *pxe;
+	struct br_dhcp_parked *parked;
+	bool holds; /* nothing is received before there is room for replies */
 	uint64_t next_tick_ns;
 	uint16_t ip_id;
 	struct nudge nudges[MAX_NUDGES]; /* in no order */
@@ -44,11 +62,17 @@ struct br_dhcp_io {
 /* One descriptor for the caller, whatever is behind it. */
 static int open_waiting(struct br_dhcp_io *io, struct br_error *err)
 {
-	const int fds[] = { io->udp_fd, io->timer_fd, io->watch_fd, io->pxe_fd };
+	const int fds[] = { io->udp_fd, io->timer_fd, io->watch_fd, io->stable_fd, io->pxe_fd };
 
 	io->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (io->timer_fd < 0 || io->epoll_fd < 0)
+	if (io->timer_fd < 0 || io->stable_fd < 0 || io->epoll_fd < 0)
 		return br_error_set(err, errno, "DHCP: no descriptors left: %s", strerror(errno));
+	io->frames = br_dhcp_outbox_new(io->packet_fd);
+	io->udp = br_dhcp_outbox_new(io->udp_fd);
+	io->pxe = br_dhcp_outbox_new(io->pxe_fd);
+	io->parked = br_dhcp_parked_new();
+	if (!io->frames || !io->udp || !io->pxe || !io->parked)
+		return br_error_set(err, ENOMEM, "out of memory");
 	for (size_t i = 0; i < BR_ARRAY_SIZE(fds); i++) {
 		struct epoll_event ev = { .events = EPOLLIN };
 
@@ -73,7 +97,7 @@ int br_dhcp_io_open(const char *interface, struct br_dhcp_server *server, struct
 	if (!io)
 		return -ENOMEM;
 	io->server = server;
-	io->udp_fd = io->pxe_fd = io->packet_fd = io->watch_fd = io->epoll_fd = io->timer_fd = -1;
+	io->udp_fd = io->pxe_fd = io->packet_fd = io->watch_fd = io->epoll_fd = io->timer_fd = io->stable_fd = -1;
 	r = br_dhcp_check_interface(interface, br_dhcp_server_ip(server), &io->netif, err);
 	if (r < 0)
 		return r;
@@ -89,6 +113,7 @@ int br_dhcp_io_open(const char *interface, struct br_dhcp_server *server, struct
 	/* only UEFI and iPXE ask there, and seldom: whoever has that port keeps it */
 	io->pxe_fd = br_dhcp_open_udp(interface, BR_DHCP_PXE_PORT, &io->stats.pxe_trouble);
 	io->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	io->stable_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = open_waiting(io, err);
 	if (r < 0)
 		return r;
@@ -107,7 +132,12 @@ void br_dhcp_io_close(struct br_dhcp_io *io)
 	br_closep(&io->watch_fd);
 	br_closep(&io->packet_fd);
 	br_closep(&io->timer_fd);
+	br_closep(&io->stable_fd);
 	br_closep(&io->epoll_fd);
+	br_dhcp_outbox_free(io->frames);
+	br_dhcp_outbox_free(io->udp);
+	br_dhcp_outbox_free(io->pxe);
+	br_dhcp_parked_free(io->parked);
 	free(io);
 }
 
@@ -138,29 +168,8 @@ static void send_frame(struct br_dhcp_io *io, const uint8_t *frame, size_t n, ui
 	note_sent(io, sendto(io->packet_fd, frame, n, 0, (const struct sockaddr *)&to, sizeof(to)), counter);
 }
 
-/* To a client that has its address, or to a relay: the kernel's own road, from the server's address. */
-static void send_udp(struct br_dhcp_io *io, int fd, struct sockaddr_in to, struct br_dhcp_reply *reply)
-{
-	struct iovec iov = { .iov_base = reply->packet, .iov_len = reply->len };
-	union {
-		struct cmsghdr h;
-		uint8_t b[CMSG_SPACE(sizeof(struct in_pktinfo))];
-	} control = { 0 };
-	struct msghdr msg = {
-		.msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control.b, .msg_controllen = sizeof(control.b),
-	};
-	struct in_pktinfo info = { .ipi_spec_dst.s_addr = htonl(br_dhcp_server_ip(io->server)) };
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-
-	c->cmsg_level = IPPROTO_IP;
-	c->cmsg_type = IP_PKTINFO;
-	c->cmsg_len = CMSG_LEN(sizeof(info));
-	memcpy(CMSG_DATA(c), &info, sizeof(info));
-	note_sent(io, sendmsg(fd, &msg, 0), &io->stats.replies);
-}
-
-static void send_reply(struct br_dhcp_io *io, struct br_dhcp_reply *reply)
+/* A frame to a client without an address; else, and to a relay, the kernel's own road, from the server's address. */
+static void queue_reply(struct br_dhcp_io *io, const struct br_dhcp_reply *reply)
 {
 	struct br_dhcp_frame f = {
 		.src_mac = io->netif.mac,
@@ -174,13 +183,22 @@ static void send_reply(struct br_dhcp_io *io, struct br_dhcp_reply *reply)
 	const struct sockaddr_in to = {
 		.sin_family = AF_INET, .sin_port = htons(reply->to_port), .sin_addr.s_addr = htonl(reply->to_ip),
 	};
-	uint8_t frame[BR_DHCP_FRAME_MAX];
 
 	if (br_mac_is_zero(reply->to_mac)) {
-		send_udp(io, io->udp_fd, to, reply);
+		memcpy(br_dhcp_outbox_room(io->udp), reply->packet, reply->len);
+		br_dhcp_outbox_udp(io->udp, reply->len, f.src_ip, &to);
 		return;
 	}
-	send_frame(io, frame, br_dhcp_frame_udp(&f, reply->packet, reply->len, frame), &io->stats.replies);
+	br_dhcp_outbox_frame(io->frames,
+		br_dhcp_frame_udp(&f, reply->packet, reply->len, br_dhcp_outbox_room(io->frames)), io->netif.index);
+}
+
+static void flush(struct br_dhcp_io *io)
+{
+	struct br_dhcp_io_stats *st = &io->stats;
+
+	br_dhcp_outbox_flush(io->udp, &st->replies, &st->failed, &st->failed_errno);
+	br_dhcp_outbox_flush(io->frames, &st->replies, &st->failed, &st->failed_errno);
 }
 
 /* The timer rings at the earliest nudge, or when the server has something to do by itself. */
@@ -217,6 +235,34 @@ static void send_nudges(struct br_dhcp_io *io, uint64_t now_ns)
 		send_frame(io, frame, br_dhcp_frame_nudge(io->netif.mac, io->nudges[i].mac, frame), &io->stats.nudges);
 		io->nudges[i] = io->nudges[--io->n_nudges];
 	}
+}
+
+static void send_reply(struct br_dhcp_io *io, const struct br_dhcp_reply *reply)
+{
+	queue_reply(io, reply);
+	plan_nudges(io, reply);
+}
+
+/* What waited for the disk and need not any more. */
+static void send_parked(struct br_dhcp_io *io)
+{
+	struct br_dhcp_reply *reply;
+	uint64_t lost;
+
+	do {
+		reply = br_dhcp_parked_next(io->parked, &lost);
+		io->stats.unstored += lost;
+		if (reply)
+			send_reply(io, reply);
+	} while (reply);
+}
+
+void br_dhcp_io_stable(struct br_dhcp_io *io, uint64_t ticket, int r)
+{
+	const uint64_t one = 1;
+
+	br_dhcp_parked_tell(io->parked, ticket, r);
+	(void)!write(io->stable_fd, &one, sizeof(one)); /* fails when it is full: then it is readable anyway */
 }
 
 /* The kernel's own count of what it dropped since the socket was opened; 32 bits that may wrap. */
@@ -288,6 +334,13 @@ static void watch(struct br_dhcp_io *io, uint64_t now_ns)
 	}
 }
 
+static void send_pxe(struct br_dhcp_io *io, const struct sockaddr_in *to, const struct br_dhcp_reply *reply)
+{
+	memcpy(br_dhcp_outbox_room(io->pxe), reply->packet, reply->len);
+	br_dhcp_outbox_udp(io->pxe, reply->len, br_dhcp_server_ip(io->server), to);
+	br_dhcp_outbox_flush(io->pxe, &io->stats.replies, &io->stats.failed, &io->stats.failed_errno);
+}
+
 static void serve_pxe(struct br_dhcp_io *io)
 {
 	uint8_t packet[RECEIVE_BYTES];
@@ -306,52 +359,86 @@ static void serve_pxe(struct br_dhcp_io *io)
 		if (r < 0)
 			io->stats.bad++;
 		if (r > 0)
-			send_udp(io, io->pxe_fd, from, &reply);
+			send_pxe(io, &from, &reply);
 	}
 }
 
-/* One packet: 1, 0 when there is none, or a negative errno. */
-static int serve_one(struct br_dhcp_io *io, uint64_t now_ns)
+static void serve_one(struct br_dhcp_io *io, size_t i, uint64_t now_ns)
 {
-	uint8_t packet[RECEIVE_BYTES];
-	union {
-		struct cmsghdr h;
-		uint8_t b[256];
-	} control;
-	struct iovec iov = { .iov_base = packet, .iov_len = sizeof(packet) };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.b, .msg_controllen = sizeof(control.b),
-	};
 	struct br_dhcp_reply reply;
-	ssize_t n = recvmsg(io->udp_fd, &msg, 0);
-	int r;
+	int r = br_dhcp_handle(io->server, io->in.packets[i], io->in.headers[i].msg_len, now_ns, &reply);
 
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	io->stats.received++;
-	note_drops(io, &msg);
-	r = br_dhcp_handle(io->server, packet, (size_t)n, now_ns, &reply);
+	note_drops(io, &io->in.headers[i].msg_hdr);
 	if (r < 0)
 		io->stats.bad++;
-	if (r > 0) {
+	if (r > 0 && reply.stored)
+		br_dhcp_parked_add(io->parked, &reply);
+	else if (r > 0)
 		send_reply(io, &reply);
-		plan_nudges(io, &reply);
+}
+
+/* Up to BATCH packets: how many, or a negative errno. */
+static int receive(struct br_dhcp_io *io)
+{
+	int n;
+
+	for (size_t i = 0; i < BATCH; i++) {
+		io->in.iov[i] = (struct iovec){ .iov_base = io->in.packets[i], .iov_len = RECEIVE_BYTES };
+		io->in.headers[i].msg_hdr = (struct msghdr){
+			.msg_iov = &io->in.iov[i], .msg_iovlen = 1,
+			.msg_control = io->in.control[i].b, .msg_controllen = sizeof(io->in.control[i].b),
+		};
 	}
-	return 1;
+	n = recvmmsg(io->udp_fd, io->in.headers, BATCH, 0, NULL);
+	return n >= 0 ? n : errno == EAGAIN || errno == EINTR ? 0 : -errno;
+}
+
+/* One change of the database for the lot, one wait for the disk. */
+static int serve(struct br_dhcp_io *io, uint64_t now_ns)
+{
+	uint64_t ticket = 0;
+	int n = receive(io), r;
+
+	if (n <= 0)
+		return n;
+	br_dhcp_group_begin(io->server);
+	for (int i = 0; i < n; i++)
+		serve_one(io, (size_t)i, now_ns);
+	r = br_dhcp_group_end(io->server, &ticket);
+	if (r < 0)
+		io->stats.unstored += br_dhcp_parked_drop(io->parked);
+	br_dhcp_parked_close(io->parked, r > 0 ? ticket : 0);
+	return n;
+}
+
+/* No room: packets stay with the kernel until the disk is through with what there is. */
+static bool must_hold(struct br_dhcp_io *io)
+{
+	bool hold = br_dhcp_parked_room(io->parked) < BATCH;
+	struct epoll_event ev = { .events = hold ? 0 : EPOLLIN };
+
+	if (hold != io->holds && !epoll_ctl(io->epoll_fd, EPOLL_CTL_MOD, io->udp_fd, &ev))
+		io->holds = hold;
+	return hold;
 }
 
 int br_dhcp_io_dispatch(struct br_dhcp_io *io, uint64_t now_ns)
 {
 	uint64_t rung;
-	int n = 0, r = 1;
+	int r = 0;
 
-	while (n < BATCH && (r = serve_one(io, now_ns)) > 0)
-		n++;
+	(void)!read(io->stable_fd, &rung, sizeof(rung));
+	send_parked(io);
+	if (!must_hold(io))
+		r = serve(io, now_ns);
+	send_parked(io); /* those that rest on what was stable before */
+	flush(io);
 	serve_pxe(io);
 	watch(io, now_ns);
 	tick(io, now_ns);
 	(void)!read(io->timer_fd, &rung, sizeof(rung)); /* takes the ring away; the nudges know whether they are due */
 	send_nudges(io, now_ns);
 	set_timer(io);
-	return r < 0 ? r : n;
+	return r;
 }

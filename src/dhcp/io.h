@@ -25,6 +25,7 @@ struct br_dhcp_io_stats {
 	uint64_t probes;   /* sent: is another server here? */
 	uint64_t foreign;  /* replies of other servers seen */
 	uint64_t arps;	   /* questions sent */
+	uint64_t unstored; /* replies that were not sent, since what they say could not be stored */
 	struct br_error pxe_trouble; /* port 4011 could not be had: UEFI and iPXE behind a foreign server miss it */
 };
 
@@ -39,6 +40,9 @@ int br_dhcp_io_fd(const struct br_dhcp_io *io);
  * many packets there were, or a negative errno when the socket failed (-ENETDOWN: the interface went down; dispatch may
  * be called again). */
 int br_dhcp_io_dispatch(struct br_dhcp_io *io, uint64_t now_ns);
+/* What has this ticket of ops->commit, and all before it, is stable (r 0), or lost (r negative): the replies that wait for
+ * it leave with the next dispatch, or never. From any thread. */
+void br_dhcp_io_stable(struct br_dhcp_io *io, uint64_t ticket, int r);
 /* Asks by ARP whether somebody has an address; the answer comes by ops->arp. */
 void br_dhcp_io_ask(struct br_dhcp_io *io, uint32_t ip);
 const struct br_dhcp_io_stats *br_dhcp_io_stats(const struct br_dhcp_io *io);

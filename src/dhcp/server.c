@@ -67,8 +67,12 @@ static void report(const struct br_dhcp_server *s, enum br_dhcp_report_kind kind
 
 static int find_address(struct br_dhcp_server *s, bool offer, struct br_dhcp_grant *ret)
 {
+	int r;
+
 	memset(ret, 0, sizeof(*ret));
-	return s->opt.ops->address(s->opt.ctx, &s->client, offer, ret);
+	r = s->opt.ops->address(s->opt.ctx, &s->client, offer, ret);
+	s->stored |= r >= 0 && ret->stored;
+	return r;
 }
 
 static int acknowledge(struct br_dhcp_server *s, const struct br_dhcp_grant *grant, struct br_dhcp_reply *reply)
@@ -336,6 +340,7 @@ static int decode(struct br_dhcp_server *s, const uint8_t *packet, size_t len, s
 		return r;
 	if (s->msg.h.op != BR_DHCP_BOOTREQUEST || !senders_are_sane(s) || s->msg.h.hops > MAX_HOPS)
 		return -EBADMSG;
+	s->stored = false;
 	reply->len = 0;
 	reply->nudge_ns[0] = reply->nudge_ns[1] = 0;
 	br_dhcp_classify(&s->msg, &s->client);
@@ -370,7 +375,20 @@ int br_dhcp_handle(struct br_dhcp_server *server, const uint8_t *packet, size_t 
 		report(server, BR_DHCP_REPORT_NO_SUBNET, server->client.link_ip, NULL);
 		return 0;
 	}
-	return handlers[server->opt.mode][type](server, now_ns, reply);
+	r = handlers[server->opt.mode][type](server, now_ns, reply);
+	reply->stored = server->stored;
+	return r;
+}
+
+void br_dhcp_group_begin(struct br_dhcp_server *server)
+{
+	if (server->opt.ops->begin)
+		server->opt.ops->begin(server->opt.ctx);
+}
+
+int br_dhcp_group_end(struct br_dhcp_server *server, uint64_t *ret_ticket)
+{
+	return server->opt.ops->commit ? server->opt.ops->commit(server->opt.ctx, ret_ticket) : 0;
 }
 
 int br_dhcp_handle_pxe(struct br_dhcp_server *server, const uint8_t *packet, size_t len, struct br_dhcp_reply *reply)

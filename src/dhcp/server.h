@@ -61,6 +61,7 @@ struct br_dhcp_grant {
 	char host_name[64]; /* option 12; "" : none */
 	char root_path[256]; /* option 17 for kernel and initramfs; "" : none */
 	bool boot; /* it is a board of ours: tell firmware where the boot files are */
+	bool stored; /* what it says is in the database: see ops->commit */
 	char boot_file[192]; /* for loaders: a name for TFTP, or a URL; "" : none */
 };
 
@@ -101,10 +102,17 @@ struct br_dhcp_foreign {
 };
 
 struct br_dhcp_ops {
-	/* Finds or makes the client's address; stable when it returns 0. offer: false for anything but a DISCOVER, in which
+	/* Finds or makes the client's address; stable when it returns 0, or by ops->commit. offer: false for anything but a DISCOVER, in which
 	 * case no new address may be made. -ENOENT: not ours, stay silent. -ENOSPC: none left. Any other failure: silence. */
 	int (*address)(void *ctx, const struct br_dhcp_client *client, bool offer, struct br_dhcp_grant *ret);
 	void (*report)(void *ctx, const struct br_dhcp_report *report);
+	/*
+	 * Group commit; both may be NULL. What address() stores between begin and commit becomes stable together. commit: 1
+	 * with a ticket, greater than those before: replies that say 'stored' wait until br_dhcp_io_stable() is told of
+	 * it; 0: nothing new was stored; negative: nothing was, and none of them may be sent.
+	 */
+	void (*begin)(void *ctx);
+	int (*commit)(void *ctx, uint64_t *ret_ticket);
 	/* Another server spoke. fresh: for the first time in ten minutes (bounded in number, too). May be NULL. */
 	void (*foreign)(void *ctx, const struct br_dhcp_foreign *f, bool fresh);
 	/* Somebody answered an ARP question of ours, in full mode. May be NULL. */
@@ -157,6 +165,7 @@ struct br_dhcp_reply {
 	 * comes after its one-second timer. */
 	uint64_t nudge_ns[2];
 	struct br_mac nudge_mac;
+	bool stored; /* says what must be stable before it is sent: ops->commit */
 };
 
 /* The ethertype of the nudge: Wake-on-LAN's, which nothing acts upon here. */
@@ -166,7 +175,10 @@ struct br_dhcp_reply {
  * no DHCP request (counted by the caller). A relay is served when it sits in our subnet or in one of opt.subnets. */
 int br_dhcp_handle(struct br_dhcp_server *server, const uint8_t *packet, size_t len, uint64_t now_ns,
 	struct br_dhcp_reply *reply);
-/* The same for port 4011 (PXE 2.1: a client that knows its address asks the boot server). The reply goes back to where
+/* Around the calls of br_dhcp_handle() whose replies are sent together: ops->begin, ops->commit. */
+void br_dhcp_group_begin(struct br_dhcp_server *server);
+int br_dhcp_group_end(struct br_dhcp_server *server, uint64_t *ret_ticket);
+/* As br_dhcp_handle() for port 4011 (PXE 2.1: a client that knows its address asks the boot server). The reply goes back to where
  * the packet came from, and reply->to_ip is left 0. */
 int br_dhcp_handle_pxe(struct br_dhcp_server *server, const uint8_t *packet, size_t len, struct br_dhcp_reply *reply);
 

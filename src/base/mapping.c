@@ -1,47 +1,95 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mapping.h"
 
-#include <stdatomic.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 struct br_mapping {
-	atomic_uint refs;
+	struct br_mapping *next;
+	unsigned refs; /* under the lock */
+	dev_t dev;
+	ino_t ino; /* not used again for another file while it is mapped */
 	uint8_t *p;
 	uint64_t size;
 };
 
-struct br_mapping *br_mapping_new(int fd, uint64_t size)
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct br_mapping *all; /* one per image and layer in use: few */
+
+static struct br_mapping *find(const struct stat *st)
 {
-	struct br_mapping *m = size && size <= SIZE_MAX ? calloc(1, sizeof(*m)) : NULL;
+	for (struct br_mapping *m = all; m; m = m->next)
+		if (m->dev == st->st_dev && m->ino == st->st_ino && m->size == (uint64_t)st->st_size)
+			return m;
+	return NULL;
+}
+
+static struct br_mapping *make(int fd, const struct stat *st)
+{
+	struct br_mapping *m = calloc(1, sizeof(*m));
 
 	if (!m)
 		return NULL;
-	m->p = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, fd, 0);
+	m->p = mmap(NULL, (size_t)st->st_size, PROT_READ, MAP_SHARED, fd, 0);
 	if (m->p == MAP_FAILED) {
 		free(m);
 		return NULL;
 	}
-	atomic_init(&m->refs, 1);
-	m->size = size;
+	m->dev = st->st_dev;
+	m->ino = st->st_ino;
+	m->size = (uint64_t)st->st_size;
+	m->next = all;
+	all = m;
+	return m;
+}
+
+struct br_mapping *br_mapping_of(int fd)
+{
+	struct br_mapping *m;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= 0)
+		return NULL;
+	pthread_mutex_lock(&lock);
+	m = find(&st);
+	if (!m)
+		m = make(fd, &st);
+	if (m)
+		m->refs++;
+	pthread_mutex_unlock(&lock);
 	return m;
 }
 
 struct br_mapping *br_mapping_ref(struct br_mapping *m)
 {
-	atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);
+	pthread_mutex_lock(&lock);
+	m->refs++;
+	pthread_mutex_unlock(&lock);
 	return m;
 }
 
 void br_mapping_unref(struct br_mapping *m)
 {
-	if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
+	struct br_mapping **at = &all;
+
+	if (!m)
 		return;
+	pthread_mutex_lock(&lock);
+	if (--m->refs) {
+		pthread_mutex_unlock(&lock);
+		return;
+	}
+	while (*at != m)
+		at = &(*at)->next;
+	*at = m->next;
+	pthread_mutex_unlock(&lock);
 	munmap(m->p, (size_t)m->size);
 	free(m);
 }
 
 const uint8_t *br_mapping_at(const struct br_mapping *m, uint64_t offset, size_t len)
 {
-	return offset <= m->size && len <= m->size - offset ? m->p + offset : NULL;
+	return m && offset <= m->size && len <= m->size - offset ? m->p + offset : NULL;
 }

@@ -11,9 +11,10 @@
  */
 struct br_mapping;
 
-/* size: bytes from the file's start. fd is not kept. NULL: it cannot be mapped, read the file instead. */
-struct br_mapping *br_mapping_new(int fd, uint64_t size);
+/* All of the file as it is now. fd is not kept. A file is mapped once however often this is asked: a thousand disks on
+ * one image share its page tables. NULL: it cannot be mapped (or is empty), read it instead. */
+struct br_mapping *br_mapping_of(int fd);
 struct br_mapping *br_mapping_ref(struct br_mapping *m);
 void br_mapping_unref(struct br_mapping *m); /* NULL is fine */
-/* NULL when not all of the range is mapped. */
+/* NULL when not all of the range is mapped. m may be NULL. */
 const uint8_t *br_mapping_at(const struct br_mapping *m, uint64_t offset, size_t len);

@@ -16,10 +16,12 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/mapping.h"
 #include "store/cow_priv.h"
 
 struct slot_file {
 	int fd;
+	struct br_mapping *mapping; /* or NULL */
 	uint32_t first; /* value of its slot 0 */
 	dev_t dev;
 	ino_t ino;
@@ -29,6 +31,7 @@ struct br_blocks {
 	atomic_uint refs;
 	struct br_blocks *below; /* has the leaves and files that are not ours */
 	int base_fd;
+	struct br_mapping *mapping; /* of the base file, or NULL */
 	uint64_t start, base_size, size;
 	dev_t dev;
 	ino_t ino;
@@ -58,6 +61,7 @@ int br_blocks_new(int fd, uint64_t start, uint64_t size, struct br_blocks **ret,
 		return br_error_set(err, ENOMEM, "out of memory");
 	b->refs = 1;
 	b->base_fd = fd;
+	b->mapping = br_mapping_of(fd);
 	b->start = start;
 	b->size = b->base_size = size;
 	b->dev = st.st_dev;
@@ -85,8 +89,11 @@ void br_blocks_unref(struct br_blocks *b)
 		for (uint32_t i = 0; b->leaves && b->own && i < b->n_leaves; i++)
 			if (owns(b, i))
 				free(b->leaves[i]);
-		if (below && b->n_files > below->n_files)
+		if (below && b->n_files > below->n_files) {
 			close(b->files[b->n_files - 1].fd);
+			br_mapping_unref(b->files[b->n_files - 1].mapping);
+		}
+		br_mapping_unref(b->mapping);
 		free(b->leaves);
 		free(b->own);
 		free(b->files);
@@ -139,6 +146,7 @@ static int add_file(struct br_blocks *b, const char *dir, struct br_error *err)
 	f->first = (uint32_t)first;
 	f->dev = st.st_dev;
 	f->ino = st.st_ino;
+	f->mapping = br_mapping_of(f->fd);
 	return 0;
 }
 
@@ -218,7 +226,7 @@ int br_blocks_over(struct br_blocks *below, const char *dir, const uint8_t uuid[
 		return br_error_set(err, ENOMEM, "%s: out of memory", dir);
 	*b = (struct br_blocks){ .refs = 1, .below = br_blocks_ref(below), .base_fd = below->base_fd,
 		.start = below->start, .base_size = below->base_size, .size = size, .dev = below->dev, .ino = below->ino,
-		.n_files = below->n_files };
+		.n_files = below->n_files, .mapping = below->mapping ? br_mapping_ref(below->mapping) : NULL };
 	r = over(b, dir, uuid, err);
 	if (r < 0) {
 		br_blocks_unref(b);
@@ -277,7 +285,8 @@ static size_t run_length(const struct br_blocks *b, uint64_t offset, size_t len,
 	return n < len ? n : len;
 }
 
-size_t br_blocks_locate(const struct br_blocks *b, uint64_t offset, size_t len, int *ret_fd, uint64_t *ret_at)
+static size_t locate(const struct br_blocks *b, uint64_t offset, size_t len, const struct slot_file **ret_file,
+	uint64_t *ret_at)
 {
 	const struct slot_file *f;
 	uint32_t value;
@@ -289,14 +298,40 @@ size_t br_blocks_locate(const struct br_blocks *b, uint64_t offset, size_t len, 
 	value = value_of(b, offset / BR_COW_BLOCK);
 	if (!value) {
 		len = run_length(b, offset, len, 0, 0);
-		*ret_fd = offset < b->base_size ? b->base_fd : -1;
+		*ret_file = NULL;
 		*ret_at = b->start + offset;
 		return offset < b->base_size && len > b->base_size - offset ? (size_t)(b->base_size - offset) : len;
 	}
 	f = file_of(b, value);
-	*ret_fd = f->fd;
+	*ret_file = f;
 	*ret_at = (uint64_t)(value - f->first) * BR_COW_BLOCK + offset % BR_COW_BLOCK;
 	return run_length(b, offset, len, value, f + 1 < b->files + b->n_files ? f[1].first : UINT64_MAX);
+}
+
+size_t br_blocks_locate(const struct br_blocks *b, uint64_t offset, size_t len, int *ret_fd, uint64_t *ret_at)
+{
+	const struct slot_file *f = NULL;
+	size_t n = locate(b, offset, len, &f, ret_at);
+
+	if (n)
+		*ret_fd = f ? f->fd : offset < b->base_size ? b->base_fd : -1;
+	return n;
+}
+
+size_t br_blocks_map(const struct br_blocks *b, uint64_t offset, size_t len, const uint8_t **ret)
+{
+	const struct slot_file *f = NULL;
+	uint64_t at;
+	size_t n = locate(b, offset, len, &f, &at);
+	const uint8_t *p;
+
+	if (!n || (!f && offset >= b->base_size))
+		return 0;
+	p = br_mapping_at(f ? f->mapping : b->mapping, at, n);
+	if (!p)
+		return 0;
+	*ret = p;
+	return n;
 }
 
 int br_blocks_read(const struct br_blocks *b, uint64_t offset, void *buf, size_t len)

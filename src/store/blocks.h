@@ -39,6 +39,9 @@ unsigned br_blocks_depth(const struct br_blocks *b); /* layers */
  * Returns how many from there lie one behind the other, 1 .. len; 0 only when offset is not below the size.
  */
 size_t br_blocks_locate(const struct br_blocks *b, uint64_t offset, size_t len, int *ret_fd, uint64_t *ret_at);
+/* As locate, for sending from a mapping (base/mapping.h) that lives as long as the source: 0 when these are zeros, or
+ * the file cannot be mapped. */
+size_t br_blocks_map(const struct br_blocks *b, uint64_t offset, size_t len, const uint8_t **ret);
 /* offset + len must be within the size: -EIO otherwise. */
 int br_blocks_read(const struct br_blocks *b, uint64_t offset, void *buf, size_t len);
 /* Next byte range at or after offset that may hold data; false: only zeros follow. */

@@ -18,7 +18,6 @@
  * beyond which writes are refused when that move fails (host disk full). */
 #define MEM_SPILL 1024u
 #define MEM_MAX	  8192u
-#define STAGE	  64u /* blocks per write when memory goes to slots */
 
 static ssize_t sys_pwrite(void *ctx, int fd, const void *buf, size_t n, off_t offset)
 {
@@ -88,7 +87,7 @@ static size_t hash_slot(const struct br_cow *cow, uint32_t block)
 	return (block * 2654435761u >> 7) & (cow->cap_hash - 1);
 }
 
-static struct cow_pending *pend_find(const struct br_cow *cow, uint32_t block)
+struct cow_pending *cow_pend_find(const struct br_cow *cow, uint32_t block)
 {
 	if (!cow->n_pend)
 		return NULL;
@@ -165,7 +164,7 @@ static int hash_grow(struct br_cow *cow, size_t need)
 }
 
 /* Room for n more blocks, so that nothing can fail once the slots are written. */
-static int reserve(struct br_cow *cow, uint32_t block, uint32_t n)
+int cow_reserve(struct br_cow *cow, uint32_t block, uint32_t n)
 {
 	int r;
 
@@ -184,14 +183,21 @@ static int reserve(struct br_cow *cow, uint32_t block, uint32_t n)
 	return r;
 }
 
+struct cow_pending *cow_pend_add(struct br_cow *cow, uint32_t block, uint32_t committed)
+{
+	cow->pend[cow->n_pend++] = (struct cow_pending){ .block = block, .committed = committed };
+	hash_put(cow, cow->n_pend - 1);
+	return &cow->pend[cow->n_pend - 1];
+}
+
 /*
- * The pending entry of a block, made if needed, with its state saved for undo. After reserve().
+ * The pending entry of a block, made if needed, with its state saved for undo. After cow_reserve().
  * keep_mem: the content in memory will be changed in place, so undo needs a copy; otherwise
  * undo takes it. The caller then sets the map.
  */
 static struct cow_pending *touch(struct br_cow *cow, uint32_t block, bool keep_mem)
 {
-	struct cow_pending *e = pend_find(cow, block);
+	struct cow_pending *e = cow_pend_find(cow, block);
 	struct cow_undo undo = { .block = block, .value = cow_get(cow, block), .fresh = !e };
 
 	if (e && e->op == cow->op && cow->in_op)
@@ -209,12 +215,8 @@ static struct cow_pending *touch(struct br_cow *cow, uint32_t block, bool keep_m
 			e->mem = NULL;
 		}
 	}
-	if (!e) {
-		cow->pend[cow->n_pend++] =
-			(struct cow_pending){ .block = block, .committed = undo.value };
-		e = &cow->pend[cow->n_pend - 1];
-		hash_put(cow, cow->n_pend - 1);
-	}
+	if (!e)
+		e = cow_pend_add(cow, block, undo.value);
 	undo.crc = e->crc;
 	e->op = cow->op;
 	if (cow->in_op)
@@ -235,7 +237,7 @@ static void drop_mem(struct br_cow *cow, struct cow_pending *e)
 }
 
 /* Replaces the map's value of a touched block. The slot or memory it had is let go, unless undo holds it. */
-static void replace(struct br_cow *cow, struct cow_pending *e, uint32_t value)
+void cow_replace(struct br_cow *cow, struct cow_pending *e, uint32_t value)
 {
 	uint32_t old = cow_get(cow, e->block);
 
@@ -267,7 +269,7 @@ void br_cow_begin(struct br_cow *cow)
 
 static void undo_one(struct br_cow *cow, struct cow_undo *u)
 {
-	struct cow_pending *e = pend_find(cow, u->block);
+	struct cow_pending *e = cow_pend_find(cow, u->block);
 	uint32_t now = cow_get(cow, u->block);
 
 	assert(e);
@@ -290,14 +292,12 @@ static void undo_one(struct br_cow *cow, struct cow_undo *u)
 
 static void keep_one(struct br_cow *cow, struct cow_undo *u)
 {
-	struct cow_pending *e = pend_find(cow, u->block);
+	struct cow_pending *e = cow_pend_find(cow, u->block);
 
 	free(br_take(u->mem));
 	if (!u->fresh && uncommitted_slot(e, u->value) && cow_get(cow, u->block) != u->value)
 		cow_slots_free(&cow->slots, u->value - 1);
 }
-
-static int spill(struct br_cow *cow);
 
 void br_cow_end(struct br_cow *cow, bool keep)
 {
@@ -313,7 +313,7 @@ void br_cow_end(struct br_cow *cow, bool keep)
 	cow->in_op = false;
 	/* A full host disk is not this operation's fault: it is said by the next write. */
 	if (cow->n_mem > MEM_SPILL && cow->writable)
-		(void)spill(cow);
+		(void)cow_spill(cow);
 }
 
 /* ---- reading ---- */
@@ -382,7 +382,7 @@ int br_cow_read(struct br_cow *cow, uint64_t offset, void *buf, size_t len)
 		if (!value)
 			r = read_base(cow, offset, p, n);
 		else if (value == COW_MEM)
-			memcpy(p, pend_find(cow, block)->mem + offset % BR_COW_BLOCK, n);
+			memcpy(p, cow_pend_find(cow, block)->mem + offset % BR_COW_BLOCK, n);
 		else
 			r = br_pread_all(cow->slots.fd, p, n,
 				(uint64_t)(value - 1) * BR_COW_BLOCK + offset % BR_COW_BLOCK);
@@ -393,6 +393,16 @@ int br_cow_read(struct br_cow *cow, uint64_t offset, void *buf, size_t len)
 		len -= n;
 	}
 	return 0;
+}
+
+size_t br_cow_map(const struct br_cow *cow, uint64_t offset, size_t len, const uint8_t **ret)
+{
+	if (offset >= cow->size || !len || cow_get(cow, (uint32_t)(offset / BR_COW_BLOCK)))
+		return 0;
+	if (len > cow->size - offset)
+		len = (size_t)(cow->size - offset);
+	len = run_length(cow, offset, len, 0);
+	return br_blocks_map(cow->base, offset, len, ret);
 }
 
 size_t br_cow_locate(const struct br_cow *cow, uint64_t offset, size_t len, int *ret_fd, uint64_t *ret_at)
@@ -445,7 +455,7 @@ static int write_meta_block(struct br_cow *cow, uint32_t block, size_t at, const
 	uint8_t *mem;
 	int r;
 
-	r = reserve(cow, block, 1);
+	r = cow_reserve(cow, block, 1);
 	if (r < 0)
 		return r;
 	if (value == COW_MEM) {
@@ -466,7 +476,7 @@ static int write_meta_block(struct br_cow *cow, uint32_t block, size_t at, const
 	memcpy(mem + at, buf, n);
 	e = touch(cow, block, false);
 	e->mem = mem;
-	replace(cow, e, COW_MEM);
+	cow_replace(cow, e, COW_MEM);
 	return 0;
 }
 
@@ -496,7 +506,7 @@ static enum where data_where(const struct br_cow *cow, uint32_t block)
 
 	if (value == COW_MEM)
 		return IN_MEMORY;
-	e = value ? pend_find(cow, block) : NULL;
+	e = value ? cow_pend_find(cow, block) : NULL;
 	return e && uncommitted_slot(e, value) ? IN_PLACE : IN_NEW;
 }
 
@@ -511,7 +521,7 @@ static int write_in_place(struct br_cow *cow, uint32_t block, uint32_t n, const 
 	if (r < 0)
 		return (int)r;
 	for (uint32_t i = 0; i < k; i++)
-		pend_find(cow, block + i)->crc = br_crc32c(0, buf + (size_t)i * BR_COW_BLOCK, BR_COW_BLOCK);
+		cow_pend_find(cow, block + i)->crc = br_crc32c(0, buf + (size_t)i * BR_COW_BLOCK, BR_COW_BLOCK);
 	return (int)k;
 }
 
@@ -522,7 +532,7 @@ static int write_new(struct br_cow *cow, uint32_t block, uint32_t n, const uint8
 
 	while (k < n && data_where(cow, block + k) == IN_NEW)
 		k++;
-	r = reserve(cow, block, k);
+	r = cow_reserve(cow, block, k);
 	if (r < 0)
 		return r;
 	got = cow_slots_take(&cow->slots, k, &first);
@@ -537,7 +547,7 @@ static int write_new(struct br_cow *cow, uint32_t block, uint32_t n, const uint8
 			continue;
 		}
 		e = touch(cow, block + i, false);
-		replace(cow, e, first + i + 1);
+		cow_replace(cow, e, first + i + 1);
 		e->crc = br_crc32c(0, buf + (size_t)i * BR_COW_BLOCK, BR_COW_BLOCK);
 	}
 	return r < 0 ? r : got;
@@ -605,11 +615,11 @@ int br_cow_trim(struct br_cow *cow, uint64_t block, uint64_t n)
 
 		if (!cow_get(cow, (uint32_t)block))
 			continue;
-		r = reserve(cow, (uint32_t)block, 1);
+		r = cow_reserve(cow, (uint32_t)block, 1);
 		if (r < 0)
 			return r;
 		e = touch(cow, (uint32_t)block, false);
-		replace(cow, e, 0);
+		cow_replace(cow, e, 0);
 	}
 	return 0;
 }
@@ -619,153 +629,11 @@ bool br_cow_changed(const struct br_cow *cow, uint64_t block)
 	return block < cow->n_blocks && cow_get(cow, (uint32_t)block);
 }
 
-/* ---- commit ---- */
-
-static int by_block(const void *a, const void *b)
-{
-	const struct cow_pending *const *x = a, *const *y = b;
-
-	return (*x)->block < (*y)->block ? -1 : (*x)->block > (*y)->block;
-}
-
-/* Moves n (up to STAGE) blocks from memory to slots. */
-static int spill_some(struct br_cow *cow, struct cow_pending **list, uint32_t n, uint8_t *stage)
-{
-	uint32_t first = 0;
-	int got = cow_slots_take(&cow->slots, n, &first);
-	ssize_t r;
-
-	if (got < 0)
-		return got;
-	for (uint32_t i = 0; i < (uint32_t)got; i++)
-		memcpy(stage + (size_t)i * BR_COW_BLOCK, list[i]->mem, BR_COW_BLOCK);
-	r = cow_pwrite(cow, cow->slots.fd, stage, (size_t)got * BR_COW_BLOCK, (uint64_t)first * BR_COW_BLOCK);
-	for (uint32_t i = 0; i < (uint32_t)got; i++) {
-		if (r < 0) {
-			cow_slots_free(&cow->slots, first + i);
-			continue;
-		}
-		list[i]->crc = br_crc32c(0, list[i]->mem, BR_COW_BLOCK);
-		replace(cow, list[i], first + i + 1);
-	}
-	return r < 0 ? (int)r : got;
-}
-
-/* libext2fs writes much that did not change (bitmaps, descriptors): such blocks go back to what they were. */
-static int drop_unchanged(struct br_cow *cow, struct cow_pending *e, bool *ret_dropped)
-{
-	uint8_t old[BR_COW_BLOCK];
-	int r = cow_read_value(cow, e->block, e->committed, old);
-
-	if (r < 0)
-		return r;
-	*ret_dropped = memcmp(old, e->mem, BR_COW_BLOCK) == 0;
-	if (*ret_dropped)
-		replace(cow, e, e->committed);
-	return 0;
-}
-
-static int spill(struct br_cow *cow)
-{
-	br_cleanup(br_freep) struct cow_pending **list = malloc((cow->n_mem + 1) * sizeof(struct cow_pending *));
-	br_cleanup(br_freep) uint8_t *stage = malloc((size_t)STAGE * BR_COW_BLOCK);
-	uint32_t n = 0, done = 0;
-	int r;
-
-	if (!list || !stage)
-		return -ENOMEM;
-	for (size_t i = 0; i < cow->n_pend; i++) {
-		bool dropped;
-
-		if (!cow->pend[i].mem)
-			continue;
-		r = drop_unchanged(cow, &cow->pend[i], &dropped);
-		if (r < 0)
-			return r;
-		if (!dropped)
-			list[n++] = &cow->pend[i];
-	}
-	qsort(list, n, sizeof(struct cow_pending *), by_block);
-	while (done < n) {
-		r = spill_some(cow, list + done, n - done < STAGE ? n - done : STAGE, stage);
-		if (r < 0)
-			return r;
-		done += (uint32_t)r;
-	}
-	return 0;
-}
-
-static int by_entry(const void *a, const void *b)
-{
-	const struct cow_entry *x = a, *y = b;
-
-	return x->block < y->block ? -1 : x->block > y->block;
-}
-
-/* Writes the record; on success the slots the group replaced are free. */
-static int commit_group(struct br_cow *cow)
-{
-	br_cleanup(br_freep) struct cow_entry *entries = malloc((cow->n_pend + 1) * sizeof(*entries));
-	uint32_t n = 0;
-	int r;
-
-	if (!entries)
-		return -ENOMEM;
-	for (size_t i = 0; i < cow->n_pend; i++) {
-		const struct cow_pending *e = &cow->pend[i];
-		uint32_t value = cow_get(cow, e->block);
-
-		if (value != e->committed)
-			entries[n++] = (struct cow_entry){ e->block, value, value ? e->crc : 0 };
-	}
-	if (n) {
-		qsort(entries, n, sizeof(*entries), by_entry);
-		r = cow_sync(cow, cow->slots.fd);
-		if (r == 0)
-			r = cow_log_append(cow, entries, n);
-		if (r < 0)
-			return r;
-	}
-	for (size_t i = 0; i < cow->n_pend; i++) {
-		const struct cow_pending *e = &cow->pend[i];
-
-		if (e->committed && cow_get(cow, e->block) != e->committed)
-			cow_slots_free(&cow->slots, e->committed - 1);
-	}
-	cow->n_pend = 0;
-	if (cow->cap_hash > 4096) { /* a great group is rare: do not keep its tables */
-		free(br_take(cow->hash));
-		free(br_take(cow->pend));
-		cow->cap_hash = cow->cap_pend = 0;
-	} else if (cow->hash) {
-		memset(cow->hash, 0, cow->cap_hash * sizeof(*cow->hash));
-	}
-	return 0;
-}
-
-int br_cow_commit(struct br_cow *cow)
-{
-	int r;
-
-	assert(!cow->in_op);
-	if (!cow->n_pend)
-		return 0;
-	if (cow->broken)
-		return -EIO;
-	r = spill(cow);
-	if (r == 0)
-		r = commit_group(cow);
-	if (r < 0)
-		return r;
-	/* The commit is done; a log that could not be shortened (host full) is only longer. */
-	(void)cow_log_compact(cow, false);
-	cow_slots_punch(&cow->slots, false);
-	return 0;
-}
+/* ---- what others ask ---- */
 
 bool br_cow_dirty(const struct br_cow *cow)
 {
-	return cow->n_pend > 0;
+	return cow->n_pend > 0 || cow_flying(cow);
 }
 
 size_t br_cow_pending_memory(const struct br_cow *cow)
@@ -805,6 +673,12 @@ static struct br_cow *cow_new(uint64_t size, const struct br_cow_io *io, struct 
 	cow->size = size;
 	cow->io = io ? io : &sys_io;
 	cow->slots.fd = cow->log.fd = -1;
+	cow->flight = cow_flight_new();
+	if (!cow->flight) {
+		free(cow);
+		br_error_set(err, ENOMEM, "out of memory");
+		return NULL;
+	}
 	return cow;
 }
 
@@ -863,7 +737,7 @@ void br_cow_exchange(struct br_cow *cow, struct br_cow *fresh)
 {
 	struct br_cow t = *cow;
 
-	assert(!cow->n_pend && !cow->in_op && !fresh->n_pend && !fresh->in_op);
+	assert(!br_cow_dirty(cow) && !cow->in_op && !br_cow_dirty(fresh) && !fresh->in_op);
 	assert(cow->size == fresh->size && !fresh->n_mapped);
 	*cow = *fresh;
 	*fresh = t;
@@ -895,6 +769,7 @@ void br_cow_close(struct br_cow *cow)
 	free(cow->hash);
 	free(cow->undo);
 	free(cow->dir);
+	cow_flight_free(cow->flight);
 	cow_slots_done(&cow->slots);
 	cow_log_done(cow);
 	if (cow->slots.fd >= 0)

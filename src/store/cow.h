@@ -73,6 +73,8 @@ struct br_blocks *br_cow_base(const struct br_cow *cow);	    /* what it lies on;
  * Good until the next change of the layer (br_cow_generation() grows when the files behind it change for good).
  */
 size_t br_cow_locate(const struct br_cow *cow, uint64_t offset, size_t len, int *ret_fd, uint64_t *ret_at);
+/* As br_blocks_map(), of br_cow_base(); 0 too when the first block is in the layer. */
+size_t br_cow_map(const struct br_cow *cow, uint64_t offset, size_t len, const uint8_t **ret);
 uint64_t br_cow_generation(const struct br_cow *cow);
 
 /*
@@ -95,6 +97,14 @@ void br_cow_end(struct br_cow *cow, bool keep);
  * reads and every later write and commit says -EIO.
  */
 int br_cow_commit(struct br_cow *cow);
+/*
+ * The same in three steps: begin (1: go on, 0: nothing to do) and end are calls like the others, sync may run beside
+ * them, in another thread. What changes meanwhile belongs to the next group. A begin or commit that finds another
+ * commit between its steps waits for its sync and ends it. end gives back r, sync's result.
+ */
+int br_cow_commit_begin(struct br_cow *cow, uint64_t *ret_ticket);
+int br_cow_commit_sync(struct br_cow *cow, uint64_t ticket);
+int br_cow_commit_end(struct br_cow *cow, uint64_t ticket, int r);
 /* Anything to commit? */
 bool br_cow_dirty(const struct br_cow *cow);
 /* Bytes of the pending group held in memory. */

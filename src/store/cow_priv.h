@@ -2,6 +2,8 @@
 #pragma once
 
 /* Inside of the copy-on-write layer: shared by cow.c, cow_log.c and cow_slots.c (and their tests), nobody else. */
+#include <stdatomic.h>
+
 #include "store/cow.h"
 
 /*
@@ -45,7 +47,8 @@ struct br_cow {
 	struct br_blocks *base; /* NULL: a frozen layer alone (cow_open_frozen) */
 	uint64_t size, generation;
 	uint32_t n_blocks;
-	bool writable, broken, in_op, memory, frozen;
+	bool writable, in_op, memory, frozen;
+	atomic_bool broken; /* may be set by a sync, outside of the caller's lock */
 	char *dir;
 	uint8_t uuid[16];
 	const struct br_cow_io *io;
@@ -63,7 +66,8 @@ struct br_cow {
 	uint32_t op;
 
 	struct cow_slots slots;
-	struct cow_log log;
+	struct cow_log log; /* a commit's sync has it to itself */
+	struct cow_flight *flight;
 };
 
 static inline uint32_t cow_get(const struct br_cow *cow, uint32_t block)
@@ -75,6 +79,23 @@ static inline uint32_t cow_get(const struct br_cow *cow, uint32_t block)
 
 /* -ENOMEM when a leaf was needed. Never fails for a block that had a value. */
 int cow_set(struct br_cow *cow, uint32_t block, uint32_t value);
+
+/* The pending entry of a block, or NULL. */
+struct cow_pending *cow_pend_find(const struct br_cow *cow, uint32_t block);
+/* Room for n more blocks of the group, so that nothing can fail once the slots are written. */
+int cow_reserve(struct br_cow *cow, uint32_t block, uint32_t n);
+/* After reserve, when there is none. */
+struct cow_pending *cow_pend_add(struct br_cow *cow, uint32_t block, uint32_t committed);
+/* Replaces the map's value of a touched block. The slot or memory it had is let go, unless undo holds it. */
+void cow_replace(struct br_cow *cow, struct cow_pending *e, uint32_t value);
+
+/* cow_commit.c */
+struct cow_flight *cow_flight_new(void);
+void cow_flight_free(struct cow_flight *f);
+/* Is there a commit between begin and end? */
+bool cow_flying(const struct br_cow *cow);
+/* Moves all of the group that is in memory to slots. */
+int cow_spill(struct br_cow *cow);
 
 ssize_t cow_pwrite(struct br_cow *cow, int fd, const void *buf, size_t n, uint64_t offset);
 int cow_sync(struct br_cow *cow, int fd);
@@ -103,9 +124,9 @@ int cow_open_frozen(const char *dir, const uint8_t uuid[16], uint64_t size, stru
 
 /* Opens or makes DIR/map and DIR/slots (a frozen layer: only reads them) and replays the log into the map and the slot bitmap. */
 int cow_log_open(struct br_cow *cow, struct br_error *err);
-/* Appends one record and syncs it. -ENOSPC: nothing happened. */
+/* Appends one record and syncs slots and log. -ENOSPC: nothing happened. */
 int cow_log_append(struct br_cow *cow, const struct cow_entry *entries, uint32_t n);
-/* Rewrites the log when most of it is dead. A failure leaves the old one in use. */
+/* Rewrites the log when most of it is dead; not while a commit is under way. A failure leaves the old one in use. */
 int cow_log_compact(struct br_cow *cow, bool force);
 /* CRC of a record: header (with its crc field zero) and entries, seeded. */
 uint32_t cow_record_crc(uint32_t seed, const uint8_t *record, size_t len);

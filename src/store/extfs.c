@@ -197,18 +197,40 @@ int ext_need_space(struct br_extfs *fs, uint64_t n_blocks)
 
 /* ---- the operations of the whole ---- */
 
+/* What the library keeps in memory goes to the layer. */
+static int flush(struct br_extfs *fs)
+{
+	errcode_t e = 0;
+
+	if (ext2fs_test_ib_dirty(fs->e2) || ext2fs_test_bb_dirty(fs->e2) || fs->e2->flags & EXT2_FLAG_DIRTY)
+		e = ext2fs_flush2(fs->e2, EXT2_FLAG_FLUSH_NO_SYNC);
+	return e ? ext_errno(e) : 0;
+}
+
 static int fs_commit(struct br_fs *base)
 {
 	struct br_extfs *fs = ext_of(base);
-	errcode_t e = 0;
+	int r = fs->writable ? flush(fs) : 0;
 
-	if (!fs->writable)
-		return 0;
-	if (ext2fs_test_ib_dirty(fs->e2) || ext2fs_test_bb_dirty(fs->e2) || fs->e2->flags & EXT2_FLAG_DIRTY)
-		e = ext2fs_flush2(fs->e2, EXT2_FLAG_FLUSH_NO_SYNC);
-	if (e)
-		return ext_errno(e);
-	return br_cow_commit(fs->cow);
+	return r < 0 || !fs->writable ? r : br_cow_commit(fs->cow);
+}
+
+static int fs_commit_begin(struct br_fs *base, uint64_t *ret_ticket)
+{
+	struct br_extfs *fs = ext_of(base);
+	int r = fs->writable ? flush(fs) : 0;
+
+	return r < 0 || !fs->writable ? r : br_cow_commit_begin(fs->cow, ret_ticket);
+}
+
+static int fs_commit_sync(struct br_fs *base, uint64_t ticket)
+{
+	return br_cow_commit_sync(ext_of(base)->cow, ticket);
+}
+
+static int fs_commit_end(struct br_fs *base, uint64_t ticket, int r)
+{
+	return br_cow_commit_end(ext_of(base)->cow, ticket, r);
 }
 
 static uint64_t overhead_blocks(ext2_filsys e2)
@@ -292,6 +314,10 @@ static const struct br_fs_ops ext_ops = {
 	.readdir = ext_readdir,
 	.statfs = fs_statfs,
 	.commit = fs_commit,
+	.commit_begin = fs_commit_begin,
+	.commit_sync = fs_commit_sync,
+	.commit_end = fs_commit_end,
+	.map = ext_map,
 };
 
 /* ---- opening ---- */

@@ -83,26 +83,38 @@ static int read_runs(struct br_extfs *fs, struct ext_node *node, uint64_t offset
 	return 0;
 }
 
+/* A file that can be read, and how much of len there is before its end. */
+static int readable(struct br_extfs *fs, uint64_t ino, uint64_t offset, size_t *len, struct ext_node **ret, bool *ret_eof)
+{
+	uint64_t size;
+	int r = ext_node_get(fs, ino, ret);
+
+	if (r < 0)
+		return r;
+	if (ext_is(*ret, LINUX_S_IFDIR))
+		return -EISDIR;
+	if (!ext_is(*ret, LINUX_S_IFREG) && !ext_is(*ret, LINUX_S_IFLNK))
+		return -EINVAL;
+	size = ext_size(*ret);
+	if (offset >= size)
+		*len = 0;
+	else if (*len > size - offset)
+		*len = (size_t)(size - offset);
+	*ret_eof = offset >= size || *len == size - offset;
+	return 0;
+}
+
 int ext_read(struct br_fs *base, uint64_t ino, uint64_t offset, void *buf, size_t len, size_t *ret_len,
 	bool *ret_eof)
 {
 	struct br_extfs *fs = ext_of(base);
 	struct ext_node *node;
-	uint64_t size;
+	bool eof;
 	int r;
 
-	r = ext_node_get(fs, ino, &node);
+	r = readable(fs, ino, offset, &len, &node, &eof);
 	if (r < 0)
 		return r;
-	if (ext_is(node, LINUX_S_IFDIR))
-		return -EISDIR;
-	if (!ext_is(node, LINUX_S_IFREG) && !ext_is(node, LINUX_S_IFLNK))
-		return -EINVAL;
-	size = ext_size(node);
-	if (offset >= size)
-		len = 0;
-	else if (len > size - offset)
-		len = (size_t)(size - offset);
 	if (len && node->inode.i_flags & EXT4_INLINE_DATA_FL)
 		r = read_inline(fs, node, offset, buf, len);
 	else
@@ -110,7 +122,58 @@ int ext_read(struct br_fs *base, uint64_t ino, uint64_t offset, void *buf, size_
 	if (r < 0)
 		return r;
 	*ret_len = len;
-	*ret_eof = offset >= size || len == size - offset;
+	*ret_eof = eof;
+	return 0;
+}
+
+/* The pieces of a run that lie in the image, behind those there are. */
+static int map_run(struct br_extfs *fs, uint64_t at, size_t len, struct br_fs_map *map)
+{
+	while (len) {
+		const uint8_t *p;
+		size_t n = map->n < BR_FS_PIECES ? br_cow_map(fs->cow, at, len, &p) : 0;
+
+		if (!n)
+			return -EOPNOTSUPP; /* changed, a hole, or in too many pieces */
+		map->pieces[map->n].p = p;
+		map->pieces[map->n++].len = n;
+		map->len += n;
+		at += n;
+		len -= n;
+	}
+	return 0;
+}
+
+int ext_map(struct br_fs *base, uint64_t ino, uint64_t offset, size_t len, struct br_fs_map *ret)
+{
+	struct br_extfs *fs = ext_of(base);
+	struct br_fs_map map = { 0 };
+	struct ext_node *node;
+	int r = readable(fs, ino, offset, &len, &node, &map.eof);
+
+	if (r < 0)
+		return r;
+	if (node->inode.i_flags & EXT4_INLINE_DATA_FL || (offset + len) >> fs->bs_bits >= LBLK_END)
+		return -EOPNOTSUPP;
+	while (len) {
+		uint32_t lblk = (uint32_t)(offset >> fs->bs_bits), at = (uint32_t)offset & (fs->bs - 1);
+		uint64_t want = ((uint64_t)at + len + fs->bs - 1) >> fs->bs_bits;
+		struct ext_run run;
+		size_t n;
+
+		r = ext_map_find(fs, node, lblk, (uint32_t)want, &run);
+		if (r < 0)
+			return r;
+		n = ((uint64_t)run.len << fs->bs_bits) - at < len ? ((size_t)run.len << fs->bs_bits) - at : len;
+		r = run.pblk && !run.unwritten ? map_run(fs, ((uint64_t)run.pblk << fs->bs_bits) + at, n, &map)
+					       : -EOPNOTSUPP;
+		if (r < 0)
+			return r;
+		offset += n;
+		len -= n;
+	}
+	map.blocks = br_blocks_ref(br_cow_base(fs->cow));
+	*ret = map;
 	return 0;
 }
 

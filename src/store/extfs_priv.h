@@ -164,6 +164,7 @@ int ext_map_cut(struct br_extfs *fs, struct ext_node *node, uint32_t lblk);
 /* extfs_data.c */
 int ext_read(struct br_fs *base, uint64_t ino, uint64_t offset, void *buf, size_t len, size_t *ret_len,
 	bool *ret_eof);
+int ext_map(struct br_fs *base, uint64_t ino, uint64_t offset, size_t len, struct br_fs_map *ret);
 int ext_write(struct br_fs *base, uint64_t ino, uint64_t offset, const void *buf, size_t len);
 /* Inside of an operation: no times, no setuid. */
 int ext_truncate(struct br_extfs *fs, struct ext_node *node, uint64_t size);

@@ -11,6 +11,8 @@ int br_fs_commit(struct br_fs *fs, pthread_mutex_t *lock)
 	int r;
 
 	pthread_mutex_lock(lock);
+	while (fs->ops->stored)
+		fs = fs->ops->stored(fs);
 	if (!fs->ops->commit_begin) {
 		r = fs->ops->commit(fs);
 		pthread_mutex_unlock(lock);
@@ -29,7 +31,7 @@ int br_fs_commit(struct br_fs *fs, pthread_mutex_t *lock)
 
 void br_fs_map_done(struct br_fs_map *map)
 {
-	br_mapping_unref(map->mapping);
+	br_blocks_unref(map->blocks);
 	*map = (struct br_fs_map){ 0 };
 }
 

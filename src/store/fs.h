@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "base/mapping.h"
+#include "store/blocks.h"
 
 /*
  * A mounted file system as one table of operations on inode numbers. ext4 implements
@@ -82,7 +82,7 @@ struct br_fs_dirent {
 /* Bytes of a file where they lie, in a file of the host that never changes: for sending without a copy. */
 #define BR_FS_PIECES 16
 struct br_fs_map {
-	struct br_mapping *mapping; /* holds the pieces until br_fs_map_done(), whatever becomes of the file system */
+	struct br_blocks *blocks; /* holds the pieces until br_fs_map_done(), whatever becomes of the file system */
 	unsigned n;
 	struct {
 		const uint8_t *p; /* for system calls only: see base/mapping.h */
@@ -131,6 +131,8 @@ struct br_fs_ops {
 	int (*commit_begin)(struct br_fs *fs, uint64_t *ret_ticket);
 	int (*commit_sync)(struct br_fs *fs, uint64_t ticket);
 	int (*commit_end)(struct br_fs *fs, uint64_t ticket, int r);
+	/* A filter's: the file system whose commit is a commit of this one. NULL: itself. */
+	struct br_fs *(*stored)(struct br_fs *fs);
 	/* As read, but tells where the bytes lie. -EOPNOTSUPP: read them. May be NULL. */
 	int (*map)(struct br_fs *fs, uint64_t ino, uint64_t offset, size_t len, struct br_fs_map *ret);
 };

@@ -722,6 +722,22 @@ static int projfs_commit(struct br_fs *fs)
 	return of(fs)->below->ops->commit(of(fs)->below);
 }
 
+static struct br_fs *projfs_stored(struct br_fs *fs)
+{
+	return of(fs)->below;
+}
+
+static int projfs_map(struct br_fs *fs, uint64_t ino, uint64_t offset, size_t len, struct br_fs_map *ret)
+{
+	struct projfs *p = of(fs);
+	struct target t;
+	int r = target_of(p, ino, &t);
+
+	if (r < 0)
+		return r;
+	return t.e || !p->below->ops->map ? -EOPNOTSUPP : p->below->ops->map(p->below, t.ino, offset, len, ret);
+}
+
 static void projfs_close(struct br_fs *fs)
 {
 	struct projfs *p = of(fs);
@@ -751,6 +767,8 @@ static const struct br_fs_ops ops = {
 	.readdir = projfs_readdir,
 	.statfs = projfs_statfs,
 	.commit = projfs_commit,
+	.stored = projfs_stored,
+	.map = projfs_map,
 };
 
 /* ---- opening ---- */

@@ -360,6 +360,51 @@ static void step_commit(struct world *w, bool may_fail)
 		cow_slots_punch(&w->cow->slots, true);
 }
 
+static void check_now(struct world *w);
+
+/* A commit in its three steps, with a life going on between them; sometimes the host is full, or another commit comes
+ * before the end. */
+static void step_split_commit(struct world *w, bool may_fail)
+{
+	bool data[BLOCKS];
+	uint64_t ticket;
+	int r;
+
+	memcpy(w->p.next, w->now, FULL);
+	w->p.committing = true;
+	r = br_cow_commit_begin(w->cow, &ticket);
+	if (r > 0) {
+		memcpy(data, w->data, sizeof(data));
+		memset(w->data, 0, sizeof(w->data));
+		for (uint32_t n = rnd(4); n; n--)
+			step_operation(w, false);
+		if (may_fail && rnd(3) == 0)
+			w->p.fail_in = 1;
+		r = br_cow_commit_sync(w->cow, ticket);
+		w->p.fail_in = 0;
+		if (r == 0)
+			memcpy(w->p.committed, w->p.next, FULL);
+		w->p.committing = false;
+		for (uint32_t n = rnd(4); n; n--)
+			step_operation(w, false);
+		check_now(w);
+		if (rnd(2)) {
+			/* what the failed one had is pending again, its data in place */
+			for (uint32_t b = 0; r < 0 && b < BLOCKS; b++)
+				w->data[b] = w->data[b] || data[b];
+			step_commit(w, false);
+		}
+		assert_int_equal(br_cow_commit_end(w->cow, ticket, r), r);
+		if (rnd(4) == 0) /* with a group pending */
+			assert_int_equal(cow_log_compact(w->cow, true), 0);
+		for (uint32_t b = 0; r < 0 && b < BLOCKS; b++)
+			w->data[b] = w->data[b] || data[b];
+		check_now(w);
+	}
+	w->p.committing = false;
+	step_commit(w, false);
+}
+
 static void check_now(struct world *w)
 {
 	uint8_t *now = malloc(FULL);
@@ -385,6 +430,8 @@ static void run_world(uint64_t seed, unsigned steps, bool power, bool failures)
 		step_operation(w, failures);
 		if (rnd(5) == 0)
 			step_commit(w, failures);
+		else if (rnd(8) == 0)
+			step_split_commit(w, failures);
 		if (rnd(10) == 0)
 			check_now(w);
 		if (rnd(40) == 0) { /* killed and started again */

@@ -18,6 +18,7 @@
 #include "daemon/turns.h"
 #include "dhcp/frame.h"
 #include "sim/board_private.h"
+#include "tests/unit/labhttp.h"
 #include "tests/unit/nfs_client.h"
 #include "tests/unit/shell.h"
 #include "wire/tftp.h"
@@ -41,6 +42,7 @@ struct lab {
 	struct br_dhcp_options dhcp_options;
 	struct br_dhcp_server *dhcp;
 	struct br_tftp *tftp;
+	struct labhttp http;
 	/* of the run */
 	struct br_sim_board *board;
 	struct br_mac mac;
@@ -285,6 +287,18 @@ static void lab_arp(struct lab *l, const uint8_t *f)
 	lab_queue(l, r, sizeof(r));
 }
 
+static void lab_put(void *ctx, const uint8_t *frame, size_t len)
+{
+	lab_queue(ctx, frame, len);
+}
+
+static void lab_log_http(void *ctx, const char *line, const char *rest)
+{
+	const char *range = strcasestr(rest, "Range: ");
+
+	lab_log(ctx, "> %s%s%.*s", line, range ? " " : "", range ? (int)strcspn(range, "\r") : 0, range ? range : "");
+}
+
 static void lab_send(void *ctx, const uint8_t *f, size_t len)
 {
 	struct lab *l = ctx;
@@ -294,6 +308,11 @@ static void lab_send(void *ctx, const uint8_t *f, size_t len)
 
 	if (br_load_be16(f + 12) == 0x0806) {
 		lab_arp(l, f);
+		return;
+	}
+	if (f[23] == 6) {
+		l->http.board_ip = l->board_ip;
+		labhttp_input(&l->http, f, lab_put, lab_log_http, l);
 		return;
 	}
 	to = br_load_be16(f + 36);
@@ -352,7 +371,7 @@ static void lab_glue(struct lab *l)
 	l->dhcp_ops.report = lab_dhcp_report;
 	l->tftp_ops = br_glue_tftp_ops;
 	l->tftp_ops.send = lab_tftp_send;
-	l->dhcp_options = (struct br_dhcp_options){ .server_ip = LAB_IP, .prefix = 24, .router_ip = { LAB_IP }, .mac = lab_mac,
+	l->dhcp_options = (struct br_dhcp_options){ .server_ip = LAB_IP, .prefix = 24, .mac = lab_mac,
 		.ops = &l->dhcp_ops, .ctx = &l->glue };
 	atomic_store(&l->glue.dhcp_mode, BR_DHCP_FULL);
 	assert_int_equal(br_dhcp_server_new(&l->dhcp_options, &l->dhcp), 0);
@@ -363,6 +382,7 @@ static void lab_glue(struct lab *l)
 /* False when a tool is missing. */
 static bool lab_open(struct lab *l)
 {
+	br_cleanup(br_freep) char *overrides = NULL;
 	struct br_boots_options bo = { .default_disk = "volatile", .default_image = "one",
 		.server = { .ip = LAB_IP, .nfs_port = 2049, .mount_port = 20048 } };
 
@@ -374,17 +394,21 @@ static bool lab_open(struct lab *l)
 	assert_int_equal(br_store_open(l->state, &l->store, NULL), 0);
 	if (lab_import(l) < 0)
 		return false;
+	overrides = br_path_join(l->dir, "over");
+	bo.overrides = overrides;
 	bo.fleet = l->fleet;
 	bo.store = l->store;
 	assert_int_equal(br_boots_new(&bo, &l->boots, NULL), 0);
 	assert_int_equal(br_disks_new(l->state, &l->disks, NULL), 0);
 	lab_glue(l);
+	labhttp_start(&l->http, &l->glue);
 	return true;
 }
 
 static void lab_close(struct lab *l)
 {
 	br_sim_board_free(l->board);
+	labhttp_stop(&l->http);
 	br_tftp_free(l->tftp);
 	br_dhcp_server_free(l->dhcp);
 	br_glue_nfs_free(l->nfs_glue);
@@ -400,6 +424,32 @@ static void lab_close(struct lab *l)
 	free(l->cmdline);
 	free(l->dir);
 	free(l->state);
+}
+
+/* A boot.img as the server makes it, and the boot.sig that a signing tool would give, where people put them. */
+static void lab_sign(struct lab *l)
+{
+	br_cleanup(br_freep) char *dir = br_path_join(l->dir, "over/all"), *img = br_path_join(dir, "boot.img"),
+				  *sig = br_path_join(dir, "boot.sig");
+	struct br_text all = BR_TEXT_NULL, text = BR_TEXT_NULL;
+	char path[BR_BOOT_PATH_MAX], hex[65];
+	struct br_bootfile file;
+	struct br_plan *plan;
+	uint8_t hash[32];
+
+	assert_int_equal(br_boots_anonymous(l->boots, &plan, NULL), 0);
+	assert_int_equal(br_plan_bootfile(plan, "boot.img", &file, path), 0);
+	for (size_t i = 0; i < file.n_spans; i++)
+		br_text_add_bytes(&all, file.spans[i].data, file.spans[i].len);
+	br_plan_unref(plan);
+	br_sha256_once(all.buf, all.len, hash);
+	br_hex(hex, hash, sizeof(hash));
+	br_text_addf(&text, "%s\nts: 1700000000\nrsa2048: 00\n", hex);
+	assert_int_equal(br_mkdir_all(dir, 0755, NULL), 0);
+	assert_int_equal(br_file_write(img, all.buf, all.len, 0644, NULL), 0);
+	assert_int_equal(br_file_write(sig, text.buf, text.len, 0644, NULL), 0);
+	br_text_done(&all);
+	br_text_done(&text);
 }
 
 /* ---- a run ---- */
@@ -441,7 +491,7 @@ static uint64_t lab_next(struct lab *l)
 	for (int i = 0; i < 2; i++)
 		if (l->nudges[i] && l->nudges[i] < next)
 			next = l->nudges[i];
-	return next > l->now ? next : l->now + 1;
+	return next > l->now ? next : l->now + BR_MS;
 }
 
 /* A new board of this model from power-on until it has its kernel and what follows it has an address, or gave up. */
@@ -449,6 +499,12 @@ static void lab_boot(struct lab *l, const char *model, const struct br_sim_stage
 {
 	struct br_sim_board_config c = { .model = br_sim_model_by_id(model), .speed = 1, .then = then, .send = lab_send,
 		.event = lab_event, .ctx = l };
+
+	if (road && br_str_starts(road, "http")) {
+		c.http.on = true;
+		l->http.break_after = !strcmp(road, "http-broken") ? 100000 : 0;
+		road = NULL;
+	}
 
 	assert_non_null(c.model);
 	c.serial = 0x5b000100 + ++l->run;

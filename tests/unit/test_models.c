@@ -231,7 +231,7 @@ static const struct fact loader_facts[] = {
 		{ "uboot > DISCOVER *o93=0016 o94=010000 o60='U-Boot.armv8' o55=1,3,6,12,17", "uboot < OFFER *kind=uboot *next=10.77.0.1 file='boot.scr.uimg' *",
 			"uboot = whole boot.scr.uimg *" } },
 	{ "U-Boot", "Its EFI boot borrows UEFI's class; option 94 tells it apart", "wire 1.8; U-Boot boot/bootmeth_efi.c",
-		{ "uboot-efi > DISCOVER *o93=000b o94=010000 o60='PXEClient:Arch:00011:UNDI:003000' *", "uboot-efi < OFFER *kind=uboot *" } },
+		{ "uboot-efi > DISCOVER *o93=000b o94=010000 o60='PXEClient:Arch:00011:UNDI:003000' *", "uboot-efi < OFFER *kind=uboot *file='efi/boot/bootaa64.efi' *", "uboot-efi = whole efi/boot/bootaa64.efi *" } },
 	{ "U-Boot", "lwIP stack: no class at all, known by its option 55", "wire 1.8; U-Boot net/lwip",
 		{ "uboot-lwip > DISCOVER *order=53,57,55 *o55=1,3,28,6,42", "uboot-lwip < OFFER *kind=uboot *file='boot.scr.uimg' *", "uboot-lwip = whole boot.scr.uimg *" } },
 	{ "iPXE", "Option 77 'iPXE': a script of its own; the firmware's menu would disturb it", "wire 1.8; RFC 4578; iPXE src/net/udp/dhcp.c",
@@ -242,6 +242,28 @@ static const struct fact loader_facts[] = {
 	{ "UEFI", "HTTP boot: class HTTPClient, architecture 0x13; option 60 HTTPClient back and a URL", "wire 3; UEFI 2.10, 24.7",
 		{ "edk2-http > DISCOVER *o93=0013 o60='HTTPClient:Arch:00019:UNDI:003000'", "edk2-http < OFFER *o60='HTTPClient'*o67='http://10.77.0.1/boot/*efi/boot/bootaa64.efi'*",
 			"edk2-http = bound *" } },
+	{ 0 },
+};
+
+static const struct fact http_facts[] = {
+	{ "HTTP boot", "BOOT_ORDER 7: boot.sig first, then boot.img, below HTTP_PATH; lower-case 'host:', connection closed after each", "wire 3; Raspberry Pi documentation, HTTP_HOST; release notes 2022-03-10",
+		{ "eeprom > GET /net_install/boot.sig HTTP/1.1", "eeprom > HEAD /net_install/boot.img HTTP/1.1", "eeprom = probed net_install/boot.img *",
+			"eeprom > GET /net_install/boot.img HTTP/1.1", "eeprom = whole net_install/boot.img *" } },
+	{ "HTTP boot", "boot.sig begins with the SHA-256 of boot.img; the file system within it has all this model asks for", "wire 3; systems d.5",
+		{ "eeprom = whole net_install/boot.img *", "eeprom = whole config.txt *", "* = whole overlays/vc4-kms-v3d.dtbo *", "* = kernel kernel*", "!* > RRQ *", "!* = wrong *" } },
+	{ "HTTP boot", "DHCP names a router, be it the server: a Pi 5 gets no further without one", "systems; log of a Pi 5 fleet", { "eeprom < ACK *o3=0a4d0001 *" } },
+	{ 0 },
+};
+
+static const struct fact http_broken[] = {
+	{ "HTTP boot", "A connection that breaks off is taken up again with Range; the rest of the file comes with status 206", "wire 3; RFC 9110, 14",
+		{ "eeprom > GET /net_install/boot.img HTTP/1.1 Range: bytes=[1-9]*-", "eeprom = whole net_install/boot.img *", "* = kernel kernel*" } },
+	{ 0 },
+};
+
+static const struct fact http_unsigned[] = {
+	{ "HTTP boot", "Without boot.sig a plain 404 at once, and the boot by HTTP ends", "wire 3; rpi-eeprom#763",
+		{ "eeprom > GET /net_install/boot.sig HTTP/1.1", "eeprom = missing net_install/boot.sig *", "eeprom = gave up *boot.sig: missing*", "!eeprom > * /net_install/boot.img *" } },
 	{ 0 },
 };
 
@@ -289,6 +311,14 @@ static const struct board boards[] = {
 	{ "4", LOADERS, "", { loader_facts } },
 	{ "5", LOADERS, "", { loader_facts } },
 	{ "4", "", "local", { local_4 } },
+	{ "4", "", "http", { http_unsigned } },
+	{ "5", "", "http", { http_unsigned } },
+	{ "4", "", "http-signed", { http_facts } },
+	{ "cm4", "", "http-signed", { http_facts } },
+	{ "5", "", "http-signed", { http_facts } },
+	{ "500", "", "http-signed", { http_facts } },
+	{ "4", "", "http-broken", { http_broken } },
+	{ "5", "", "http-broken", { http_broken } },
 };
 
 static void follow(const char *names, const struct br_sim_stage *out[static 8])
@@ -487,6 +517,8 @@ static void play(struct lab *l, const struct board *b)
 	const struct br_sim_stage *then[8];
 
 	follow(b->then, then);
+	if (!strcmp(b->road, "http-signed"))
+		lab_sign(l);
 	lab_boot(l, b->model, then, *b->road ? b->road : NULL);
 	if (l->ready && l->cmdline && strstr(b->then, "kernel"))
 		mounts(l);
@@ -518,7 +550,7 @@ static struct row *row_of(const struct fact *f)
 }
 
 static const char *const stages[] = { "ROM DHCP", "ROM TFTP", "bootcode.bin DHCP", "EEPROM DHCP", "identity", "TFTP options",
-	"TFTP directory", "EEPROM recovery", "start, fixup", "config.txt", "device tree", "cmdline.txt", "initramfs, kernel", "U-Boot",
+	"TFTP directory", "EEPROM recovery", "HTTP boot", "start, fixup", "config.txt", "device tree", "cmdline.txt", "initramfs, kernel", "U-Boot",
 	"iPXE", "UEFI", "kernel", "klibc", "OS client", "whole boot", "road local" };
 
 #define N_MODELS_MAX 32

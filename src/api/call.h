@@ -47,20 +47,36 @@ struct br_call {
 	struct MHD_Response *response;
 };
 
+/* Takes a body that is no JSON as it comes. After a failure the rest is read and dropped. */
+struct br_sink {
+	int (*take)(struct br_sink *sink, const char *data, size_t n, struct br_error *err);
+	/* All has come: sets call->json. */
+	int (*finish)(struct br_sink *sink, struct br_call *call, struct br_error *err);
+	void (*free)(struct br_sink *sink); /* also without finish: what is half done is undone */
+};
+
 struct br_route {
 	const char *method, *path; /* "/v1/boards/NAME": NAME stands for one part */
 	bool body;		   /* needs a JSON object */
 	int (*run)(struct br_call *call, struct br_error *err);
 	const char *params[BR_API_PARAMS_MAX]; /* of the query that it knows */
+	/* Instead of run, for a body of bytes: before the first of them */
+	int (*begin)(struct br_call *call, struct br_sink **ret, struct br_error *err);
 };
 
 /* Tables ended by method == NULL. */
-extern const struct br_route br_api_boards[], br_api_events[], br_api_disks[], br_api_images[], br_api_misc[],
-	br_api_why[];
+extern const struct br_route br_api_boards[], br_api_events[], br_api_disks[], br_api_disk_files[], br_api_images[],
+	br_api_layers[], br_api_misc[], br_api_why[];
 
 /* Finds the route and runs it; always leaves a response in call. text: the body, n bytes. */
 void br_api_route(struct br_call *call, const char *method, const char *url, const char *text, size_t n,
 	bool too_large);
+
+/* The head of a request came. A route that takes bytes: ret is who takes them, or it is refused (negative); 0 and NULL: an
+ * ordinary one, for br_api_route(). */
+int br_api_begin(struct br_call *call, const char *method, const char *url, struct br_sink **ret, struct br_error *err);
+/* The end of one that took bytes; r: how that went. Leaves a response in call. */
+void br_api_finish(struct br_call *call, struct br_sink *sink, int r, struct br_error *err);
 
 /* A parameter of the query, NULL when it is not there. */
 const char *br_call_param(const struct br_call *call, const char *key);
@@ -68,6 +84,9 @@ const char *br_call_param(const struct br_call *call, const char *key);
 int br_call_number(const struct br_call *call, const char *key, uint64_t max, uint64_t *ret, struct br_error *err);
 /* The board of the path. */
 int br_call_board(const struct br_call *call, struct br_board *ret, struct br_error *err);
+struct br_board_disk;
+/* That board and its open disk, under the plan in force; br_board_disk_unref(). */
+int br_call_disk(struct br_call *call, struct br_board *board, struct br_board_disk **ret, struct br_error *err);
 
 /* "2026-11-21T10:00:38.123456Z" */
 json_t *br_api_time(uint64_t wall_ns);

@@ -31,6 +31,7 @@ struct transfer {
 	void *ctx;
 	struct br_error *err;
 	int r; /* what fn returned */
+	const int *in_fd; /* bytes to send, NULL: none */
 };
 
 int br_client_new(const char *state, struct br_client **ret, struct br_error *err)
@@ -109,6 +110,16 @@ static size_t take_data(char *data, size_t size, size_t n, void *ctx)
 	return t->r ? 0 : n;
 }
 
+static size_t give_data(char *data, size_t size, size_t n, void *ctx)
+{
+	struct transfer *t = ctx;
+	ssize_t k = read(*t->in_fd, data, size * n);
+
+	if (k < 0)
+		t->r = br_error_set(t->err, errno, "the file cannot be read: %s", strerrordesc_np(errno));
+	return k < 0 ? CURL_READFUNC_ABORT : (size_t)k;
+}
+
 static int no_daemon(struct br_client *c, struct br_error *err)
 {
 	if (errno == EACCES)
@@ -122,7 +133,7 @@ static int curl_failed(struct transfer *t, CURLcode code)
 {
 	struct br_client *c = t->client;
 
-	if (code == CURLE_WRITE_ERROR && t->fn && t->r)
+	if (t->r && ((code == CURLE_WRITE_ERROR && t->fn) || code == CURLE_ABORTED_BY_CALLBACK))
 		return t->r;
 	if (code == CURLE_WRITE_ERROR)
 		return br_error_set(t->err, t->too_large ? EFBIG : ENOMEM, "the daemon's answer is too large");
@@ -152,7 +163,8 @@ static int perform(struct transfer *t, const char *method, const char *path, con
 {
 	struct br_client *c = t->client;
 	br_cleanup(br_freep) char *url = br_asprintf("http://bramble%s", path);
-	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
+	struct curl_slist *headers = curl_slist_append(NULL,
+		t->in_fd ? "Content-Type: application/octet-stream" : "Content-Type: application/json");
 	br_cleanup(br_closep) int dir_fd = -1;
 	char socket[108];
 	long status;
@@ -177,6 +189,12 @@ static int perform(struct transfer *t, const char *method, const char *path, con
 	curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, t);
 	if (body)
 		curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, body);
+	if (t->in_fd) { /* of unknown length, in chunks: a file may grow meanwhile */
+		curl_easy_setopt(c->curl, CURLOPT_UPLOAD, 1L);
+		curl_easy_setopt(c->curl, CURLOPT_UPLOAD_BUFFERSIZE, 262144L);
+		curl_easy_setopt(c->curl, CURLOPT_READFUNCTION, give_data);
+		curl_easy_setopt(c->curl, CURLOPT_READDATA, t);
+	}
 	code = curl_easy_perform(c->curl);
 	status = status_of(c->curl);
 	curl_slist_free_all(headers);
@@ -195,6 +213,20 @@ int br_client_call(struct br_client *client, const char *method, const char *pat
 	if (body && !text)
 		return br_error_set(err, ENOMEM, "out of memory");
 	r = perform(&t, method, path, text);
+	if (r >= 0 && ret) {
+		*ret = t.text.buf ? json_loadb(t.text.buf, t.text.len, 0, NULL) : NULL;
+		if (!*ret)
+			r = br_error_set(err, EIO, "the daemon's answer is no JSON; is it another version?");
+	}
+	br_text_done(&t.text);
+	return r;
+}
+
+int br_client_upload(struct br_client *client, const char *path, int fd, json_t **ret, struct br_error *err)
+{
+	struct transfer t = { .client = client, .err = err, .in_fd = &fd };
+	int r = perform(&t, "PUT", path, NULL);
+
 	if (r >= 0 && ret) {
 		*ret = t.text.buf ? json_loadb(t.text.buf, t.text.len, 0, NULL) : NULL;
 		if (!*ret)

@@ -29,5 +29,8 @@ typedef int (*br_client_data_fn)(void *ctx, const void *data, size_t n, uint64_t
 int br_client_stream(struct br_client *client, const char *path, br_client_data_fn fn, void *ctx,
 	struct br_error *err);
 
+/* PUT of what fd gives up to its end. ret as in br_client_call(). */
+int br_client_upload(struct br_client *client, const char *path, int fd, json_t **ret, struct br_error *err);
+
 /* Text made fit for a part of a path or a value of its query, in fresh memory (free()); NULL when memory is out. */
 char *br_client_escape(const char *text);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "api/call.h"
+#include "api/filejson.h"
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "fleet/event.h"
@@ -19,7 +20,7 @@
 #define ENTRIES_MAX 100000 /* of one listing */
 #define CHUNK (256 << 10)  /* read under the lock at a time */
 
-static int open_disk(struct br_call *call, struct br_board *board, struct br_board_disk **ret, struct br_error *err)
+int br_call_disk(struct br_call *call, struct br_board *board, struct br_board_disk **ret, struct br_error *err)
 {
 	struct br_plan *plan = NULL;
 	int r = br_call_board(call, board, err);
@@ -39,7 +40,7 @@ static int usage(struct br_call *call, struct br_error *err)
 	struct br_fs_statfs fs = { 0 };
 	struct br_board_disk *disk;
 	struct br_board board;
-	int r = open_disk(call, &board, &disk, err);
+	int r = br_call_disk(call, &board, &disk, err);
 
 	if (r < 0)
 		return r;
@@ -50,10 +51,10 @@ static int usage(struct br_call *call, struct br_error *err)
 	if (r < 0)
 		br_error_set(err, -r, "disk of board %s: %s", board.name, strerrordesc_np(-r));
 	else
-		call->json = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "board", board.name, "disk",
+		call->json = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:i, s:I, s:I, s:I}", "board", board.name, "disk",
 			br_plan_input(disk->plan)->disk, "boot", (json_int_t)disk->boot, "base_bytes",
 			(json_int_t)u.base_bytes, "changed_bytes", (json_int_t)u.changed_bytes, "stored_bytes",
-			(json_int_t)u.stored_bytes, "fs_bytes", (json_int_t)fs.total_bytes, "fs_free_bytes",
+			(json_int_t)u.stored_bytes, "layers", (int)u.layers, "fs_bytes", (json_int_t)fs.total_bytes, "fs_free_bytes",
 			(json_int_t)fs.avail_bytes, "fs_free_files", (json_int_t)fs.free_files);
 	br_board_disk_unref(call->api->disks, disk);
 	return r;
@@ -66,47 +67,6 @@ static int path_error(struct br_error *err, int r, const char *path)
 	return br_error_set(err, -r, "%s: %s", br_vis(vis, sizeof(vis), path, strlen(path)), strerrordesc_np(-r));
 }
 
-static const char *type_name(uint32_t mode)
-{
-	static const struct {
-		uint32_t type;
-		const char *name;
-	} names[] = {
-		{ S_IFREG, "file" }, { S_IFDIR, "directory" }, { S_IFLNK, "link" }, { S_IFCHR, "char" },
-		{ S_IFBLK, "block" }, { S_IFIFO, "fifo" }, { S_IFSOCK, "socket" },
-	};
-
-	for (size_t i = 0; i < BR_ARRAY_SIZE(names); i++) {
-		if (names[i].type == (mode & S_IFMT))
-			return names[i].name;
-	}
-	return "unknown";
-}
-
-/* JSON is UTF-8, names on a disk are bytes: others come escaped, and as hex under "<key>_hex". */
-static void set_bytes(json_t *obj, const char *key, const char *s)
-{
-	json_t *text = json_string(s);
-	struct br_text vis = BR_TEXT_NULL;
-	br_cleanup(br_freep) char *hex = NULL;
-	char hex_key[32];
-	size_t n = strlen(s);
-
-	if (text) {
-		json_object_set_new(obj, key, text);
-		return;
-	}
-	br_text_add_vis(&vis, s, n);
-	hex = malloc(2 * n + 1);
-	if (hex && vis.buf) {
-		br_hex(hex, s, n);
-		snprintf(hex_key, sizeof(hex_key), "%s_hex", key);
-		json_object_set_new(obj, key, json_string(vis.buf));
-		json_object_set_new(obj, hex_key, json_string(hex));
-	}
-	br_text_done(&vis);
-}
-
 static int add_entry(struct br_fs *fs, json_t *out, const char *name, uint64_t ino)
 {
 	char target[PATH_BYTES_MAX];
@@ -116,15 +76,15 @@ static int add_entry(struct br_fs *fs, json_t *out, const char *name, uint64_t i
 
 	if (r < 0)
 		return r;
-	e = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "type", type_name(a.mode), "mode",
+	e = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "type", br_file_type_name(a.mode), "mode",
 		(json_int_t)(a.mode & 07777), "nlink", (json_int_t)a.nlink, "uid", (json_int_t)a.uid, "gid",
 		(json_int_t)a.gid, "size", (json_int_t)a.size, "inode", (json_int_t)a.ino, "mtime",
 		a.mtime.tv_sec > 0 ? br_api_time((uint64_t)a.mtime.tv_sec * 1000000000ull) : json_null());
 	if (!e)
 		return -ENOMEM;
-	set_bytes(e, "name", name);
+	br_json_set_bytes(e, "name", name);
 	if (S_ISLNK(a.mode) && fs->ops->readlink(fs, ino, target, sizeof(target)) >= 0)
-		set_bytes(e, "target", target);
+		br_json_set_bytes(e, "target", target);
 	if (S_ISCHR(a.mode) || S_ISBLK(a.mode))
 		json_object_set_new(e, "rdev", json_pack("[i, i]", (int)a.rdev_major, (int)a.rdev_minor));
 	return json_array_append_new(out, e) < 0 ? -ENOMEM : 0;
@@ -223,7 +183,7 @@ static int ls(struct br_call *call, struct br_error *err)
 	struct br_board_disk *disk;
 	struct br_board board;
 	json_t *entries;
-	int r = open_disk(call, &board, &disk, err);
+	int r = br_call_disk(call, &board, &disk, err);
 
 	if (r < 0)
 		return r;
@@ -238,7 +198,7 @@ static int ls(struct br_call *call, struct br_error *err)
 		return path_error(err, r, path);
 	}
 	call->json = json_pack("{s:o}", "entries", entries);
-	set_bytes(call->json, "path", path);
+	br_json_set_bytes(call->json, "path", path);
 	return 0;
 }
 
@@ -319,7 +279,7 @@ static int cat(struct br_call *call, struct br_error *err)
 
 	if (!path || !path[0])
 		return br_error_set(err, EINVAL, "parameter 'path': a file is needed");
-	r = open_disk(call, &board, &s.disk, err);
+	r = br_call_disk(call, &board, &s.disk, err);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&s.disk->lock);
@@ -344,7 +304,7 @@ static int export_disk(struct br_call *call, struct br_error *err)
 	struct br_board_disk *disk;
 	struct br_disk_usage u;
 	struct br_board board;
-	int r = open_disk(call, &board, &disk, err);
+	int r = br_call_disk(call, &board, &disk, err);
 
 	if (r < 0)
 		return r;
@@ -357,28 +317,29 @@ static int export_disk(struct br_call *call, struct br_error *err)
 	return start_stream(call, &s, err);
 }
 
-static int reset(struct br_call *call, struct br_error *err)
+static int add_diff(void *ctx, const struct br_diff *d)
 {
-	struct br_api *api = call->api;
-	struct br_boot_status st = { 0 };
-	uint64_t force = 0;
-	struct br_board board;
-	int r = br_call_number(call, "force", 1, &force, err);
+	return json_array_append_new(ctx, br_diff_to_json(d)) < 0 ? -ENOMEM : 0;
+}
 
-	if (r >= 0)
-		r = br_call_board(call, &board, err);
+/* Of a copy: comparing may take long, and the board goes on meanwhile. */
+static int diff(struct br_call *call, struct br_error *err)
+{
+	struct br_board_disk *disk;
+	struct br_board board;
+	struct br_disk *copy;
+	int r = br_call_disk(call, &board, &disk, err);
+
 	if (r < 0)
 		return r;
-	if (!force && !br_boots_status(api->boots, board.id, &st) && st.stage >= BR_STAGE_MOUNTED)
-		return br_error_set(err, EBUSY,
-			"board %s has mounted this disk in its boot %" PRIu64 "; switch it off, then add --force",
-			board.name, st.boot);
-	r = br_disks_remove(api->disks, board.id, err);
+	r = br_disks_snapshot(call->api->disks, disk, &copy, err);
+	br_board_disk_unref(call->api->disks, disk);
 	if (r < 0)
-		return br_error_prefix(err, "board %s", board.name);
-	br_event_emit(api->fleet, board.id, 0, BR_EV_DISK_RESET, NULL);
-	call->json = json_pack("{s:s}", "reset", board.name);
-	return 0;
+		return r;
+	call->json = json_array();
+	r = br_disk_diff(copy, add_diff, call->json, err);
+	br_disk_close(copy);
+	return r < 0 ? br_error_prefix(err, "disk of board %s", board.name) : 0;
 }
 
 const struct br_route br_api_disks[] = {
@@ -386,6 +347,6 @@ const struct br_route br_api_disks[] = {
 	{ "GET", "/v1/boards/NAME/disk/ls", false, ls, { "path" } },
 	{ "GET", "/v1/boards/NAME/disk/cat", false, cat, { "path" } },
 	{ "GET", "/v1/boards/NAME/disk/export", false, export_disk, { NULL } },
-	{ "POST", "/v1/boards/NAME/disk/reset", false, reset, { "force" } },
+	{ "GET", "/v1/boards/NAME/disk/diff", false, diff, { NULL } },
 	{ 0 },
 };

@@ -13,7 +13,8 @@
 #include "base/text.h"
 
 static const struct br_route *const tables[] = {
-	br_api_misc, br_api_boards, br_api_events, br_api_disks, br_api_images, br_api_why,
+	br_api_misc, br_api_boards, br_api_events, br_api_disks, br_api_disk_files, br_api_layers, br_api_images,
+	br_api_why,
 };
 
 const char *br_call_param(const struct br_call *call, const char *key)
@@ -136,24 +137,31 @@ static int parse_body(struct br_call *call, const char *text, size_t n, struct b
 	return 0;
 }
 
+static int check_params(const struct br_call *call, const struct br_route *route, struct br_error *err)
+{
+	struct param_check check = { route, err };
+
+	MHD_get_connection_values(call->connection, MHD_GET_ARGUMENT_KIND, check_param, &check);
+	return err->code ? -err->code : 0;
+}
+
 static int run(struct br_call *call, const char *method, const char *url, const char *text, size_t n,
 	bool too_large, struct br_error *err)
 {
 	const struct br_route *route = NULL;
-	struct param_check check = { .err = err };
 	int r = find_route(call, method, url, &route, err);
 
 	if (r < 0)
 		return r;
 	if (too_large)
 		return br_error_set(err, EFBIG, "the body is larger than %d bytes", BR_API_BODY_MAX);
+	if (!route->run) /* takes bytes, by br_api_begin() */
+		return br_error_set(err, EINVAL, "path %s takes bytes", route->path);
 	if (n && !route->body)
 		return br_error_set(err, EINVAL, "path %s takes no body", route->path);
-	check.route = route;
-	MHD_get_connection_values(call->connection, MHD_GET_ARGUMENT_KIND, check_param, &check);
-	if (err->code)
-		return -err->code;
-	r = route->body ? parse_body(call, text, n, err) : 0;
+	r = check_params(call, route, err);
+	if (r == 0 && route->body)
+		r = parse_body(call, text, n, err);
 	return r < 0 ? r : route->run(call, err);
 }
 
@@ -175,17 +183,12 @@ static struct MHD_Response *json_response(json_t *json)
 	return response;
 }
 
-void br_api_route(struct br_call *call, const char *method, const char *url, const char *text, size_t n,
-	bool too_large)
+/* Takes what the handler left. */
+static void respond(struct br_call *call, int r, const struct br_error *err)
 {
-	struct br_error err = BR_ERROR_NULL;
-	int r;
-
-	call->status = MHD_HTTP_OK;
-	r = run(call, method, url, text, n, too_large, &err);
 	if (r < 0) {
 		const struct br_api_code *code = br_api_code_of(-r);
-		const char *words = br_error_text(&err, r);
+		const char *words = br_error_text(err, r);
 		char vis[1200];
 
 		call->status = code->status;
@@ -200,4 +203,33 @@ void br_api_route(struct br_call *call, const char *method, const char *url, con
 	json_decref(call->json);
 	json_decref(call->body);
 	call->json = call->body = NULL;
+}
+
+void br_api_route(struct br_call *call, const char *method, const char *url, const char *text, size_t n,
+	bool too_large)
+{
+	struct br_error err = BR_ERROR_NULL;
+
+	call->status = MHD_HTTP_OK;
+	respond(call, run(call, method, url, text, n, too_large, &err), &err);
+}
+
+int br_api_begin(struct br_call *call, const char *method, const char *url, struct br_sink **ret, struct br_error *err)
+{
+	const struct br_route *route = NULL;
+	int r;
+
+	*ret = NULL;
+	if (find_route(call, method, url, &route, NULL) < 0 || !route->begin)
+		return 0; /* what is wrong is said at the end */
+	r = check_params(call, route, err);
+	return r < 0 ? r : route->begin(call, ret, err);
+}
+
+void br_api_finish(struct br_call *call, struct br_sink *sink, int r, struct br_error *err)
+{
+	call->status = MHD_HTTP_OK;
+	if (r >= 0)
+		r = sink->finish(sink, call, err);
+	respond(call, r, err);
 }

@@ -21,7 +21,26 @@
 struct upload {
 	struct br_text body;
 	bool too_large;
+	struct br_sink *sink; /* takes the body instead */
+	bool bytes;	      /* there was one to, */
+	int r;		      /* and how it went */
+	struct br_error err;
 };
+
+static void take_body(struct upload *up, const char *data, size_t n)
+{
+	if (up->bytes) {
+		if (up->r >= 0)
+			up->r = up->sink->take(up->sink, data, n, &up->err);
+		return;
+	}
+	/* the rest of a body that is too large is read and dropped, so that the client reads our answer */
+	up->too_large = up->too_large || up->body.len + n > BR_API_BODY_MAX;
+	if (up->too_large)
+		br_text_done(&up->body);
+	else
+		br_text_add_bytes(&up->body, data, n);
+}
 
 static enum MHD_Result answer(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
 	const char *version, const char *data, size_t *n, void **state)
@@ -31,22 +50,25 @@ static enum MHD_Result answer(void *cls, struct MHD_Connection *connection, cons
 	enum MHD_Result r;
 
 	if (!up) {
-		*state = calloc(1, sizeof(*up));
-		return *state ? MHD_YES : MHD_NO;
+		up = calloc(1, sizeof(*up));
+		*state = up;
+		if (!up)
+			return MHD_NO;
+		up->r = br_api_begin(&call, method, url, &up->sink, &up->err);
+		up->bytes = up->sink || up->r < 0;
+		return MHD_YES;
 	}
 	if (*n) {
-		/* the rest of a body that is too large is read and dropped, so that the client reads our answer */
-		up->too_large = up->too_large || up->body.len + *n > BR_API_BODY_MAX;
-		if (up->too_large)
-			br_text_done(&up->body);
-		else
-			br_text_add_bytes(&up->body, data, *n);
+		take_body(up, data, *n);
 		*n = 0;
 		return MHD_YES;
 	}
 	if (up->body.failed)
 		return MHD_NO;
-	br_api_route(&call, method, url, up->body.buf ? up->body.buf : "", up->body.len, up->too_large);
+	if (up->bytes)
+		br_api_finish(&call, up->sink, up->r, &up->err);
+	else
+		br_api_route(&call, method, url, up->body.buf ? up->body.buf : "", up->body.len, up->too_large);
 	if (!call.response)
 		return MHD_NO; /* memory is out: the connection is closed */
 	r = MHD_queue_response(connection, call.status, call.response);
@@ -59,8 +81,11 @@ static void completed(void *cls, struct MHD_Connection *connection, void **state
 {
 	struct upload *up = *state;
 
-	if (up)
+	if (up) {
 		br_text_done(&up->body);
+		if (up->sink)
+			up->sink->free(up->sink);
+	}
 	free(up);
 	*state = NULL;
 }

@@ -25,24 +25,16 @@ BR_DEFINE_CLEANUP(struct br_client *, br_client_free);
 struct request {
 	struct br_common common;
 	const char *board, *path; /* path: what follows the board, may be NULL */
-	bool force;
 };
 
 /* n_min and n_max: how many words may follow. 0, or an exit code. */
-static int read_options(int argc, char **argv, int n_min, int n_max, bool can_force, struct request *q)
+static int read_options(int argc, char **argv, int n_min, int n_max, struct request *q)
 {
-	static const struct option options[] = {
-		{ "force", no_argument, NULL, 300 },
-		BR_COMMON_LONG,
-	};
+	static const struct option options[] = { BR_COMMON_LONG };
 	int c, n;
 
 	while ((c = getopt_long(argc, argv, ":" BR_COMMON_SHORT, options, NULL)) != -1) {
-		if (c == 300 && can_force)
-			q->force = true;
-		else if (c == 300)
-			return br_cli_usage("unknown option '--force'");
-		else if (br_common_take(&q->common, argc, argv, c) < 0)
+		if (br_common_take(&q->common, argc, argv, c) < 0)
 			return BR_EXIT_USAGE;
 	}
 	n = argc - optind;
@@ -82,7 +74,7 @@ static int disk_ls(int argc, char **argv)
 	br_cleanup(br_freep) char *path = NULL;
 	struct br_error err = BR_ERROR_NULL;
 	struct request q = { 0 };
-	int r = read_options(argc, argv, 1, 2, false, &q);
+	int r = read_options(argc, argv, 1, 2, &q);
 
 	if (r)
 		return r;
@@ -108,7 +100,7 @@ static int disk_cat(int argc, char **argv)
 	br_cleanup(br_freep) char *path = NULL;
 	struct br_error err = BR_ERROR_NULL;
 	struct request q = { 0 };
-	int r = read_options(argc, argv, 2, 2, false, &q);
+	int r = read_options(argc, argv, 2, 2, &q);
 
 	if (r)
 		return r;
@@ -186,7 +178,7 @@ static int disk_export(int argc, char **argv)
 	struct request q = { 0 };
 	struct sparse s = { 0 };
 	char size[16];
-	int r = read_options(argc, argv, 2, 2, false, &q);
+	int r = read_options(argc, argv, 2, 2, &q);
 
 	if (r)
 		return r;
@@ -219,7 +211,7 @@ static int disk_show(int argc, char **argv)
 	struct br_error err = BR_ERROR_NULL;
 	struct request q = { 0 };
 	char cell[BR_CELL_MAX];
-	int r = read_options(argc, argv, 1, 1, false, &q);
+	int r = read_options(argc, argv, 1, 1, &q);
 
 	if (r)
 		return r;
@@ -240,26 +232,7 @@ static int disk_show(int argc, char **argv)
 	print_size("free:", u, "fs_free_bytes");
 	print_size("changed:", u, "changed_bytes");
 	print_size("stored:", u, "stored_bytes");
-	return BR_EXIT_OK;
-}
-
-static int disk_reset(int argc, char **argv)
-{
-	br_cleanup(br_client_freep) struct br_client *client = NULL;
-	br_cleanup(br_freep) char *path = NULL;
-	struct br_error err = BR_ERROR_NULL;
-	struct request q = { 0 };
-	int r = read_options(argc, argv, 1, 1, true, &q);
-
-	if (r)
-		return r;
-	r = prepare(&q, q.force ? "/reset?force=1" : "/reset", &client, &path, &err);
-	if (r >= 0)
-		r = br_client_call(client, "POST", path, NULL, NULL, &err);
-	if (r < 0)
-		return br_cli_error(&err, r);
-	if (!q.common.quiet)
-		printf("board %s starts from its image again\n", q.board);
+	printf("%-12s%" JSON_INTEGER_FORMAT "\n", "layers:", json_integer_value(json_object_get(u, "layers")));
 	return BR_EXIT_OK;
 }
 
@@ -273,7 +246,5 @@ const struct br_command br_cli_disk[] = {
 	{ "disk", "cat", "BOARD PATH", "Writes a file of the board's disk to standard output", disk_cat, NULL },
 	{ "disk", "export", "BOARD FILE", "Writes the root file system of a board to a sparse file", disk_export,
 		QUIET },
-	{ "disk", "reset", "BOARD [--force]", "Drops all that a board wrote: it starts from its image again", disk_reset,
-		"  --force            even when the board was seen to use it\n" QUIET },
 	{ 0 },
 };

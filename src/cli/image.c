@@ -283,6 +283,10 @@ static void print_info(const struct br_image_info *i)
 		br_format_size(stored, sizeof(stored), i->allocated));
 	print_fact("sha256:", i->sha256);
 	print_fact("source:", i->source);
+	print_fact("parent:", i->parent);
+	if (i->layer[0])
+		printf("%-12s%u, with %s that the parent has not\n", "layers:", i->depth,
+			br_format_size(size, sizeof(size), i->layer_bytes));
 	format_time(when, i->imported_at);
 	print_fact("imported:", when);
 	print_fact("notes:", i->notes);

@@ -17,9 +17,12 @@
 static const struct br_command own[];
 static const struct br_command *const tables[] = {
 	br_cli_image,
+	br_cli_image_layers,
 	br_cli_board,
 	br_cli_event,
 	br_cli_disk,
+	br_cli_disk_cp,
+	br_cli_layers,
 	br_cli_why,
 	br_cli_sim,
 	br_cli_serve,

@@ -35,7 +35,10 @@
 #define BR_EV_MOUNTED "nfs.mounted"	    /* path, image, disk */
 #define BR_EV_MOUNT_REFUSED "nfs.refused"   /* ip, path, reason */
 #define BR_EV_NFS_TROUBLE "nfs.trouble"	    /* ip, what: "stale" | "read-only" | "no-init" | "denied" | "small-reads", reason */
-#define BR_EV_DISK_RESET "disk.reset"
+#define BR_EV_DISK_RESET "disk.reset"	    /* forced: the board had mounted it, and its handles are stale now */
+#define BR_EV_DISK_SNAPSHOT "disk.snapshot" /* name */
+#define BR_EV_DISK_ROLLBACK "disk.rollback" /* name, forced: as in disk.reset */
+#define BR_EV_DISK_SAVED "disk.saved"	    /* image, sha256 */
 #define BR_EV_DISK_FULL "disk.full"	    /* reason */
 #define BR_EV_BOARD_UP "board.up"	    /* by: what showed it ("dhcp", "nfs") */
 #define BR_EV_LOST "events.lost"	    /* count */

@@ -120,13 +120,17 @@ static int store_boot(const char *dir, uint64_t boot, struct br_error *err)
 	return br_file_write(path, text, strlen(text), 0600, err);
 }
 
+static char *stored_dir(const struct br_disks *disks, const struct br_plan_input *in)
+{
+	return br_asprintf("%s/%" PRId64 "/%s", disks->dir, in->board.id, in->disk);
+}
+
 /* Opens the stored disk of a plan, dropping a volatile one of another boot. */
 static int open_stored(struct br_disks *disks, const struct br_plan_input *in, struct br_disk **ret,
 	struct br_error *err)
 {
 	bool is_volatile = !strcmp(in->disk, "volatile");
-	br_cleanup(br_freep) char *dir =
-		br_asprintf("%s/%" PRId64 "/%s", disks->dir, in->board.id, in->disk);
+	br_cleanup(br_freep) char *dir = stored_dir(disks, in);
 	struct stat st;
 	int r = 0;
 
@@ -303,23 +307,125 @@ int br_disks_close(struct br_disks *disks, int64_t board_id)
 	return r;
 }
 
+/*
+ * Runs fn while the board's disk is closed and cannot be opened. Requests at work get a moment to end; a board that goes
+ * on asking waits, and finds what fn left.
+ */
+static int alone(struct br_disks *disks, int64_t board_id, int (*fn)(void *ctx, struct br_error *err), void *ctx,
+	struct br_error *err)
+{
+	struct entry *e, *mine = calloc(1, sizeof(*mine));
+	unsigned waits = 0;
+	int r = 0;
+
+	if (!mine)
+		return br_error_set(err, ENOMEM, "out of memory");
+	pthread_mutex_lock(&disks->lock);
+	for (e = settled(disks, board_id); !r && e; e = settled(disks, board_id)) {
+		if (e->refs == 1)
+			close_entry(disks, e);
+		else if (waits++ < PATIENCE)
+			let_others_finish(disks);
+		else
+			r = br_error_set(err, EBUSY, "the disk is being read or written just now; try again, or stop the board first");
+	}
+	if (!r) {
+		mine->board_id = board_id;
+		mine->refs = 1;
+		mine->busy = true;
+		HASH_ADD(hh, disks->entries, board_id, sizeof(mine->board_id), mine);
+		pthread_mutex_unlock(&disks->lock);
+		r = fn(ctx, err);
+		pthread_mutex_lock(&disks->lock);
+		HASH_DEL(disks->entries, mine);
+		pthread_cond_broadcast(&disks->changed);
+	}
+	pthread_mutex_unlock(&disks->lock);
+	free(mine);
+	return r;
+}
+
+static int remove_tree(void *ctx, struct br_error *err)
+{
+	return br_remove_tree(ctx, err);
+}
+
 int br_disks_remove(struct br_disks *disks, int64_t board_id, struct br_error *err)
 {
 	br_cleanup(br_freep) char *dir = br_asprintf("%s/%" PRId64, disks->dir, board_id);
-	int r;
 
 	if (!dir)
 		return br_error_set(err, ENOMEM, "out of memory");
-	r = br_disks_close(disks, board_id);
+	return alone(disks, board_id, remove_tree, dir, err);
+}
+
+size_t br_disks_count_snapshots(struct br_disks *disks, struct br_plan *plan)
+{
+	br_cleanup(br_freep) char *dir = stored_dir(disks, br_plan_input(plan));
+
+	return dir ? br_disk_count_snapshots(dir) : 0;
+}
+
+struct rollback {
+	struct br_image *image;
+	const char *dir, *name;
+};
+
+static int roll_back(void *ctx, struct br_error *err)
+{
+	const struct rollback *rb = ctx;
+
+	return br_disk_rollback(rb->image, rb->dir, rb->name, err);
+}
+
+int br_disks_rollback(struct br_disks *disks, struct br_plan *plan, const char *name, struct br_error *err)
+{
+	const struct br_plan_input *in = br_plan_input(plan);
+	br_cleanup(br_freep) char *dir = stored_dir(disks, in);
+	struct rollback rb = { br_plan_base_image(in->base), dir, name };
+
+	if (!dir)
+		return br_error_set(err, ENOMEM, "out of memory");
+	return alone(disks, in->board.id, roll_back, &rb, err);
+}
+
+/* Is there something else at this path than the image has? */
+static int own_file(struct br_fs *below, struct br_fs *base, const char *path)
+{
+	struct br_fs_attr x, y;
+	uint64_t ino;
+	int r = br_fs_walk(below, path, &ino);
+
+	if (!r)
+		r = below->ops->getattr(below, ino, &x);
 	if (r < 0)
-		return br_error_set(err, -r, "the board's disk is in use; stop the board first");
-	return br_remove_tree(dir, err);
+		return r == -ENOENT || r == -ENOTDIR || r == -ELOOP ? 0 : r;
+	if (br_fs_walk(base, path, &ino) < 0 || base->ops->getattr(base, ino, &y) < 0)
+		return 1;
+	return x.ino != y.ino || x.generation != y.generation || x.mtime.tv_sec != y.mtime.tv_sec ||
+	       x.mtime.tv_nsec != y.mtime.tv_nsec || x.ctime.tv_sec != y.ctime.tv_sec || x.ctime.tv_nsec != y.ctime.tv_nsec;
+}
+
+int br_disks_own_files(struct br_board_disk *disk, int (*fn)(void *ctx, const char *path), void *ctx)
+{
+	struct entry *e = br_container_of(disk, struct entry, d);
+	const struct br_projection *p;
+	size_t n;
+	int r = 0;
+
+	p = br_plan_root(disk->plan, &n);
+	for (size_t i = 0; r >= 0 && i < n; i++) {
+		r = own_file(br_disk_fs(disk->disk), e->base_fs, p[i].path);
+		if (r > 0)
+			r = fn(ctx, p[i].path);
+	}
+	return r;
 }
 
 int br_disks_snapshot(struct br_disks *disks, struct br_board_disk *disk, struct br_disk **ret, struct br_error *err)
 {
 	const struct br_plan_input *in = br_plan_input(disk->plan);
-	br_cleanup(br_freep) char *from = br_asprintf("%s/%" PRId64 "/%s", disks->dir, disk->board_id, in->disk);
+	br_cleanup(br_freep) char *from = stored_dir(disks, in);
 	br_cleanup(br_freep) char *to = br_asprintf("%s/%" PRId64 "/copy-XXXXXX", disks->dir, disk->board_id);
 	int r;
 

@@ -35,7 +35,8 @@ int br_disks_open(struct br_disks *disks, struct br_plan *plan, struct br_board_
  * waits for a disk. A new reference. */
 struct br_board_disk *br_disks_by_id(struct br_disks *disks, int64_t board_id, const uint8_t id[static 16]);
 void br_board_disk_unref(struct br_disks *disks, struct br_board_disk *disk);
-/* Forgets a board's stored disks (it was removed). -EBUSY while one is in use. */
+/* Forgets a board's stored disks (it was removed, or starts afresh). -EBUSY while requests keep on using one; handles
+ * from before are stale. */
 int br_disks_remove(struct br_disks *disks, int64_t board_id, struct br_error *err);
 /* Closes a board's disk without forgetting it. -EBUSY while a request uses it. */
 int br_disks_close(struct br_disks *disks, int64_t board_id);
@@ -45,3 +46,11 @@ int br_disks_close(struct br_disks *disks, int64_t board_id);
  * STATE/disks/<board id>/copy-*.
  */
 int br_disks_snapshot(struct br_disks *disks, struct br_board_disk *disk, struct br_disk **ret, struct br_error *err);
+
+/* Snapshots of the plan's board's stored disk. */
+size_t br_disks_count_snapshots(struct br_disks *disks, struct br_plan *plan);
+/* Makes that disk what it was at a snapshot. -EBUSY as with br_disks_remove(); handles from before are stale. */
+int br_disks_rollback(struct br_disks *disks, struct br_plan *plan, const char *name, struct br_error *err);
+/* Calls fn with each path that the plan projects and that the board has made a file of its own: this one is on the disk
+ * itself, and so in what is saved from it. Under the disk's lock. */
+int br_disks_own_files(struct br_board_disk *disk, int (*fn)(void *ctx, const char *path), void *ctx);

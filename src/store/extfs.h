@@ -18,3 +18,10 @@
 int br_extfs_open(struct br_cow *cow, bool writable, struct br_fs **ret, struct br_error *err);
 /* Calls fn at the end of close(), to free what the file system stands on. */
 void br_extfs_on_close(struct br_fs *fs, void (*fn)(void *ctx), void *ctx);
+
+/*
+ * Calls fn with each run of a regular file's content: offset in the file and place in the partition, both and len in bytes,
+ * whole blocks. Holes and blocks that read as zeros are left out. -EOPNOTSUPP: the content is in the inode.
+ */
+int br_extfs_extents(struct br_fs *fs, uint64_t ino, int (*fn)(void *ctx, uint64_t offset, uint64_t at, uint64_t len),
+	void *ctx);

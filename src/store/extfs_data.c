@@ -177,6 +177,33 @@ int ext_map(struct br_fs *base, uint64_t ino, uint64_t offset, size_t len, struc
 	return 0;
 }
 
+int br_extfs_extents(struct br_fs *base, uint64_t ino, int (*fn)(void *ctx, uint64_t offset, uint64_t at, uint64_t len),
+	void *ctx)
+{
+	struct br_extfs *fs = ext_of(base);
+	struct ext_node *node;
+	uint64_t n_blocks;
+	int r = ext_node_get(fs, ino, &node);
+
+	if (r < 0)
+		return r;
+	if (!ext_is(node, LINUX_S_IFREG) || node->inode.i_flags & EXT4_INLINE_DATA_FL)
+		return -EOPNOTSUPP;
+	n_blocks = (ext_size(node) + fs->bs - 1) >> fs->bs_bits;
+	n_blocks = n_blocks < LBLK_END ? n_blocks : LBLK_END;
+	for (uint64_t b = 0; b < n_blocks;) {
+		struct ext_run run;
+
+		r = ext_map_find(fs, node, (uint32_t)b, (uint32_t)(n_blocks - b), &run);
+		if (!r && run.pblk && !run.unwritten)
+			r = fn(ctx, b << fs->bs_bits, (uint64_t)run.pblk << fs->bs_bits, (uint64_t)run.len << fs->bs_bits);
+		if (r)
+			return r;
+		b += run.len;
+	}
+	return 0;
+}
+
 /* ---- writing ---- */
 
 /* Bytes [at, at + n) of a block that had no content: the rest becomes zeros. */

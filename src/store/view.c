@@ -356,3 +356,8 @@ const char *br_view_boot_path(const struct br_fs *view)
 {
 	return of(view)->path;
 }
+
+struct br_fs *br_view_root_fs(const struct br_fs *view)
+{
+	return of(view)->root;
+}

@@ -12,3 +12,5 @@
 int br_view_open(struct br_image *image, struct br_fs **ret, struct br_error *err);
 /* Where the boot partition is: "/boot/firmware", "/" ...; "" when there is none to see. */
 const char *br_view_boot_path(const struct br_fs *view);
+/* The ext4 of the root partition in it, NULL when there is none; its inode numbers are the view's too. Not given away. */
+struct br_fs *br_view_root_fs(const struct br_fs *view);

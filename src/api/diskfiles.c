@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Files into a board's disk: /v1/boards/NAME/disk/file, /mkdir, /symlink. The board may be running; each piece takes the
+ * disk's lock for itself. A file is written under another name beside its place and then renamed, so that the board
+ * sees the old or the new one; a link at the place is replaced, not followed.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/call.h"
+#include "base/cleanup.h"
+#include "base/hash.h"
+#include "base/text.h"
+#include "plan/disks.h"
+
+#define PATH_BYTES_MAX 4096
+#define NAME_BYTES_MAX 255
+
+/* Where something is to be: a directory and a name in it. */
+struct place {
+	uint64_t dir;
+	char name[NAME_BYTES_MAX + 1];
+};
+
+/* What the request says of mode and owner; set: enum br_fs_set. */
+struct wish {
+	unsigned set;
+	uint32_t mode, uid, gid;
+	struct timespec mtime;
+};
+
+static int path_error(struct br_error *err, int r, const char *path)
+{
+	char vis[300];
+
+	return br_error_set(err, -r, "%s: %s", br_vis(vis, sizeof(vis), path, strlen(path)), strerrordesc_np(-r));
+}
+
+static int read_wish(const struct br_call *call, uint32_t mode, struct wish *ret, struct br_error *err)
+{
+	struct wish w = { .mode = mode };
+	const char *text = br_call_param(call, "mode");
+	uint64_t uid = 0, gid = 0, mtime = 0;
+	char *end;
+	int r;
+
+	if (text) {
+		w.mode = (uint32_t)strtoul(text, &end, 8);
+		if (!text[0] || *end || w.mode > 07777)
+			return br_error_set(err, EINVAL, "parameter 'mode': octal digits up to 7777 are needed");
+		w.set |= BR_FS_SET_MODE;
+	}
+	r = br_call_number(call, "uid", UINT32_MAX, &uid, err);
+	if (!r)
+		r = br_call_number(call, "gid", UINT32_MAX, &gid, err);
+	if (!r)
+		r = br_call_number(call, "mtime", INT64_MAX, &mtime, err);
+	if (r < 0)
+		return r;
+	w.uid = (uint32_t)uid;
+	w.gid = (uint32_t)gid;
+	w.mtime.tv_sec = (time_t)mtime;
+	w.set |= (br_call_param(call, "uid") ? BR_FS_SET_UID : 0) | (br_call_param(call, "gid") ? BR_FS_SET_GID : 0) |
+		 (br_call_param(call, "mtime") ? BR_FS_SET_MTIME : 0);
+	*ret = w;
+	return 0;
+}
+
+static bool name_ok(const char *s)
+{
+	size_t n = strlen(s);
+
+	return n && n <= NAME_BYTES_MAX && !strchr(s, '/') && strcmp(s, ".") != 0 && strcmp(s, "..") != 0;
+}
+
+static bool is_dir(struct br_fs *fs, const char *path, uint64_t *ret)
+{
+	struct br_fs_attr a;
+
+	return !br_fs_walk_follow(fs, path, ret) && !fs->ops->getattr(fs, *ret, &a) && S_ISDIR(a.mode);
+}
+
+/* in_dir (may be NULL): the name it gets when path is a directory. */
+static int find_place(struct br_fs *fs, const char *path, const char *in_dir, struct place *ret)
+{
+	char dir[PATH_BYTES_MAX];
+	size_t n = strlen(path);
+	const char *slash;
+	int r;
+
+	if (path[0] != '/' || n >= sizeof(dir))
+		return path[0] == '/' ? -ENAMETOOLONG : -EINVAL;
+	if (in_dir && is_dir(fs, path, &ret->dir))
+		return name_ok(in_dir) ? br_strcpy(ret->name, sizeof(ret->name), in_dir) : -EINVAL;
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	memcpy(dir, path, n);
+	dir[n] = 0;
+	slash = strrchr(dir, '/');
+	if (!name_ok(slash + 1))
+		return -EISDIR;
+	memcpy(ret->name, slash + 1, strlen(slash + 1) + 1);
+	dir[slash - dir] = 0;
+	r = br_fs_walk_follow(fs, dir, &ret->dir);
+	if (!r && !is_dir(fs, dir, &ret->dir))
+		r = -ENOTDIR;
+	return r;
+}
+
+static int set_wish(struct br_fs *fs, uint64_t ino, const struct wish *w, unsigned which)
+{
+	struct br_fs_setattr a = { .set = w->set & which, .mode = w->mode, .uid = w->uid, .gid = w->gid, .mtime = w->mtime };
+
+	return a.set ? fs->ops->setattr(fs, ino, &a) : 0;
+}
+
+/* ---- a file ---- */
+
+struct file_sink {
+	struct br_sink sink;
+	struct br_api *api;
+	struct br_board_disk *disk;
+	struct place place;
+	struct wish wish;
+	char temp[32], *path;
+	uint64_t ino, size; /* ino 0: there is nothing yet */
+};
+
+static struct file_sink *of(struct br_sink *sink)
+{
+	return br_container_of(sink, struct file_sink, sink);
+}
+
+static int file_take(struct br_sink *sink, const char *data, size_t n, struct br_error *err)
+{
+	struct file_sink *f = of(sink);
+	struct br_fs *fs = f->disk->fs;
+	int r;
+
+	pthread_mutex_lock(&f->disk->lock);
+	r = fs->ops->write(fs, f->ino, f->size, data, n);
+	pthread_mutex_unlock(&f->disk->lock);
+	if (r < 0)
+		return path_error(err, r, f->path);
+	f->size += n;
+	return 0;
+}
+
+/* Mode and owner come last: a write would take setuid away. */
+static int file_place(struct file_sink *f)
+{
+	struct br_fs *fs = f->disk->fs;
+	int r = set_wish(fs, f->ino, &f->wish, BR_FS_SET_UID | BR_FS_SET_GID | BR_FS_SET_MTIME);
+
+	if (!r)
+		r = set_wish(fs, f->ino, &f->wish, BR_FS_SET_MODE);
+	if (!r)
+		r = fs->ops->rename(fs, f->place.dir, f->temp, f->place.dir, f->place.name);
+	if (!r)
+		f->ino = 0;
+	return r ? r : fs->ops->commit(fs);
+}
+
+static int file_finish(struct br_sink *sink, struct br_call *call, struct br_error *err)
+{
+	struct file_sink *f = of(sink);
+	int r;
+
+	pthread_mutex_lock(&f->disk->lock);
+	r = file_place(f);
+	pthread_mutex_unlock(&f->disk->lock);
+	if (r < 0)
+		return path_error(err, r, f->path);
+	call->json = json_pack("{s:I}", "size", (json_int_t)f->size);
+	return 0;
+}
+
+static void file_free(struct br_sink *sink)
+{
+	struct file_sink *f = of(sink);
+	struct br_fs *fs = f->disk->fs;
+
+	pthread_mutex_lock(&f->disk->lock);
+	if (f->ino)
+		(void)fs->ops->unlink(fs, f->place.dir, f->temp); /* else it is a file too many, with a telling name */
+	pthread_mutex_unlock(&f->disk->lock);
+	br_board_disk_unref(f->api->disks, f->disk);
+	free(f->path);
+	free(f);
+}
+
+/* What a file at the place has is kept where the request says nothing. */
+static int file_create(struct file_sink *f, const char *in_dir)
+{
+	struct br_fs *fs = f->disk->fs;
+	struct br_fs_new new = { .mode = S_IFREG | 0600 };
+	struct br_fs_attr old;
+	uint64_t ino, random;
+	int r = find_place(fs, f->path, in_dir, &f->place);
+
+	if (r < 0)
+		return r;
+	r = fs->ops->lookup(fs, f->place.dir, f->place.name, &ino);
+	if (!r)
+		r = fs->ops->getattr(fs, ino, &old);
+	if (!r && S_ISDIR(old.mode))
+		return -EISDIR;
+	if (!r && S_ISREG(old.mode)) {
+		f->wish.mode = f->wish.set & BR_FS_SET_MODE ? f->wish.mode : old.mode & 07777;
+		f->wish.uid = f->wish.set & BR_FS_SET_UID ? f->wish.uid : old.uid;
+		f->wish.gid = f->wish.set & BR_FS_SET_GID ? f->wish.gid : old.gid;
+	} else if (r != -ENOENT && r < 0) {
+		return r;
+	}
+	f->wish.set |= BR_FS_SET_MODE | BR_FS_SET_UID | BR_FS_SET_GID;
+	br_random(&random, sizeof(random));
+	snprintf(f->temp, sizeof(f->temp), ".bramble-cp-%016" PRIx64, random);
+	return fs->ops->create(fs, f->place.dir, f->temp, &new, &f->ino);
+}
+
+static int put_file(struct br_call *call, struct br_sink **ret, struct br_error *err)
+{
+	const char *path = br_call_param(call, "path");
+	struct file_sink *f;
+	struct br_board board;
+	int r;
+
+	if (!path)
+		return br_error_set(err, EINVAL, "parameter 'path': a place for the file is needed");
+	f = calloc(1, sizeof(*f));
+	if (!f || !(f->path = strdup(path))) {
+		free(f);
+		return br_error_set(err, ENOMEM, "out of memory");
+	}
+	f->sink = (struct br_sink){ file_take, file_finish, file_free };
+	f->api = call->api;
+	r = read_wish(call, 0644, &f->wish, err);
+	if (!r)
+		r = br_call_disk(call, &board, &f->disk, err);
+	if (r < 0) {
+		free(f->path);
+		free(f);
+		return r;
+	}
+	pthread_mutex_lock(&f->disk->lock);
+	r = file_create(f, br_call_param(call, "in_dir"));
+	pthread_mutex_unlock(&f->disk->lock);
+	if (r < 0) {
+		path_error(err, r, path);
+		f->ino = 0;
+		file_free(&f->sink);
+		return r;
+	}
+	*ret = &f->sink;
+	return 0;
+}
+
+/* ---- directories and links ---- */
+
+/* Makes 'new' at the path, or finds a directory there when one is to be made. */
+static int make(struct br_fs *fs, const char *path, struct br_fs_new *new, const struct wish *w)
+{
+	struct place at;
+	uint64_t ino;
+	int r = find_place(fs, path, NULL, &at);
+
+	if (r == -EISDIR && S_ISDIR(new->mode)) /* the root */
+		return 0;
+	if (r < 0)
+		return r;
+	r = fs->ops->create(fs, at.dir, at.name, new, &ino);
+	if (r == -EEXIST && S_ISDIR(new->mode) && is_dir(fs, path, &ino))
+		r = 0;
+	else if (r == -EEXIST && S_ISLNK(new->mode) && !is_dir(fs, path, &ino)) {
+		r = fs->ops->unlink(fs, at.dir, at.name);
+		if (!r)
+			r = fs->ops->create(fs, at.dir, at.name, new, &ino);
+	}
+	if (!r && S_ISDIR(new->mode))
+		r = set_wish(fs, ino, w, BR_FS_SET_MODE | BR_FS_SET_UID | BR_FS_SET_GID | BR_FS_SET_MTIME);
+	return r ? r : fs->ops->commit(fs);
+}
+
+static int make_at(struct br_call *call, struct br_fs_new *new, struct br_error *err)
+{
+	const char *path = br_call_param(call, "path");
+	struct br_board_disk *disk;
+	struct br_board board;
+	struct wish w;
+	int r;
+
+	if (!path)
+		return br_error_set(err, EINVAL, "parameter 'path' is needed");
+	r = read_wish(call, new->mode & 07777, &w, err);
+	if (!r)
+		r = br_call_disk(call, &board, &disk, err);
+	if (r < 0)
+		return r;
+	new->mode = (new->mode & S_IFMT) | w.mode;
+	new->uid = w.uid;
+	new->gid = w.gid;
+	pthread_mutex_lock(&disk->lock);
+	r = make(disk->fs, path, new, &w);
+	pthread_mutex_unlock(&disk->lock);
+	br_board_disk_unref(call->api->disks, disk);
+	if (r < 0)
+		return path_error(err, r, path);
+	call->json = json_pack("{s:b}", "made", 1);
+	return 0;
+}
+
+static int make_dir(struct br_call *call, struct br_error *err)
+{
+	struct br_fs_new new = { .mode = S_IFDIR | 0755 };
+
+	return make_at(call, &new, err);
+}
+
+static int make_link(struct br_call *call, struct br_error *err)
+{
+	struct br_fs_new new = { .mode = S_IFLNK | 0777, .target = br_call_param(call, "target") };
+
+	if (!new.target || !new.target[0] || strlen(new.target) >= PATH_BYTES_MAX)
+		return br_error_set(err, EINVAL, "parameter 'target': 1 to %d bytes are needed", PATH_BYTES_MAX - 1);
+	return make_at(call, &new, err);
+}
+
+const struct br_route br_api_disk_files[] = {
+	{ "PUT", "/v1/boards/NAME/disk/file", .params = { "path", "in_dir", "mode", "uid", "gid", "mtime" }, .begin = put_file },
+	{ "POST", "/v1/boards/NAME/disk/mkdir", .run = make_dir, .params = { "path", "mode", "uid", "gid", "mtime" } },
+	{ "POST", "/v1/boards/NAME/disk/symlink", .run = make_link, .params = { "path", "target", "uid", "gid" } },
+	{ 0 },
+};

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/filejson.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/text.h"
+
+void br_json_set_bytes(json_t *obj, const char *key, const char *s)
+{
+	json_t *text = json_string(s);
+	struct br_text vis = BR_TEXT_NULL;
+	br_cleanup(br_freep) char *hex = NULL;
+	char hex_key[32];
+	size_t n = strlen(s);
+
+	if (text) {
+		json_object_set_new(obj, key, text);
+		return;
+	}
+	br_text_add_vis(&vis, s, n);
+	hex = malloc(2 * n + 1);
+	if (hex && vis.buf) {
+		br_hex(hex, s, n);
+		snprintf(hex_key, sizeof(hex_key), "%s_hex", key);
+		json_object_set_new(obj, key, json_string(vis.buf));
+		json_object_set_new(obj, hex_key, json_string(hex));
+	}
+	br_text_done(&vis);
+}
+
+const char *br_file_type_name(uint32_t mode)
+{
+	static const struct {
+		uint32_t type;
+		const char *name;
+	} names[] = {
+		{ S_IFREG, "file" }, { S_IFDIR, "directory" }, { S_IFLNK, "link" }, { S_IFCHR, "char" },
+		{ S_IFBLK, "block" }, { S_IFIFO, "fifo" }, { S_IFSOCK, "socket" },
+	};
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(names); i++) {
+		if (names[i].type == (mode & S_IFMT))
+			return names[i].name;
+	}
+	return "unknown";
+}
+
+json_t *br_diff_to_json(const struct br_diff *d)
+{
+	static const struct {
+		unsigned bit;
+		const char *name;
+	} whats[] = {
+		{ BR_DIFF_TYPE, "type" }, { BR_DIFF_CONTENT, "content" }, { BR_DIFF_MODE, "mode" },
+		{ BR_DIFF_OWNER, "owner" }, { BR_DIFF_TIME, "time" },
+	};
+	const struct br_fs_attr *a = d->after ? d->after : d->before;
+	json_t *o = json_pack("{s:s, s:s}", "change", !d->before ? "added" : !d->after ? "removed" : "changed", "type",
+		br_file_type_name(a->mode));
+	json_t *what = json_array();
+
+	if (!o || !what)
+		return NULL;
+	br_json_set_bytes(o, "path", d->path);
+	if (d->before)
+		json_object_set_new(o, "size_before", json_integer((json_int_t)d->before->size));
+	if (d->after)
+		json_object_set_new(o, "size", json_integer((json_int_t)d->after->size));
+	for (size_t i = 0; i < BR_ARRAY_SIZE(whats); i++)
+		if (d->what & whats[i].bit)
+			json_array_append_new(what, json_string(whats[i].name));
+	json_object_set_new(o, "what", what);
+	return o;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <jansson.h>
+
+#include "store/diff.h"
+
+/* Files as JSON, for the API and the command line. */
+
+/* JSON is UTF-8, names on a disk are bytes: others come escaped, and as hex under "<key>_hex". */
+void br_json_set_bytes(json_t *obj, const char *key, const char *s);
+/* "file", "directory", "link", "char", "block", "fifo", "socket"; "unknown". */
+const char *br_file_type_name(uint32_t mode);
+/* {"path", "change": "added" | "removed" | "changed", "type", "what": ["content", "mode", ...], "size", "size_before"} */
+json_t *br_diff_to_json(const struct br_diff *d);

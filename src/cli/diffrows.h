@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "cli/table.h"
+
+/* A list of differences (api/filejson.h): a table, or one path a line with -q. */
+extern const struct br_column br_diff_columns[];

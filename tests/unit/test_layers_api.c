@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Images out of disks, names, snapshots, differences, copies: through the API and the command line. */
+#include "tests/unit/apiserver.h"
+
+/* In order: each builds on what came before. says: what the output must hold; a '!' before it: must not. */
+struct step {
+	const char *words;
+	int code;
+	const char *says;
+};
+
+static void run(const struct step *steps, size_t n)
+{
+	static char out[60000];
+
+	for (size_t i = 0; i < n; i++) {
+		int code = cli(out, sizeof(out), "%s", steps[i].words);
+		bool not = steps[i].says[0] == '!';
+
+		if (code != steps[i].code || !strstr(out, steps[i].says + not) != not)
+			fail_msg("step %zu: %s: %d: %s", i, steps[i].words, code, out);
+	}
+}
+
+#define RUN(steps) run(steps, BR_ARRAY_SIZE(steps))
+
+static bool event_seen(const char *type)
+{
+	br_cleanup(br_freep) char *path = br_asprintf("/v1/events?type=%s", type);
+	json_t *json = ask("", path, 200);
+	bool seen = json_array_size(json) > 0;
+
+	json_decref(json);
+	return seen;
+}
+
+static void files_are_copied_both_ways(void **state)
+{
+	static const struct step steps[] = {
+		{ "board add cp1 --mac b8:27:eb:03:00:01", 0, "cp1" },
+		{ "disk cp ../tree/one cp1:/root.txt", 0, "" },
+		{ "disk cat cp1 /root.txt", 0, "one\n" },
+		{ "disk cp ../tree/one cp1:/etc", 0, "" }, /* into a directory */
+		{ "disk cat cp1 /etc/one", 0, "one\n" },
+		{ "disk cp ../tree/sub/two cp1:/etc/one", 0, "" }, /* over a file */
+		{ "disk cat cp1 /etc/one", 0, "two\n" },
+		{ "disk cp ../tree cp1:/x", 1, "add -r" },
+		{ "disk cp -r ../tree cp1:/usr/tree --owner 7:8", 0, "4 files copied" },
+		{ "disk ls cp1 /usr/tree", 0, "7:8" },
+		{ "disk ls cp1 /usr/tree", 0, "link -> sub/two" },
+		{ "disk ls cp1 /usr/tree/sub", 0, "-rwxr-x--x" },
+		{ "disk cp cp1:/usr/lib/random got && cmp got ../root/usr/lib/random && echo same", 0, "same" },
+		{ "disk cp -r cp1:/usr/tree back && diff -r back ../tree && readlink back/link && echo same", 0, "same" },
+		{ "disk cp cp1:/usr/tree/sub/two . && cat two", 0, "two" },
+		{ "disk cp cp1:/usr/tree there", 1, "add -r" },
+		{ "disk cp cp1:/nope there", 3, "/nope" },
+		{ "disk cp ../tree/one cp1:/nope/there/x", 3, "/nope/there" },
+		{ "disk cp ../nope cp1:/x", 3, "../nope" },
+		{ "disk cp ../tree/one cp1:x", 2, "must begin with '/'" },
+		{ "disk cp a b", 2, "BOARD:PATH" },
+		{ "disk cp cp1:/a cp1:/b", 2, "BOARD:PATH" },
+		{ "disk cp a cp1:/b --mode 9", 2, "octal" },
+		{ "disk cp a cp1:/b --owner root", 2, "UID:GID" },
+		{ "disk cp ../tree/one ghost:/x", 3, "ghost" },
+		{ "disk ls cp1 / -q", 0, "!.bramble-cp" },
+		{ "disk cp ../tree/one cp1:/etc/hostname --mode 600", 0, "" }, /* over a projected file */
+		{ "disk cat cp1 /etc/hostname", 0, "one\n" },
+		{ "disk ls cp1 /etc/hostname", 0, "-rw-------" },
+		{ "disk export cp1 cp1.raw && e2fsck -fn cp1.raw && echo clean", 0, "clean" },
+	};
+	json_t *json;
+
+	NEED_IMAGE();
+	assert_int_equal(test_sh("cd '%s'; mkdir -p tree/sub; echo one >tree/one; echo two >tree/sub/two; ln -s sub/two tree/link; "
+				 "chmod 751 tree/sub/two; head -c 3000000 /dev/urandom >tree/big", sv.dir), 0);
+	assert_int_equal(chdir(sv.state), 0);
+	RUN(steps);
+	json = ask("-X PUT --data-binary x", "/v1/boards/cp1/disk/file", 400);
+	json_decref(json);
+	json = ask("-X PUT --data-binary x", "/v1/boards/cp1/disk/file?path=/a&mode=99", 400);
+	json_decref(json);
+	json = ask("-X PUT --data-binary x", "/v1/boards/cp1/disk/file?path=/a&nonsense=99", 400);
+	json_decref(json);
+	json = ask("-X PUT --data-binary x", "/v1/boards/cp1/disk/file?path=/etc/..", 409);
+	json_decref(json);
+	json = ask("-X PUT", "/v1/boards/cp1/disk/file?path=/empty", 200);
+	assert_int_equal(json_integer_value(json_object_get(json, "size")), 0);
+	json_decref(json);
+	json = ask("-X POST", "/v1/boards/cp1/disk/symlink?path=/l", 400);
+	json_decref(json);
+	assert_int_equal(chdir("/"), 0);
+}
+
+static void a_disk_is_saved_and_boots_elsewhere(void **state)
+{
+	static const struct step steps[] = {
+		{ "board add save1 --mac b8:27:eb:03:00:02", 0, "save1" },
+		{ "disk cp ../tree/one save1:/new", 0, "" },
+		{ "disk cp ../tree/sub/two save1:/usr/lib/random", 0, "" },
+		{ "disk diff save1 -q", 0, "/new\n/usr/lib/random\n" },
+		{ "disk diff save1", 0, "changed content" },
+		{ "disk save save1 Lab", 2, "cannot name an image" },
+		{ "disk save save1", 2, "a name for the image is needed" },
+		{ "disk save save1 two", 1, "another image named 'two'" },
+		{ "disk save save1 lab:v1", 0, "image lab:v1: the disk of board save1" },
+		{ "image list -q", 0, "lab:v1\n" },
+		{ "image show lab:v1", 0, "parent:     one\n" },
+		{ "image cat lab:v1 /new", 0, "one\n" },
+		{ "image diff one lab:v1 -q", 0, "/new\n/usr/lib/random\n" },
+		{ "image diff lab:v1 one -o jsonl", 0, "\"change\":\"removed\"" },
+		{ "image diff one lab:v1 -o jsonl", 0, "\"what\":[\"content\"" },
+		{ "image diff one two", 0, "!/" },
+		{ "image diff one ghost", 3, "ghost" },
+		{ "image rm one", 1, "" },
+		{ "image rm lab:v1", 0, "" }, /* nobody has it yet */
+		{ "disk save save1 lab:v1 -q", 0, "lab:v1\n" },
+		{ "board add save2 --mac b8:27:eb:03:00:03", 0, "save2" },
+		{ "board edit save2 --image lab:v1", 0, "lab:v1" },
+		{ "board edit save2 --image lab:v9", 3, "lab:v9" },
+		{ "disk cat save2 /new", 0, "one\n" },
+		{ "disk diff save2 -q", 0, "!/" },
+		{ "disk cp ../tree/sub/two save1:/new", 0, "" },
+		{ "disk cat save2 /new", 0, "one\n" },
+		{ "disk cp ../tree/sub/two save2:/more", 0, "" },
+		{ "disk export save2 save2.raw && e2fsck -fn save2.raw && echo clean", 0, "clean" },
+		{ "image rm lab:v1", 1, "save2" },
+		{ "image tag lab:v1 lab:latest", 0, "another name" },
+		{ "image show lab -q", 0, "lab\n" },
+		{ "board edit save2 --image lab:latest", 0, "lab" },
+		{ "board show save2 -o json", 0, "\"image\": \"lab\"" },
+		{ "image tag one lab", 1, "another image" },
+		{ "image tag ghost x", 3, "ghost" },
+		{ "image gc --dry-run -q", 0, "!/" },
+		/* the board's own host name is in what is saved now, and that is told */
+		{ "disk cp ../tree/one save1:/etc/hostname", 0, "" },
+		{ "disk save save1 other", 0, "wrote /etc/hostname itself" },
+		{ "image rm other", 0, "" },
+	};
+
+	NEED_IMAGE();
+	assert_int_equal(chdir(sv.state), 0);
+	RUN(steps);
+	assert_true(event_seen("disk.saved"));
+	assert_int_equal(chdir("/"), 0);
+}
+
+static void mounted(const char *name)
+{
+	struct br_error err = BR_ERROR_NULL;
+	struct br_board b;
+
+	assert_int_equal(br_board_by_name(sv.fleet, name, &b), 0);
+	if (br_boots_reach(sv.boots, &b, BR_STAGE_MOUNTED, NULL, NULL, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+static void snapshots_do_what_they_say(void **state)
+{
+	static const struct step before[] = {
+		{ "board add snap1 --mac b8:27:eb:03:00:04", 0, "snap1" },
+		{ "disk snapshots snap1 -q", 0, "" },
+		{ "disk cp ../tree/one snap1:/f", 0, "" },
+		{ "disk snapshot snap1 clean", 0, "snapshot clean" },
+		{ "disk snapshot snap1 clean", 1, "already" },
+		{ "disk snapshot snap1 'a b'", 2, "cannot name a snapshot" },
+		{ "disk cp ../tree/sub/two snap1:/f", 0, "" },
+		{ "disk snapshot snap1 -q", 0, "1\n" },
+		{ "disk snapshots snap1 -q", 0, "clean\n1\n" },
+		{ "disk show snap1", 0, "layers:     2" },
+		{ "disk rollback snap1 none", 3, "no snapshot 'none'" },
+		{ "disk rollback snap1 clean", 0, "snapshot clean again" },
+		{ "disk cat snap1 /f", 0, "one\n" },
+		{ "disk rollback snap1 1", 0, "again" },
+		{ "disk cat snap1 /f", 0, "two\n" },
+		{ "disk snapshot snap1 1 --remove", 0, "removed" },
+		{ "disk snapshot snap1 --remove", 2, "needed" },
+		{ "disk rollback snap1 1", 3, "no snapshot" },
+		{ "disk reset snap1", 1, "1 snapshot of its disk would go too" },
+		{ "board add snap2 --mac b8:27:eb:03:00:05 --disk volatile", 0, "snap2" },
+		{ "disk snapshot snap2", 2, "volatile" },
+		{ "disk rollback snap2 x", 2, "volatile" },
+		{ "disk save snap2 from-volatile", 0, "from-volatile" },
+	};
+	static const struct step after[] = {
+		{ "disk rollback snap1 clean", 1, "has mounted this disk" },
+		{ "disk reset snap1", 1, "has mounted this disk" },
+		{ "disk rollback snap1 clean --force", 0, "stale" },
+		{ "disk cat snap1 /f", 0, "one\n" },
+		{ "disk reset snap1 --force", 0, "from its image again" },
+		{ "disk cat snap1 /f", 3, "/f" },
+		{ "disk snapshots snap1 -q", 0, "" },
+		{ "image gc", 0, "removed" },
+		{ "disk export snap1 snap1.raw && e2fsck -fn snap1.raw && echo clean", 0, "clean" },
+	};
+
+	NEED_IMAGE();
+	assert_int_equal(chdir(sv.state), 0);
+	RUN(before);
+	mounted("snap1");
+	RUN(after);
+	assert_true(event_seen("disk.snapshot") && event_seen("disk.rollback") && event_seen("disk.reset"));
+	assert_int_equal(chdir("/"), 0);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(files_are_copied_both_ways),
+		cmocka_unit_test(a_disk_is_saved_and_boots_elsewhere),
+		cmocka_unit_test(snapshots_do_what_they_say),
+	};
+
+	if (argc > 1 && !strcmp(argv[1], "--cli"))
+		return br_cli_main(argc - 1, argv + 1);
+	return cmocka_run_group_tests(tests, start, stop);
+}

@@ -67,7 +67,7 @@ int br_sim_machine_start(const struct br_sim_machine_config *c, struct br_sim_ma
 	m->qemu = BR_SIM_QEMU_NULL;
 	r = br_sim_qemu_start(&q, &m->qemu, err);
 	if (!r && m->qemu.usb) {
-		m->lan = br_sim_lan9514_new(br_take_fd(m->qemu.net_fd), b->mac, false, on_guest_frame, m);
+		m->lan = br_sim_lan9514_new(br_take_fd(m->qemu.net_fd), b->mac, m->qemu.uboot, on_guest_frame, m);
 		if (!m->lan)
 			r = br_error_set(err, ENOMEM, "out of memory for the network card");
 	}

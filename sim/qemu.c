@@ -218,6 +218,22 @@ static int pair(int type, int *ret_ours, int *ret_theirs, struct br_error *err)
 	return 0;
 }
 
+/* It prints "U-Boot 2023.01 ..." first, and has these words in its image. */
+static bool is_uboot(const struct br_sim_blob *kernel)
+{
+	return kernel->len && memmem(kernel->data, kernel->len, "U-Boot 20", strlen("U-Boot 20"));
+}
+
+/* U-Boot takes the UART that the device tree says, which is the mini UART: for it both are the console. */
+static void serial_ports(const struct br_sim_qemu_config *c, const struct handed *h, struct args *a)
+{
+	bool both = machine_of(c->model) == &raspi3b && is_uboot(&c->hand->kernel);
+
+	arg(a, "-chardev");
+	arg(a, "socket,id=c0,fd=%d%s", h->console_fd, both ? ",mux=on" : "");
+	words(a, both ? "-serial chardev:c0 -serial chardev:c0" : "-serial chardev:c0");
+}
+
 static void compose(const struct br_sim_qemu_config *c, const struct handed *h, struct args *a)
 {
 	br_cleanup(br_freep) char *cmdline = br_sim_qemu_cmdline(c);
@@ -238,9 +254,7 @@ static void compose(const struct br_sim_qemu_config *c, const struct handed *h, 
 		arg(a, "-device");
 		arg(a, "virtio-net-pci,netdev=n0,romfile=,mac=%s", br_mac_format(mac, c->mac));
 	}
-	arg(a, "-chardev");
-	arg(a, "socket,id=c0,fd=%d", h->console_fd);
-	words(a, "-serial chardev:c0");
+	serial_ports(c, h, a);
 	arg(a, "-kernel");
 	arg(a, "/dev/fd/%d", h->kernel_fd);
 	if (h->initramfs_fd >= 0) {
@@ -314,6 +328,7 @@ int br_sim_qemu_start(const struct br_sim_qemu_config *c, struct br_sim_qemu *re
 	int r = br_sim_qemu_find(err);
 
 	q.usb = machine_of(c->model) == &raspi3b;
+	q.uboot = is_uboot(&c->hand->kernel);
 	if (!r)
 		r = make_files(c, &h, err);
 	if (!r)

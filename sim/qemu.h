@@ -24,6 +24,7 @@ struct br_sim_qemu {
 	int net_fd;	/* one frame per datagram (virt), or the usbredir stream (raspi3b) */
 	int words_fd;	/* a file with what QEMU said on stderr */
 	bool usb;	/* net_fd is usbredir */
+	bool uboot;	/* what was handed over is U-Boot, which has other wishes than Linux */
 };
 
 #define BR_SIM_QEMU_NULL ((struct br_sim_qemu){ .pid = -1, .console_fd = -1, .net_fd = -1, .words_fd = -1 })

@@ -66,6 +66,14 @@ class Console:
             if not self._read(min(left, 1)):
                 raise AssertionError(f"ended without {pattern!r}; the last of it: {self.buffer[-800:]}")
 
+    def drain(self, seconds):
+        """Reads on for so long and keeps nothing but the log. Raises when the program is gone."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if not self._read(0.2):
+                raise AssertionError(f"ended; the last of it: {self.buffer[-800:]}")
+        self.buffer = self.buffer[-800:]
+
     def send(self, text):
         os.write(self.master, text.encode())
 

@@ -9,6 +9,8 @@ from daemon import Daemon
 from guests import PATIENCE, Pc, Router, UBoot, Uefi
 from images import small_image
 from netlab import ADDRESS, Net
+from networkd import Networkd
+from serial import Console
 from systemtests import wait_until
 
 MAC = "dc:a6:32:00:00:31"
@@ -144,6 +146,44 @@ def test_uboot_2025_boots_a_program_by_itself(t):
         u.send("setenv fdt_addr_r 4f000000; setenv fdtfile virt.dtb; boot\n")
         u.expect(r"^PROGRAM-RUNS", PATIENCE)
     check_address(daemon)
+
+
+# What the firmware would have told the kernel is in the device tree; the script hands it on.
+CHAIN = """echo SCRIPT-RUNS
+fdt addr ${fdt_addr}
+fdt get value bootargs /chosen bootargs
+setenv tftpwindowsize 16
+tftpboot ${kernel_addr_r} kernel8.img
+tftpboot ${ramdisk_addr_r} initramfs8
+booti ${kernel_addr_r} ${ramdisk_addr_r}:${filesize} ${fdt_addr}
+"""
+SERIAL = "00c0ffee"
+
+
+def test_a_3b_plus_goes_from_its_rom_through_uboot_to_its_root_and_keeps_its_address(t):
+    """ROM and firmware as the simulator plays them, Debian's U-Boot for Raspberry Pi on the emulated LAN9514, the image's
+    kernel and initramfs; then the client of its system."""
+    t.need_root()
+    t.need_program("qemu-system-aarch64", "mkimage")
+    top = debian.unpacked(t, "u-boot-rpi", suite="bookworm", arch="arm64")
+    put(t, "config.txt", b"arm_64bit=1\nenable_uart=1\nkernel=u-boot.bin\n")
+    shutil.copy(os.path.join(top, "usr/lib/u-boot/rpi_arm64/u-boot.bin"), t.path("boot/all/u-boot.bin"))
+    script(t, "boot.scr.uimg", CHAIN)
+    net = t.enter(Net())
+    daemon = t.enter(Daemon(t, net, "--overrides", t.path("boot"), image=t.image()))
+    argv = net.exec(t.bramble, "sim", "--model", "3b+", "--serial", SERIAL, "--interface", "br0", "--boot")
+    with t.enter(Console(argv, t.path("board.log"), env=t.env)) as board:
+        for seen in (r"U-Boot 2023.01", r"^SCRIPT-RUNS", r"^Starting kernel", r"Linux version \d"):
+            board.expect(seen, 2 * PATIENCE)
+        name = daemon.json("board", "list")[0]["name"]
+        # the console is read on: its far end would wait for room
+        wait_until(lambda: board.drain(1) or daemon.jsonl("event", "list", name, "-t", "nfs.mounted"), 2 * PATIENCE,
+                   "the root is mounted")
+    told = [e["fields"] for e in daemon.jsonl("event", "list", name) if e["type"] in ("dhcp.offer", "dhcp.ack")]
+    assert {e["client"] for e in told} == {"rom", "bootcode", "uboot", "initramfs"}, told
+    client = net.client("b8:27:eb:c0:ff:ee")
+    with Networkd(t, client, "networkd") as networkd:
+        assert {e["ip"] + "/24" for e in told} == {networkd.wait()}, told
 
 
 # ---- iPXE ----------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import shutil
 import debian
 import efi
 from daemon import Daemon
+from dhcpservers import Dnsmasq
 from guests import PATIENCE, Pc, Router, UBoot, Uefi
 from images import small_image
 from netlab import ADDRESS, Net
@@ -209,10 +210,14 @@ def x86_kernel(t):
     return os.path.join(top, "boot", name.replace("linux-image-", "vmlinuz-"))
 
 
-def test_ipxe_boots_a_script_and_a_kernel(t):
+def need_ipxe(t):
     t.need_program("qemu-system-x86_64")
     if not os.path.exists(Pc.ROM):
         t.skip("no ipxe-qemu (./dev deps test)")
+
+
+def test_ipxe_boots_a_script_and_a_kernel(t):
+    need_ipxe(t)
     kernel = x86_kernel(t)
     put(t, "boot.ipxe", IPXE.format(kernel=KERNEL).encode())
     shutil.copy(kernel, t.path("boot/all/vmlinuz"))
@@ -231,13 +236,14 @@ def test_ipxe_boots_a_script_and_a_kernel(t):
 # ---- UEFI ----------------------------------------------------------------------------------------
 
 
-def test_uefi_boots_by_pxe_and_by_http(t):
+def need_uefi(t):
     t.need_program("qemu-system-aarch64")
     if not os.path.exists(Uefi.FIRMWARE):
         t.skip("no qemu-efi-aarch64 (./dev deps test)")
-    put(t, EFI_FILE, efi.program("PROGRAM-RUNS", 200_000))
-    net, daemon = serve(t)
-    # the program gives up, so that the firmware goes on from PXE to HTTP
+
+
+def uefi_boots_twice(t, net, daemon):
+    """The program gives up, so that the firmware goes on from PXE to HTTP."""
     with t.enter(Uefi(t, net, MAC)) as machine:
         machine.expect(r"Start PXE over IPv4", PATIENCE)
         machine.expect(r"^PROGRAM-RUNS", PATIENCE)
@@ -245,4 +251,62 @@ def test_uefi_boots_by_pxe_and_by_http(t):
         machine.expect(rf"URI: http://{ADDRESS}/boot/pi31/{EFI_FILE}", PATIENCE)
         machine.expect(r"^PROGRAM-RUNS", PATIENCE)
     wait_until(lambda: sent(daemon) == {EFI_FILE: "http"}, 10, "HTTP's transfer is told")
+
+
+def test_uefi_boots_by_pxe_and_by_http(t):
+    need_uefi(t)
+    put(t, EFI_FILE, efi.program("PROGRAM-RUNS", 200_000))
+    net, daemon = serve(t)
+    uefi_boots_twice(t, net, daemon)
     check_address(daemon)
+
+
+# ---- beside another DHCP server ------------------------------------------------------------------
+
+
+def serve_as_proxy(t):
+    t.need_root()
+    t.need_program("sfdisk", "mkfs.fat", "mcopy", "mke2fs")
+    net = t.enter(Net())
+    t.enter(Dnsmasq(t, net))
+    daemon = t.enter(Daemon(t, net, "--overrides", t.path("boot"), image=small_image(t), dhcp="proxy"))
+    daemon.cli("board", "add", "pi31", "--mac", MAC)
+    return net, daemon
+
+
+def check_gave_no_address(daemon):
+    told = [e for e in daemon.jsonl("event", "list", "pi31") if e["type"] in ("dhcp.offer", "dhcp.ack")]
+    assert told and not any("ip" in e["fields"] for e in told), told
+
+
+def test_uefi_boots_by_pxe_and_by_http_beside_dnsmasq(t):
+    need_uefi(t)
+    put(t, EFI_FILE, efi.program("PROGRAM-RUNS", 200_000))
+    net, daemon = serve_as_proxy(t)
+    uefi_boots_twice(t, net, daemon)
+    check_gave_no_address(daemon)
+
+
+def test_ipxe_boots_a_script_beside_dnsmasq(t):
+    need_ipxe(t)
+    put(t, "boot.ipxe", f"#!ipxe\nimgfetch {KERNEL} && echo SCRIPT-DONE\n".encode())
+    net, daemon = serve_as_proxy(t)
+    t.enter(Router(t, net))
+    with t.enter(Pc(t, net, MAC)) as pc:
+        pc.expect(r"^SCRIPT-DONE", PATIENCE)
+    wait_until(lambda: sent(daemon) == {"boot.ipxe": "http", KERNEL: "http"}, 10, "both transfers are told")
+    check_gave_no_address(daemon)
+
+
+def test_uboot_that_is_told_the_server_fetches_beside_dnsmasq(t):
+    """It takes no offer that has no address, and so nothing from a proxy."""
+    t.need_program("qemu-system-aarch64")
+    binary = uboot_binary(t, "bookworm")
+    os.makedirs(t.path("boot/all"))
+    net, daemon = serve_as_proxy(t)
+    with t.enter(UBoot(t, net, binary, MAC)) as u:
+        u.run(f"setenv autoload no; dhcp; setenv serverip {ADDRESS}")
+        assert u.variable("ipaddr").startswith("10.77.0.1"), u.variables
+        u.run(f"tftpboot ${{loadaddr}} {KERNEL}")
+        u.check(t.path(KERNEL))
+    assert sent(daemon) == {KERNEL: "tftp"}, sent(daemon)      # known by the MAC of its requests

@@ -32,29 +32,16 @@ static enum br_stage stage_of(enum br_dhcp_client_kind kind)
 	}
 }
 
-/* A board that somebody made by its serial alone, when the MAC tells that serial's low half (BCM2835 to 2837). */
-struct by_tail {
-	uint32_t tail;
-	uint64_t serial;
-};
-
-static int match_tail(void *ctx, const struct br_board *b)
-{
-	struct by_tail *t = ctx;
-
-	if (b->serial_known && br_mac_is_zero(b->mac) && (b->serial & 0xffffff) == t->tail)
-		t->serial = b->serial;
-	return 0;
-}
-
-/* The ROM of the 3B says nothing of itself but its MAC. */
+/* The ROM of the 3B says nothing of itself but its MAC, which tells the low half of its serial (BCM2835 to 2837): is
+ * that of a board that somebody made by its serial alone? */
 static uint64_t serial_of_rom(struct br_glue *glue, const struct br_dhcp_client *c)
 {
-	struct by_tail t = { .tail = br_pi_serial_low24_from_mac(c->mac) };
+	uint32_t tail = br_pi_serial_low24_from_mac(c->mac);
+	struct br_board board;
 
-	if (c->guid.kind == BR_PI_GUID_ROM_3B && t.tail)
-		br_board_list(glue->fleet, match_tail, &t);
-	return t.serial;
+	if (c->guid.kind != BR_PI_GUID_ROM_3B || !tail || br_board_by_tail(glue->fleet, tail, &board) < 0)
+		return 0;
+	return board.serial;
 }
 
 /* Who a client says it is. */

@@ -82,6 +82,11 @@ int br_board_by_serial(struct br_fleet *fleet, uint32_t serial_low32, struct br_
 	return by_number(fleet, ST_BOARD_BY_SERIAL, serial_low32, ret);
 }
 
+int br_board_by_tail(struct br_fleet *fleet, uint32_t serial_low24, struct br_board *ret)
+{
+	return by_number(fleet, ST_BOARD_BY_TAIL, serial_low24, ret);
+}
+
 int br_board_by_ip(struct br_fleet *fleet, uint32_t ip, struct br_board *ret)
 {
 	return by_number(fleet, ST_BOARD_BY_IP, ip, ret);
@@ -143,18 +148,7 @@ int br_board_list(struct br_fleet *fleet, int (*fn)(void *ctx, const struct br_b
 
 int br_board_count(struct br_fleet *fleet, uint64_t *ret)
 {
-	sqlite3_stmt *s;
-	int r = 0;
-
-	br_db_lock(fleet);
-	s = br_db_stmt(fleet, ST_BOARD_COUNT);
-	if (sqlite3_step(s) == SQLITE_ROW)
-		*ret = (uint64_t)sqlite3_column_int64(s, 0);
-	else
-		r = br_db_errno(fleet->db);
-	sqlite3_reset(s);
-	br_db_unlock(fleet);
-	return r;
+	return br_db_count(fleet, ST_BOARD_COUNT, ret);
 }
 
 /* The columns that sightings and people fill, from parameter 'at' on. */

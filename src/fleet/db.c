@@ -91,6 +91,7 @@ static const char *const sql[ST_N] = {
 	[ST_BOARD_BY_SERIAL] = "SELECT " BOARD_COLS " FROM board WHERE serial_low = ?1",
 	[ST_BOARD_BY_IP] =
 		"SELECT " BOARD_COLS " FROM lease JOIN board ON board.id = lease.board_id WHERE lease.ip = ?1",
+	[ST_BOARD_BY_TAIL] = "SELECT " BOARD_COLS " FROM board WHERE mac IS NULL AND (serial & 0xffffff) = ?1",
 	[ST_BOARD_BY_ADDRESS] = "SELECT " BOARD_COLS " FROM board WHERE address = ?1 AND address <> 0",
 	[ST_BOARD_PAGE] = "SELECT " BOARD_COLS " FROM board WHERE name > ?1 ORDER BY name LIMIT 128",
 	[ST_BOARD_INSERT] =
@@ -338,6 +339,22 @@ int br_db_end(struct br_fleet *fleet, int r, struct br_error *err, const char *d
 	return q < 0 ? br_error_set(err, -q, "database %s/bramble.db: cannot %s: %s%s", fleet->dir, doing,
 			       strerrordesc_np(-q), cure_of(q)) :
 		       r;
+}
+
+int br_db_count(struct br_fleet *fleet, enum br_stmt which, uint64_t *ret)
+{
+	sqlite3_stmt *s;
+	int r = 0;
+
+	br_db_lock(fleet);
+	s = br_db_stmt(fleet, which);
+	if (sqlite3_step(s) == SQLITE_ROW)
+		*ret = (uint64_t)sqlite3_column_int64(s, 0);
+	else
+		r = br_db_errno(fleet->db);
+	sqlite3_reset(s);
+	br_db_unlock(fleet);
+	return r;
 }
 
 void br_db_text(sqlite3_stmt *stmt, int col, char *out, size_t size)

@@ -22,6 +22,7 @@ enum br_stmt {
 	ST_BOARD_BY_MAC,
 	ST_BOARD_BY_SERIAL,
 	ST_BOARD_BY_IP,
+	ST_BOARD_BY_TAIL,
 	ST_BOARD_BY_ADDRESS,
 	ST_BOARD_PAGE,
 	ST_BOARD_INSERT,
@@ -143,6 +144,8 @@ int br_db_begin(struct br_fleet *fleet, bool relaxed, struct br_error *err, cons
 int br_db_end(struct br_fleet *fleet, int r, struct br_error *err, const char *doing);
 /* Commits what is open, if anything is; the lock is held. */
 int br_db_commit(struct br_fleet *fleet);
+/* The number in the only row of a statement without parameters. Takes the lock. */
+int br_db_count(struct br_fleet *fleet, enum br_stmt which, uint64_t *ret);
 /* Reading: just the lock. */
 void br_db_lock(struct br_fleet *fleet);
 void br_db_unlock(struct br_fleet *fleet);

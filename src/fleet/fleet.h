@@ -56,6 +56,8 @@ int br_board_by_id(struct br_fleet *fleet, int64_t id, struct br_board *ret);
 int br_board_by_name(struct br_fleet *fleet, const char *name, struct br_board *ret);
 int br_board_by_mac(struct br_fleet *fleet, struct br_mac mac, struct br_board *ret);
 int br_board_by_serial(struct br_fleet *fleet, uint32_t serial_low32, struct br_board *ret);
+/* One without a MAC (made by hand, by its serial) whose serial ends so. */
+int br_board_by_tail(struct br_fleet *fleet, uint32_t serial_low24, struct br_board *ret);
 /* By lease: boards only. */
 int br_board_by_ip(struct br_fleet *fleet, uint32_t ip, struct br_board *ret);
 /* By name; fn may call us; it returns 0 to go on. */

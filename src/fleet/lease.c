@@ -334,18 +334,7 @@ int br_lease_find(struct br_fleet *fleet, const struct br_lease_request *req, ui
 
 int br_lease_strangers(struct br_fleet *fleet, uint64_t *ret)
 {
-	sqlite3_stmt *s;
-	int r = 0;
-
-	br_db_lock(fleet);
-	s = br_db_stmt(fleet, ST_LEASE_STRANGERS);
-	if (sqlite3_step(s) == SQLITE_ROW)
-		*ret = (uint64_t)sqlite3_column_int64(s, 0);
-	else
-		r = br_db_errno(fleet->db);
-	sqlite3_reset(s);
-	br_db_unlock(fleet);
-	return r;
+	return br_db_count(fleet, ST_LEASE_STRANGERS, ret);
 }
 
 int br_lease_release(struct br_fleet *fleet, struct br_mac mac)

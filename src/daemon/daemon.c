@@ -72,7 +72,8 @@ struct daemon {
 	uv_poll_t dhcp_poll, watch_poll;
 	uv_timer_t dhcp_scan;
 	int dhcp_trouble; /* last negative errno of its socket, 0: none */
-	uint64_t dhcp_dropped, dhcp_failed, dhcp_told_ns; /* told of already, when */
+	uint64_t dhcp_dropped, dhcp_failed, dhcp_told_ns, dhcp_followed; /* told of already, when */
+	int dhcp_follow_trouble;
 	uv_signal_t sigterm, sigint;
 };
 
@@ -286,6 +287,22 @@ static void tell_losses(struct daemon *d, uint64_t now_ns)
 	d->dhcp_told_ns = now_ns;
 }
 
+/* The interface was deleted and made anew. */
+static void tell_follow(struct daemon *d)
+{
+	const struct br_dhcp_io_stats *st = br_dhcp_io_stats(d->dhcp_io);
+	int r = -st->follow_errno;
+
+	if (st->followed != d->dhcp_followed) {
+		d->dhcp_followed = st->followed;
+		r = d->watch_io ? br_watch_io_follow(d->watch_io, br_dhcp_io_ifindex(d->dhcp_io)) : 0;
+		br_log_info("%s is back: serving it again", d->net.netif.name);
+	}
+	if (r < 0 && r != d->dhcp_follow_trouble)
+		br_log_error("%s was made anew, and cannot be served: %s. Restart bramble", d->net.netif.name, strerror(-r));
+	d->dhcp_follow_trouble = r;
+}
+
 static void on_dhcp(uv_poll_t *poll, int status, int events)
 {
 	struct daemon *d = poll->data;
@@ -297,6 +314,7 @@ static void on_dhcp(uv_poll_t *poll, int status, int events)
 		br_log_error("DHCP on %s: %s", d->net.netif.name, strerror(-r));
 	d->dhcp_trouble = r < 0 ? r : 0;
 	tell_losses(d, now);
+	tell_follow(d);
 }
 
 static void on_scan(uv_timer_t *timer)

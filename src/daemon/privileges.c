@@ -11,6 +11,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -101,21 +102,39 @@ int br_identity_leave(void)
 	return seteuid(0) < 0 || setegid(0) < 0 ? -errno : 0;
 }
 
+/*
+ * Of all rights this thread, which has the DHCP server's sockets, keeps one: to bind them to the interface again when it was
+ * deleted and made anew. It opens nothing to an attacker that these sockets, which see and send raw frames, do not.
+ */
+static int keep_raw_only(struct br_error *err)
+{
+	bool had = capng_have_capability(CAPNG_PERMITTED, CAP_NET_RAW);
+
+	capng_clear(CAPNG_SELECT_CAPS);
+	if (had)
+		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_RAW);
+	return capng_apply(CAPNG_SELECT_CAPS) < 0 ? br_error_set(err, EPERM, "cannot give up capabilities") : 0;
+}
+
 int br_privileges_drop(const struct br_identity *id, struct br_error *err)
 {
+	int r;
+
+	capng_get_caps_process();
 	if (!getuid() && id->uid) {
+		if (prctl(PR_SET_KEEPCAPS, 1) < 0)
+			return br_error_set(err, errno, "cannot keep a capability: %m");
 		/* glibc carries these to every thread, and their capabilities go with root */
 		if (setgroups(0, NULL) < 0 || setresgid(id->gid, id->gid, id->gid) < 0 ||
 			setresuid(id->uid, id->uid, id->uid) < 0)
 			return br_error_set(err, errno, "cannot become %s: %m", id->name);
+		r = keep_raw_only(err);
+		if (r < 0)
+			return r;
 		if (!setuid(0))
 			return br_error_set(err, EPERM, "root could be taken back after giving it up");
+		return 0;
 	}
-	if (getuid()) {
-		/* what a service manager lent us for the ports */
-		capng_clear(CAPNG_SELECT_CAPS);
-		if (capng_apply(CAPNG_SELECT_CAPS) < 0)
-			return br_error_set(err, EPERM, "cannot give up capabilities");
-	}
-	return 0;
+	/* what a service manager lent us for the ports */
+	return getuid() ? keep_raw_only(err) : 0;
 }

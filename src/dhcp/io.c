@@ -47,7 +47,7 @@ struct incoming {
 struct br_dhcp_io {
 	struct br_dhcp_server *server;
 	struct br_netif netif;
-	int udp_fd, pxe_fd, packet_fd, watch_fd, timer_fd, stable_fd, epoll_fd;
+	int udp_fd, pxe_fd, packet_fd, watch_fd, timer_fd, stable_fd, change_fd, epoll_fd;
 	struct incoming in;
 	struct br_dhcp_outbox *frames, *udp, *pxe;
 	struct br_dhcp_parked *parked;
@@ -62,7 +62,7 @@ struct br_dhcp_io {
 /* One descriptor for the caller, whatever is behind it. */
 static int open_waiting(struct br_dhcp_io *io, struct br_error *err)
 {
-	const int fds[] = { io->udp_fd, io->timer_fd, io->watch_fd, io->stable_fd, io->pxe_fd };
+	const int fds[] = { io->udp_fd, io->timer_fd, io->watch_fd, io->stable_fd, io->change_fd, io->pxe_fd };
 
 	io->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (io->timer_fd < 0 || io->stable_fd < 0 || io->epoll_fd < 0)
@@ -97,7 +97,7 @@ int br_dhcp_io_open(const char *interface, struct br_dhcp_server *server, struct
 	if (!io)
 		return -ENOMEM;
 	io->server = server;
-	io->udp_fd = io->pxe_fd = io->packet_fd = io->watch_fd = io->epoll_fd = io->timer_fd = io->stable_fd = -1;
+	io->udp_fd = io->pxe_fd = io->packet_fd = io->watch_fd = io->epoll_fd = io->timer_fd = io->stable_fd = io->change_fd = -1;
 	r = br_dhcp_check_interface(interface, br_dhcp_server_ip(server), &io->netif, err);
 	if (r < 0)
 		return r;
@@ -105,6 +105,9 @@ int br_dhcp_io_open(const char *interface, struct br_dhcp_server *server, struct
 	if (r < 0)
 		return r;
 	io->packet_fd = r = br_dhcp_open_packet(err);
+	if (r < 0)
+		return r;
+	io->change_fd = r = br_dhcp_open_changes(err);
 	if (r < 0)
 		return r;
 	io->watch_fd = r = br_dhcp_watch_open(io->netif.index);
@@ -130,6 +133,7 @@ void br_dhcp_io_close(struct br_dhcp_io *io)
 	br_closep(&io->udp_fd);
 	br_closep(&io->pxe_fd);
 	br_closep(&io->watch_fd);
+	br_closep(&io->change_fd);
 	br_closep(&io->packet_fd);
 	br_closep(&io->timer_fd);
 	br_closep(&io->stable_fd);
@@ -423,11 +427,49 @@ static bool must_hold(struct br_dhcp_io *io)
 	return hold;
 }
 
+unsigned br_dhcp_io_ifindex(const struct br_dhcp_io *io)
+{
+	return io->netif.index;
+}
+
+/* The interface is another one of the same name, as after its cable was pulled on USB: the sockets go over to it. */
+static int follow(struct br_dhcp_io *io, const struct br_netif *now)
+{
+	int r = br_dhcp_rebind(io->udp_fd, now->name);
+
+	if (!r && io->pxe_fd >= 0)
+		r = br_dhcp_rebind(io->pxe_fd, now->name);
+	if (!r)
+		r = br_dhcp_watch_bind(io->watch_fd, now->index);
+	if (r < 0)
+		return r;
+	io->netif = *now;
+	io->stats.followed++;
+	return 0;
+}
+
+static void look_for_changes(struct br_dhcp_io *io)
+{
+	struct br_error err = BR_ERROR_NULL;
+	char buf[8192];
+	bool changed = false;
+	struct br_netif now;
+
+	/* what changed is not told: a message may have been lost (ENOBUFS), and it is seldom */
+	while (recv(io->change_fd, buf, sizeof(buf), 0) >= 0 || errno == ENOBUFS)
+		changed = true;
+	if (!changed || br_dhcp_check_interface(io->netif.name, br_dhcp_server_ip(io->server), &now, &err) < 0 ||
+		now.index == io->netif.index)
+		return; /* or it is not back yet, with its address */
+	io->stats.follow_errno = -follow(io, &now);
+}
+
 int br_dhcp_io_dispatch(struct br_dhcp_io *io, uint64_t now_ns)
 {
 	uint64_t rung;
 	int r = 0;
 
+	look_for_changes(io);
 	(void)!read(io->stable_fd, &rung, sizeof(rung));
 	send_parked(io);
 	if (!must_hold(io))

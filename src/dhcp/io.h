@@ -25,6 +25,8 @@ struct br_dhcp_io_stats {
 	uint64_t probes;   /* sent: is another server here? */
 	uint64_t foreign;  /* replies of other servers seen */
 	uint64_t arps;	   /* questions sent */
+	uint64_t followed; /* times that the interface was made anew, and the sockets bound to it again */
+	int follow_errno;  /* why that failed the last time, positive; 0: it did not */
 	uint64_t unstored; /* replies that were not sent, since what they say could not be stored */
 	struct br_error pxe_trouble; /* port 4011 could not be had: UEFI and iPXE behind a foreign server miss it */
 };
@@ -34,6 +36,8 @@ struct br_dhcp_io_stats {
 int br_dhcp_io_open(const char *interface, struct br_dhcp_server *server, struct br_dhcp_io **ret,
 	struct br_error *err);
 void br_dhcp_io_close(struct br_dhcp_io *io);
+/* The index of the interface as it is served now. */
+unsigned br_dhcp_io_ifindex(const struct br_dhcp_io *io);
 /* Readable when there is something to dispatch: packets or a timer. Level-triggered. */
 int br_dhcp_io_fd(const struct br_dhcp_io *io);
 /* Serves a bounded number of packets (so that others in the loop get their turn) and what timers are due. Returns how

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <linux/if_packet.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -123,6 +125,21 @@ int br_dhcp_open_udp(const char *interface, uint16_t port, struct br_error *err)
 	set_receive_buffer(fd);
 	if (bind(fd, (const struct sockaddr *)&any, sizeof(any)) < 0)
 		return bind_error(interface, port, errno, err);
+	return br_take_fd(fd);
+}
+
+int br_dhcp_rebind(int fd, const char *interface)
+{
+	return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface) + 1) < 0 ? -errno : 0;
+}
+
+int br_dhcp_open_changes(struct br_error *err)
+{
+	const struct sockaddr_nl groups = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR };
+	br_cleanup(br_closep) int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&groups, sizeof(groups)) < 0)
+		return br_error_set(err, errno, "DHCP: cannot hear of changes of the interface: %s", strerror(errno));
 	return br_take_fd(fd);
 }
 

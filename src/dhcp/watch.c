@@ -118,21 +118,28 @@ static struct sock_filter filter[] = {
 	BPF_STMT(BPF_RET | BPF_K, 0),
 };
 
-int br_dhcp_watch_open(unsigned ifindex)
+int br_dhcp_watch_bind(int fd, unsigned ifindex)
 {
-	const struct sock_fprog program = { .len = BR_ARRAY_SIZE(filter), .filter = filter };
 	const struct sockaddr_ll on = {
 		.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)ifindex,
 	};
+
+	return bind(fd, (const struct sockaddr *)&on, sizeof(on)) < 0 ? -errno : 0;
+}
+
+int br_dhcp_watch_open(unsigned ifindex)
+{
+	const struct sock_fprog program = { .len = BR_ARRAY_SIZE(filter), .filter = filter };
 	const int one = 1;
+	int r;
 	/* protocol 0: nothing comes before the filter is in place */
 	br_cleanup(br_closep) int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return -errno;
 	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ||
-		setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)) < 0 ||
-		bind(fd, (const struct sockaddr *)&on, sizeof(on)) < 0)
+		setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)) < 0)
 		return -errno;
-	return br_take_fd(fd);
+	r = br_dhcp_watch_bind(fd, ifindex);
+	return r < 0 ? r : br_take_fd(fd);
 }

@@ -23,3 +23,5 @@ size_t br_dhcp_arp_probe(struct br_mac src, uint32_t ip, uint8_t out[static BR_D
 
 /* A packet socket on the interface that gets these frames only. A negative errno on failure. */
 int br_dhcp_watch_open(unsigned ifindex);
+/* The same socket on another interface, or the one that was made anew. */
+int br_dhcp_watch_bind(int fd, unsigned ifindex);

@@ -39,9 +39,21 @@ static int attach(int fd, struct br_error *err)
 	return 0;
 }
 
+static int listen_to(int fd, unsigned ifindex)
+{
+	const struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)ifindex };
+
+	return bind(fd, (const struct sockaddr *)&to, sizeof(to)) < 0 ? -errno : 0;
+}
+
+int br_watch_io_follow(struct br_watch_io *io, unsigned ifindex)
+{
+	return listen_to(io->fd, ifindex);
+}
+
 static int open_socket(const char *interface, struct br_error *err)
 {
-	struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL) };
+	unsigned ifindex = if_nametoindex(interface);
 	br_cleanup(br_closep) int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	const int bytes = BUFFER_BYTES;
 	int r;
@@ -55,11 +67,11 @@ static int open_socket(const char *interface, struct br_error *err)
 	/* beyond the limit of unprivileged sockets where we may, else up to it */
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) < 0)
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
-	to.sll_ifindex = (int)if_nametoindex(interface);
-	if (!to.sll_ifindex)
+	if (!ifindex)
 		return br_error_set(err, ENODEV, "watch: there is no interface '%s'", interface);
-	if (bind(fd, (const struct sockaddr *)&to, sizeof(to)) < 0)
-		return br_error_set(err, errno, "watch: cannot listen on %s: %s", interface, strerror(errno));
+	r = listen_to(fd, ifindex);
+	if (r < 0)
+		return br_error_set(err, -r, "watch: cannot listen on %s: %s", interface, strerror(-r));
 	return br_take_fd(fd);
 }
 

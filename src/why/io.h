@@ -17,6 +17,8 @@ struct br_watch_io;
 
 /* While root (CAP_NET_RAW). -EPERM, -ENODEV with words. The watch must outlive it. */
 int br_watch_io_open(const char *interface, struct br_watch *watch, struct br_watch_io **ret, struct br_error *err);
+/* The interface was made anew: listens to it. */
+int br_watch_io_follow(struct br_watch_io *io, unsigned ifindex);
 void br_watch_io_close(struct br_watch_io *io);
 /* For the caller's loop: readable when br_watch_io_dispatch() has something to do. */
 int br_watch_io_fd(const struct br_watch_io *io);

@@ -3,12 +3,15 @@
 # TFTP beside dnsmasq, tftpd-hpa and atftpd: lock-step clients, 1468-byte blocks, throughput and server CPU
 """Measures TFTP servers one after another, in rounds, so that a noisy moment hits all of them.
 
-    ./dev bench tftp [--clients 1,16,64,256] [--rounds 3] [--window W] [--only NAME,...] [--json FILE]
+    ./dev bench tftp [--clients 1,16,64,256,1000] [--rounds 3] [--window W] [--only NAME,...] [--json FILE]
 
-Everything runs in a network namespace of its own, over its loopback, on port 69. Rivals that are not installed are
-unpacked from Debian's packages into the cache directory; nothing is installed. The load is bench/tftpload.c: it checks
-every byte of each client's first file. CPU is what the server's processes, threads and children used, as wait4(2)
-tells after the server's end (tftpd-hpa's children are read while they run).
+Server and clients are in two network namespaces with a pair of virtual Ethernet interfaces between them. Rivals that
+are not installed are unpacked from Debian's packages into the cache directory; nothing is installed. The load is
+bench/tftpload.c, the same for all; before a server's first measurement it fetches with every byte checked. CPU is
+what the server's processes, threads and children used, as wait4(2) tells after the server's end (tftpd-hpa's
+children are read while they run). A virtual cable has no hardware: the kernel takes a packet in on the time of whoever
+sent it. So a server's figure has the taking in of its DATA at the other end (for all the same: into the load's
+ring, and dropped), and lacks that of the ACKs up to its socket.
 """
 import argparse
 import atexit
@@ -27,11 +30,14 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ.get("BENCH_BUILD", os.path.join(os.path.dirname(HERE), "build-bench"))
 CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "bramble", "rivals")
-ADDRESS = "10.77.0.1"  # on lo: tftpd-hpa does not take 127.0.0.1 when nothing else is configured
+ADDRESS = "10.77.0.1"
+FIRST_CLIENT = (10, 77, 4, 0)
+SERVER_IF, LOAD_IF = "tftp0", "load0"
+SERVER_MAC = "02:b1:00:00:00:01"
 INSIDE = "BRAMBLE_BENCH_NETNS"
 BUDGET_S = 115
 # clients: file size, fetches each; a second or so per measurement
-SHARES = {1: (8 << 20, 3), 16: (4 << 20, 2), 64: (2 << 20, 1), 256: (1 << 19, 1)}
+SHARES = {1: (8 << 20, 3), 16: (4 << 20, 2), 64: (2 << 20, 1), 256: (1 << 19, 1), 1000: (1 << 17, 1)}
 
 
 def say(text):
@@ -62,6 +68,7 @@ def servers(root):
     """Name to command line; dnsmasq and the two tftpds as their manuals say for plain read service."""
     libs = ("libwrap0", "libnsl2", "libtirpc3", "libpcre2-8-0")
     found = {"bramble": [os.path.join(BUILD, "bench", "tftpd_bramble"), ADDRESS, "69", root]}
+    found["socket only"] = [*found["bramble"], "off"]
     dnsmasq = shutil.which("dnsmasq") or unpack("dnsmasq-base", "/usr/sbin/dnsmasq")
     hpa = unpack("tftpd-hpa", "/usr/sbin/in.tftpd", libs)
     atftpd = unpack("atftpd", "/usr/sbin/atftpd", libs)
@@ -102,7 +109,7 @@ def stop(process):
         process.wait()
     while True:  # a child of it that outlived it is ours now (subreaper)
         try:
-            os.waitpid(-1, 0)
+            os.waitpid(-process.pid, 0)
         except ChildProcessError:
             break
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -137,10 +144,19 @@ class Children(threading.Thread):
         return sum(self.cpu_ns.values()) / 1e9
 
 
-def measure(command, root, clients, window):
+def run_load(pid, root, clients, size, fetches, window, verify):
+    name = f"file{size}"
+    command = ["nsenter", "-t", str(pid), "--net", os.path.join(BUILD, "bench", "tftpload"), "--interface", LOAD_IF,
+               "--mac", SERVER_MAC, "--server", ADDRESS, "--first-ip", ".".join(map(str, FIRST_CLIENT)), "--file", name,
+               "--clients", str(clients), "--rounds", str(fetches), "--window", str(window)]
+    if verify:
+        command += ["--verify", os.path.join(root, name)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def measure(command, root, pid, clients, window, verify):
     """One server, one load. Returns (MB/s, CPU seconds per GB), or words on failure."""
     size, fetches = SHARES.get(clients, (1 << 19, 1))
-    name = f"file{size}"
     process = subprocess.Popen(command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL, start_new_session=True)
     children = Children(process.pid) if "in.tftpd" in command[0] else None
@@ -151,10 +167,7 @@ def measure(command, root, clients, window):
             time.sleep(0.02)
         if children:
             children.start()
-        load = subprocess.run([os.path.join(BUILD, "bench", "tftpload"), "--server", ADDRESS, "--file", name,
-                               "--verify", os.path.join(root, name), "--clients", str(clients),
-                               "--rounds", str(fetches)] + (["--window", str(window)] if window > 1 else []),
-                              capture_output=True, text=True, timeout=60)
+        load = run_load(pid, root, clients, size, 1 if verify else fetches, window, verify)
     except subprocess.TimeoutExpired:
         return "no end within 60 s"
     finally:
@@ -162,7 +175,7 @@ def measure(command, root, clients, window):
     if load.returncode:
         return load.stderr.strip()
     d = json.loads(load.stdout)
-    return d["bytes"] / d["seconds"] / 1e6, cpu / d["bytes"] * 1e9
+    return d["bytes"] / d["seconds"] / 1e6, cpu / d["bytes"] * 1e9, d["cpu"] / d["bytes"] * 1e9, d["repeats"]
 
 
 def table(results, names, counts):
@@ -182,15 +195,35 @@ def table(results, names, counts):
     return "\n".join(out)
 
 
+def client_address(i):
+    n = int.from_bytes(bytes(FIRST_CLIENT), "big") + i
+    return n.to_bytes(4, "big")
+
+
 def enter_namespace():
     """Runs this again where port 69 is free and nothing can leak out."""
     if os.environ.get(INSIDE):
-        for command in (["ip", "link", "set", "lo", "up"], ["ip", "address", "add", f"{ADDRESS}/32", "dev", "lo"]):
-            subprocess.run(command, check=True)
         return
     unshare = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--map-root-user"]
     os.environ[INSIDE] = "1"
     os.execvp(unshare[0], unshare + [sys.executable, os.path.abspath(__file__)] + sys.argv[1:])
+
+
+def make_cable(clients):
+    """The namespace of the load, held by a process; its id. The clients answer no ARP: their MACs are entered."""
+    holder = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo; exec sleep 86400"], stdout=subprocess.PIPE)
+    holder.stdout.readline()
+    atexit.register(holder.kill)
+    commands = [f"link add {SERVER_IF} address {SERVER_MAC} type veth peer name {LOAD_IF} netns {holder.pid}",
+                f"address add {ADDRESS}/16 dev {SERVER_IF}", f"link set {SERVER_IF} up", "link set lo up"]
+    for i in range(clients):
+        a = client_address(i)
+        commands.append(f"neighbour replace {'.'.join(map(str, a))} lladdr 02:b0:{a.hex(':')} dev {SERVER_IF} "
+                        "nud permanent")
+    for batch, argv in (("\n".join(commands), ["ip", "-batch", "-"]),
+                        (f"link set {LOAD_IF} up", ["nsenter", "-t", str(holder.pid), "--net", "ip", "-batch", "-"])):
+        subprocess.run(argv, input=batch, text=True, check=True)
+    return holder.pid
 
 
 def become_subreaper():
@@ -200,7 +233,7 @@ def become_subreaper():
 
 def arguments():
     p = argparse.ArgumentParser(prog="./dev bench tftp")
-    p.add_argument("--clients", default="1,16,64,256", help="numbers of clients (default %(default)s)")
+    p.add_argument("--clients", default="1,16,64,256,1000", help="numbers of clients (default %(default)s)")
     p.add_argument("--rounds", type=int, default=3, help="measurements of each, of which the median counts")
     p.add_argument("--window", type=int, default=1, help="windowsize to ask for (dnsmasq and tftpd-hpa have none)")
     p.add_argument("--only", help="names of servers, separated by commas")
@@ -221,8 +254,13 @@ def main():
     enter = [n for n in commands if not args.only or n in args.only.split(",")]
     if args.window > 1:
         enter = [n for n in enter if n in ("bramble", "atftpd")]
+    pid = make_cable(max(counts))
     become_subreaper()
     samples, broken, started = {}, {}, time.monotonic()
+    for name in enter:
+        got = measure(commands[name], root, pid, counts[-1], args.window, True)
+        if isinstance(got, str):
+            broken.update({(n, name): f"checking every byte: {got}" for n in counts})
     for round_ in range(args.rounds):
         for n in counts:
             for name in enter:
@@ -230,16 +268,16 @@ def main():
                     continue
                 if (n, name) in broken:
                     continue
-                got = measure(commands[name], root, n, args.window)
-                say(f"round {round_ + 1}: {n:>4} clients, {name:<10} " +
-                    (got if isinstance(got, str) else f"{got[0]:8.1f} MB/s {got[1]:6.2f} CPU s/GB"))
+                got = measure(commands[name], root, pid, n, args.window, False)
+                say(f"round {round_ + 1}: {n:>4} clients, {name:<10} " + (got if isinstance(got, str) else
+                    f"{got[0]:8.1f} MB/s {got[1]:6.2f} CPU s/GB, load {got[2]:6.2f}, {got[3]} repeats"))
                 if isinstance(got, str):
                     broken[n, name] = got
                 else:
                     samples.setdefault((n, name), []).append(got)
     results = {k: tuple(statistics.median(s[i] for s in v) for i in (0, 1)) for k, v in samples.items()} | broken
     print(f"TFTP, {'lock-step' if args.window == 1 else 'window ' + str(args.window)}, blocks of 1468 bytes, "
-          f"loopback, median of up to {args.rounds} rounds, {os.cpu_count()} processors")
+          f"virtual Ethernet, median of up to {args.rounds} rounds, {os.cpu_count()} processors")
     print(table(results, enter, counts))
     if args.json:
         with open(args.json, "w", encoding="utf-8") as f:

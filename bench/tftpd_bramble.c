@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Our TFTP server over one directory, for the benchmark: tftpd_bramble IP PORT DIR, until SIGTERM. */
+/* Our TFTP server over one directory, for the benchmark: tftpd_bramble IP PORT DIR [auto|on|off], until SIGTERM. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -71,8 +71,14 @@ int main(int argc, char **argv)
 	sigset_t set;
 	int dir_fd, sig;
 
+	if (argc == 5) {
+		opt.frames = !strcmp(argv[4], "on")    ? BR_TFTP_FRAMES_ON
+			     : !strcmp(argv[4], "off") ? BR_TFTP_FRAMES_OFF
+						       : BR_TFTP_FRAMES_AUTO;
+		argc--;
+	}
 	if (argc != 4 || br_ip_parse(argv[1], &opt.ip) < 0 || br_parse_u64(argv[2], 0, 65535, &port) < 0) {
-		fprintf(stderr, "usage: tftpd_bramble IP PORT DIR\n");
+		fprintf(stderr, "usage: tftpd_bramble IP PORT DIR [auto|on|off]\n");
 		return 2;
 	}
 	dir_fd = open(argv[3], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -92,8 +98,8 @@ int main(int argc, char **argv)
 	}
 	sigwait(&set, &sig);
 	stats = br_tftp_io_stats(io);
-	fprintf(stderr, "received %llu, sent %llu, dropped in %llu, out %llu\n", (unsigned long long)stats.received,
-		(unsigned long long)stats.sent, (unsigned long long)stats.dropped_in,
+	fprintf(stderr, "received %llu, sent %llu (%llu as frames), dropped in %llu, out %llu\n", (unsigned long long)stats.received,
+		(unsigned long long)stats.sent, (unsigned long long)stats.framed, (unsigned long long)stats.dropped_in,
 		(unsigned long long)stats.dropped_out);
 	br_tftp_io_stop(io);
 	close(dir_fd);

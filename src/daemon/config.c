@@ -174,6 +174,11 @@ static const char *check_yes_no(const char *v)
 	return strcmp(v, "yes") && strcmp(v, "no") ? "must be yes or no" : NULL;
 }
 
+static const char *check_auto_on_off(const char *v)
+{
+	return strcmp(v, "auto") && strcmp(v, "on") && strcmp(v, "off") ? "must be auto, on or off" : NULL;
+}
+
 static const char *check_log(const char *v)
 {
 	static const char *const levels[] = { "error", "warning", "info", "debug" };
@@ -275,6 +280,8 @@ const struct br_config_setting br_config_settings[] = {
 		AT(boot_rate), check_rate },
 	{ "http-port", "PORT", "port of the boards' HTTP server, 0 for none (default: 80 where it is free)", NULL,
 		AT(http_port), check_port },
+	{ "tftp-fast-path", "auto|on|off", "send boot files past the kernel's routing and firewall (default: auto, where permitted)",
+		"auto", AT(tftp_fast_path), check_auto_on_off },
 	{ "overrides", "DIR", "boot files put over the image's: DIR/BOARD/, DIR/all/ (default: " BR_OVERRIDES_DIR ")",
 		BR_OVERRIDES_DIR, AT(overrides), NULL },
 	{ "user", "NAME", "user to become once the ports are open", NULL, AT(user), NULL },

@@ -27,6 +27,7 @@ struct br_config {
 	char *adopt;	 /* "yes", "no" */
 	char *boots_at_once; /* "auto", "unlimited", or a number */
 	char *boot_rate;     /* "auto", or bits a second */
+	char *tftp_fast_path; /* "auto", "on", "off" */
 	char *http_port; /* NULL: 80 when it is free; "0": none */
 	char *overrides; /* directory of boot files that people give */
 	char *user;	 /* to become after binding; NULL: owner of the state, else bramble, else nobody */

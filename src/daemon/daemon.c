@@ -386,11 +386,19 @@ static int start_dhcp(struct daemon *d, struct br_error *err)
 	return r;
 }
 
+static enum br_tftp_frames tftp_frames(const char *setting)
+{
+	if (!strcmp(setting, "on"))
+		return BR_TFTP_FRAMES_ON;
+	return strcmp(setting, "off") ? BR_TFTP_FRAMES_AUTO : BR_TFTP_FRAMES_OFF;
+}
+
 static int start_tftp(struct daemon *d, struct br_error *err)
 {
 	struct br_tftp_io_options opt = {
 		.ip = d->net.ip,
 		.port = TFTP_PORT,
+		.frames = tftp_frames(d->config->tftp_fast_path),
 		.ops = &br_glue_tftp_ops,
 		.ctx = &d->tftp_glue,
 	};

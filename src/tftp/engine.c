@@ -26,6 +26,8 @@
 /* Nobody is kept waiting for longer, whatever interval the client asked for (at least one retransmission). */
 #define PATIENCE_NS (60 * BR_S)
 #define PROGRESS_NS (100 * BR_MS)
+/* How often a datagram goes by the kernel's own way, so that it does not forget the peer's MAC (see outbox.c) */
+#define PLAIN_NS BR_S
 
 struct br_tftp {
 	struct br_tftp_options opt;
@@ -146,6 +148,9 @@ static unsigned send_window(struct br_tftp *tftp, struct br_tftp_transfer *t)
 	unsigned sent = 0;
 	size_t n;
 
+	t->peer.plain = t->window > 1 || tftp->now_ns - t->plain_ns >= PLAIN_NS;
+	if (t->peer.plain)
+		t->plain_ns = tftp->now_ns;
 	while (br_tftp_transfer_next(t, head, tftp->pieces, BR_TFTP_PIECES_MAX, &n)) {
 		if (n > BR_TFTP_PIECES_MAX) {
 			send_error(tftp, &t->peer, server_failed.code, server_failed.words);
@@ -264,10 +269,10 @@ static void start(struct br_tftp *tftp, const struct br_tftp_peer *peer, const s
 		return;
 	}
 	t->peer = *peer;
-	t->peer.proven = false;
+	t->peer.proven = t->peer.again = t->peer.plain = false;
 	t->request_hash = request_hash;
 	t->interval_ns = tftp->opt.retransmit_ns;
-	t->started_ns = t->heard_ns = t->progress_ns = tftp->now_ns;
+	t->started_ns = t->heard_ns = t->progress_ns = t->plain_ns = tftp->now_ns;
 	br_tftp_transfer_start(t, &req->opts, tftp->opt.max_blksize);
 	t->deadline_ns = tftp->now_ns + t->interval_ns;
 	br_tftp_table_add(&tftp->table, t);
@@ -422,6 +427,7 @@ static void on_timeout(struct br_tftp *tftp, struct br_tftp_transfer *t)
 		max = tftp->opt.max_retransmits;
 	if (t->tries < max && (!t->tries || tftp->now_ns - t->heard_ns < PATIENCE_NS)) {
 		t->tries++;
+		t->peer.again = true;
 		br_tftp_table_set_deadline(&tftp->table, t, tftp->now_ns + interval_after(t));
 		send_again(tftp, t);
 		return;

@@ -15,8 +15,10 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "tftp/links.h"
 #include "tftp/outbox.h"
 #include "tftp/socket.h"
+#include "wire/tftp.h"
 
 #define IN_BATCH 64
 #define IN_BYTES 1024	/* RFC 2347: a request has at most 512; longer ones come truncated and are dropped */
@@ -26,8 +28,7 @@
 #define SPIN_AFTER 8	/* short waits in a row */
 #define SPIN_TRANSFERS 4
 
-/* struct in_pktinfo and the drop counter */
-#define IN_CONTROL (CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(uint32_t)))
+#define IN_CONTROL CMSG_SPACE(sizeof(struct in_pktinfo))
 
 struct in_slot {
 	struct sockaddr_in addr;
@@ -44,7 +45,7 @@ struct br_tftp_io {
 	unsigned n_running;
 	pthread_t thread;
 	_Atomic bool stop;
-	_Atomic uint64_t received, dropped_in;
+	_Atomic uint64_t received;
 	_Atomic unsigned running;
 
 	struct br_tftp *engine;
@@ -53,6 +54,8 @@ struct br_tftp_io {
 	void *ctx;
 
 	struct br_tftp_outbox *out;
+	struct br_tftp_links *links; /* NULL: none, all goes by the socket */
+	uint64_t now_ns; /* of the round */
 	struct mmsghdr in_msgs[IN_BATCH];
 	struct in_slot in[IN_BATCH];
 };
@@ -68,6 +71,8 @@ static void io_send(void *ctx, const struct br_tftp_peer *peer, const void *head
 {
 	struct br_tftp_io *io = ctx;
 
+	if (peer->again && peer->link.ifindex && io->links)
+		br_tftp_links_doubt(io->links, peer->ip, io->now_ns);
 	br_tftp_outbox_add(io->out, peer, head, head_len, payload, n);
 }
 
@@ -155,7 +160,8 @@ static int receive(struct br_tftp_io *io)
 	return n;
 }
 
-static void read_control(struct br_tftp_io *io, struct msghdr *h, struct br_tftp_peer *peer)
+/* The address the datagram was sent to, and (ret) the interface it came by. */
+static void read_control(struct msghdr *h, struct br_tftp_peer *peer, uint32_t *ret_ifindex)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
 		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
@@ -164,11 +170,7 @@ static void read_control(struct br_tftp_io *io, struct msghdr *h, struct br_tftp
 			memcpy(&info, CMSG_DATA(c), sizeof(info));
 			/* spec_dst: an address of ours even when the request was broadcast */
 			peer->local_ip = ntohl(info.ipi_spec_dst.s_addr);
-		} else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
-			uint32_t dropped;
-
-			memcpy(&dropped, CMSG_DATA(c), sizeof(dropped));
-			atomic_store_explicit(&io->dropped_in, dropped, memory_order_relaxed);
+			*ret_ifindex = (uint32_t)info.ipi_ifindex;
 		}
 	}
 }
@@ -178,10 +180,13 @@ static void input(struct br_tftp_io *io, size_t i, uint64_t now_ns)
 	struct msghdr *h = &io->in_msgs[i].msg_hdr;
 	struct in_slot *s = &io->in[i];
 	struct br_tftp_peer peer = { .ip = ntohl(s->addr.sin_addr.s_addr), .port = ntohs(s->addr.sin_port) };
+	uint32_t ifindex = 0;
 
 	if (h->msg_namelen < sizeof(s->addr) || (h->msg_flags & MSG_TRUNC))
 		return;
-	read_control(io, h, &peer);
+	read_control(h, &peer, &ifindex);
+	if (io->links && br_tftp_peek(s->data, io->in_msgs[i].msg_len) == BR_TFTP_RRQ)
+		(void)br_tftp_links_take(io->links, peer.ip, peer.port, ifindex, peer.local_ip, now_ns, &peer.link);
 	br_tftp_input(io->engine, &peer, s->data, io->in_msgs[i].msg_len, now_ns);
 }
 
@@ -204,6 +209,7 @@ static void *worker(void *arg)
 		int n = receive(io);
 		uint64_t now_ns = br_now_ns(), next_ns;
 
+		io->now_ns = now_ns;
 		for (int i = 0; i < n; i++)
 			input(io, (size_t)i, now_ns);
 		if (n > 0)
@@ -243,6 +249,7 @@ static void io_free(struct br_tftp_io *io)
 	if (io->fd >= 0)
 		close(io->fd);
 	br_tftp_outbox_free(io->out);
+	br_tftp_links_close(io->links);
 	free(io);
 }
 BR_DEFINE_CLEANUP(struct br_tftp_io *, io_free);
@@ -270,6 +277,24 @@ static int make_engine(struct br_tftp_io *io, const struct br_tftp_io_options *o
 	return br_tftp_new(&o, &io->engine);
 }
 
+/* Without them all goes by the socket, as it does wherever a frame may not. */
+static int start_frames(struct br_tftp_io *io, enum br_tftp_frames frames, struct br_error *err)
+{
+	int r;
+
+	if (frames == BR_TFTP_FRAMES_OFF)
+		return 0;
+	r = br_tftp_links_open(io->port, &io->links, err);
+	if (r < 0) {
+		if (frames == BR_TFTP_FRAMES_ON)
+			return r;
+		*err = (struct br_error)BR_ERROR_NULL;
+		return 0;
+	}
+	br_tftp_outbox_set_frames(io->out, br_tftp_links_fd(io->links), io->port);
+	return 0;
+}
+
 int br_tftp_io_start(const struct br_tftp_io_options *opt, struct br_tftp_io **ret, struct br_error *err)
 {
 	br_cleanup(io_freep) struct br_tftp_io *io = calloc(1, sizeof(*io));
@@ -287,8 +312,12 @@ int br_tftp_io_start(const struct br_tftp_io_options *opt, struct br_tftp_io **r
 	io->port = ntohs(addr.sin_port);
 	prepare_slots(io);
 	r = br_tftp_outbox_new(io->fd, opt->ip != 0, &io->out);
-	if (r == 0)
-		r = make_engine(io, opt);
+	if (r < 0)
+		return br_error_set(err, -r, "TFTP: cannot start: %s", strerror(-r));
+	r = start_frames(io, opt->frames, err);
+	if (r < 0)
+		return r;
+	r = make_engine(io, opt);
 	if (r < 0)
 		return br_error_set(err, -r, "TFTP: cannot start: %s", strerror(-r));
 	r = start_thread(io);
@@ -321,7 +350,8 @@ struct br_tftp_io_stats br_tftp_io_stats(const struct br_tftp_io *io)
 	return (struct br_tftp_io_stats){
 		.received = atomic_load_explicit(&io->received, memory_order_relaxed),
 		.sent = br_tftp_outbox_sent(io->out),
-		.dropped_in = atomic_load_explicit(&io->dropped_in, memory_order_relaxed),
+		.framed = br_tftp_outbox_framed(io->out),
+		.dropped_in = br_tftp_socket_dropped(io->fd),
 		.dropped_out = br_tftp_outbox_lost(io->out),
 		.running = atomic_load_explicit(&io->running, memory_order_relaxed),
 	};

@@ -4,6 +4,13 @@
 #include "base/error.h"
 #include "tftp/server.h"
 
+/* Whether DATA may leave as whole frames (tftp/links.h), past the kernel's routing and firewall. */
+enum br_tftp_frames {
+	BR_TFTP_FRAMES_AUTO, /* where permitted */
+	BR_TFTP_FRAMES_OFF,
+	BR_TFTP_FRAMES_ON, /* or it is an error */
+};
+
 /*
  * The socket and the thread of the TFTP server: batches with recvmmsg and sendmmsg, payload straight from
  * the file's spans.
@@ -21,6 +28,7 @@ struct br_tftp_io_options {
 	const char *interface; /* SO_BINDTODEVICE, NULL: none */
 	unsigned max_transfers; /* as in br_tftp_options; 0: 4096 */
 	unsigned max_blksize;	/* 0: the interface's MTU - 32, or 1468 when no interface is given */
+	enum br_tftp_frames frames;
 	const struct br_tftp_ops *ops; /* 'send' is filled in by io; copied */
 	void *ctx;	      /* ops are called with it, from the worker's thread only */
 };
@@ -28,6 +36,7 @@ struct br_tftp_io_options {
 /* Counters since the start, for metrics. */
 struct br_tftp_io_stats {
 	uint64_t received, sent; /* datagrams */
+	uint64_t framed;	 /* of those sent, as frames */
 	uint64_t dropped_in;	 /* the kernel's receive buffer was full */
 	uint64_t dropped_out;	 /* could not be sent: the retransmission timer's business */
 	unsigned running;	 /* transfers, now */

@@ -4,6 +4,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <poll.h>
@@ -19,6 +21,7 @@
 #define IOVS 48
 #define PIECES 8 /* of one payload; a block in more pieces is sent by itself */
 #define BYTES_MAX 65000 /* of one message: an IP packet has 16 bits of length */
+#define FRAME_MAX 65000 /* more than any MTU; what is too long for the interface comes back as EMSGSIZE */
 #define STUCK_MS 20	/* how long a full send buffer is waited for */
 
 /* Several datagrams in one message: each but the last has the first one's length. */
@@ -28,19 +31,25 @@ struct slot {
 	bool proven;
 	unsigned n_segments;
 	bool closed; /* the last one was shorter */
+	bool framed; /* leaves by the packet socket; iov[0] is the frame's head then */
 	size_t segment_len, len, head_len;
 	uint8_t first_iov[SEGMENTS];
 	struct iovec iov[IOVS];
 	_Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))];
 	uint8_t heads[BR_TFTP_HEAD_MAX]; /* one after the other */
+	struct sockaddr_ll link_addr;
+	uint8_t frame_head[BR_TFTP_VNET_HEAD + BR_TFTP_FRAME_HEAD];
 };
 
 struct br_tftp_outbox {
 	int fd;
 	bool bound;
 	bool no_segments; /* the kernel or the interface cannot */
+	int packet_fd; /* -1: none */
+	uint16_t port;
+	uint16_t ip_id;
 	unsigned n;
-	_Atomic uint64_t sent, lost;
+	_Atomic uint64_t sent, lost, framed;
 	struct mmsghdr msgs[SLOTS];
 	struct slot slots[SLOTS];
 };
@@ -53,16 +62,25 @@ int br_tftp_outbox_new(int fd, bool bound, struct br_tftp_outbox **ret)
 		return -ENOMEM;
 	box->fd = fd;
 	box->bound = bound;
+	box->packet_fd = -1;
 	for (size_t i = 0; i < SLOTS; i++) {
 		struct slot *s = &box->slots[i];
 
 		s->addr.sin_family = AF_INET;
+		s->link_addr = (struct sockaddr_ll){ .sll_family = AF_PACKET, .sll_protocol = htons(ETHERTYPE_IP) };
+		br_tftp_frame_vnet(s->frame_head);
 		box->msgs[i].msg_hdr = (struct msghdr){
 			.msg_name = &s->addr, .msg_namelen = sizeof(s->addr), .msg_iov = s->iov
 		};
 	}
 	*ret = box;
 	return 0;
+}
+
+void br_tftp_outbox_set_frames(struct br_tftp_outbox *box, int packet_fd, uint16_t port)
+{
+	box->packet_fd = packet_fd;
+	box->port = port;
 }
 
 void br_tftp_outbox_free(struct br_tftp_outbox *box)
@@ -86,6 +104,11 @@ uint64_t br_tftp_outbox_lost(const struct br_tftp_outbox *box)
 	return atomic_load_explicit(&box->lost, memory_order_relaxed);
 }
 
+uint64_t br_tftp_outbox_framed(const struct br_tftp_outbox *box)
+{
+	return atomic_load_explicit(&box->framed, memory_order_relaxed);
+}
+
 static void put_control(struct msghdr *h, size_t *at, int level, int type, const void *data, size_t len)
 {
 	struct cmsghdr *c = (struct cmsghdr *)(void *)((uint8_t *)h->msg_control + *at);
@@ -102,6 +125,11 @@ static void set_control(struct br_tftp_outbox *box, struct slot *s, struct msghd
 {
 	size_t at = 0;
 
+	if (s->framed) {
+		h->msg_control = NULL;
+		h->msg_controllen = 0;
+		return;
+	}
 	h->msg_control = s->control;
 	if (!box->bound && s->local_ip) {
 		struct in_pktinfo info = { .ipi_spec_dst.s_addr = htonl(s->local_ip) };
@@ -119,9 +147,9 @@ static void set_control(struct br_tftp_outbox *box, struct slot *s, struct msghd
 }
 
 /* The send buffer is full: the wire is slower than we are. Waits a moment; false: not even then. */
-static bool wait_writable(struct br_tftp_outbox *box)
+static bool wait_writable(int fd)
 {
-	struct pollfd p = { .fd = box->fd, .events = POLLOUT };
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
 
 	return poll(&p, 1, STUCK_MS) > 0 && (p.revents & POLLOUT);
 }
@@ -132,7 +160,7 @@ static bool wait_writable(struct br_tftp_outbox *box)
  */
 static int flags_of(const struct slot *s)
 {
-	return MSG_DONTWAIT | (s->proven ? MSG_CONFIRM : 0);
+	return MSG_DONTWAIT | (s->proven && !s->framed ? MSG_CONFIRM : 0);
 }
 
 /* One message at once. Returns 0 or a negative errno. */
@@ -143,7 +171,7 @@ static int send_one(struct br_tftp_outbox *box, const struct slot *s, const stru
 			return 0;
 		if (errno == EINTR)
 			continue;
-		if (errno != EAGAIN || tries || !wait_writable(box))
+		if (errno != EAGAIN || tries || !wait_writable(box->fd))
 			return -errno;
 	}
 }
@@ -163,11 +191,27 @@ static void send_segments(struct br_tftp_outbox *box, struct slot *s, struct msg
 	}
 }
 
+/* A frame that the interface does not take (too long for it, gone, no Ethernet any more): the kernel's way then. */
+static void unframe(struct br_tftp_outbox *box, struct slot *s, struct msghdr h)
+{
+	s->framed = false;
+	h.msg_name = &s->addr;
+	h.msg_namelen = sizeof(s->addr);
+	h.msg_iov++;
+	h.msg_iovlen--;
+	set_control(box, s, &h, false);
+	count(send_one(box, s, &h) < 0 ? &box->lost : &box->sent, 1);
+}
+
 /* The message that was not sent: no route, a firewall's EPERM, a full queue; or segments that cannot be had. */
 static void skip(struct br_tftp_outbox *box, unsigned i, int code)
 {
 	struct slot *s = &box->slots[i];
 
+	if (s->framed && code != ENOBUFS) {
+		unframe(box, s, box->msgs[i].msg_hdr);
+		return;
+	}
 	if (s->n_segments == 1) {
 		count(&box->lost, 1);
 		return;
@@ -187,12 +231,13 @@ static uint64_t datagrams(const struct br_tftp_outbox *box, unsigned from, unsig
 	return n;
 }
 
-/* How many messages from 'done' on take the same flags. */
+/* How many messages from 'done' on take the same socket and flags. */
 static unsigned run_from(const struct br_tftp_outbox *box, unsigned done, unsigned n_all)
 {
 	unsigned i = done + 1;
 
-	while (i < n_all && box->slots[i].proven == box->slots[done].proven)
+	while (i < n_all && box->slots[i].proven == box->slots[done].proven &&
+		box->slots[i].framed == box->slots[done].framed)
 		i++;
 	return i - done;
 }
@@ -205,12 +250,18 @@ void br_tftp_outbox_flush(struct br_tftp_outbox *box)
 	for (unsigned i = 0; i < n_all; i++)
 		set_control(box, &box->slots[i], &box->msgs[i].msg_hdr, box->slots[i].n_segments > 1);
 	while (done < n_all) {
-		int n = sendmmsg(box->fd, box->msgs + done, run_from(box, done, n_all), flags_of(&box->slots[done]));
+		const struct slot *s = &box->slots[done];
+		int fd = s->framed ? box->packet_fd : box->fd;
+		int n = sendmmsg(fd, box->msgs + done, run_from(box, done, n_all), flags_of(s));
 
 		if (n > 0) {
-			count(&box->sent, datagrams(box, done, done + (unsigned)n));
+			uint64_t n_sent = datagrams(box, done, done + (unsigned)n);
+
+			count(&box->sent, n_sent);
+			if (s->framed)
+				count(&box->framed, n_sent);
 			done += (unsigned)n;
-		} else if (errno == EAGAIN && !wait_writable(box)) {
+		} else if (errno == EAGAIN && !wait_writable(fd)) {
 			count(&box->lost, datagrams(box, done, n_all));
 			return;
 		} else if (errno != EAGAIN && errno != EINTR) {
@@ -248,7 +299,7 @@ static bool joins(const struct br_tftp_outbox *box, const struct br_tftp_peer *p
 {
 	const struct slot *s = &box->slots[box->n - 1]; /* box->n > 0 */
 
-	return !box->no_segments && !s->closed && s->proven == peer->proven && s->addr.sin_port == htons(peer->port) &&
+	return !box->no_segments && !s->framed && !s->closed && s->proven == peer->proven && s->addr.sin_port == htons(peer->port) &&
 		s->addr.sin_addr.s_addr == htonl(peer->ip) && len <= s->segment_len && s->n_segments < SEGMENTS &&
 		s->len + len <= BYTES_MAX && s->head_len + head_len <= sizeof(s->heads) &&
 		box->msgs[box->n - 1].msg_hdr.msg_iovlen + 1 + n <= IOVS;
@@ -269,8 +320,35 @@ static struct slot *open_slot(struct br_tftp_outbox *box, const struct br_tftp_p
 	s->n_segments = 0;
 	s->len = s->head_len = 0;
 	s->closed = false;
+	s->framed = false;
+	box->msgs[box->n].msg_hdr.msg_name = &s->addr;
+	box->msgs[box->n].msg_hdr.msg_namelen = sizeof(s->addr);
 	box->msgs[box->n++].msg_hdr.msg_iovlen = 0;
 	return s;
+}
+
+/* A peer that has answered, lately, to what the kernel sent it, over a link that is known. */
+static bool may_frame(const struct br_tftp_outbox *box, const struct br_tftp_peer *peer, size_t len, size_t n)
+{
+	return box->packet_fd >= 0 && peer->link.ifindex && peer->proven && !peer->again && !peer->plain &&
+		len <= FRAME_MAX && n <= PIECES;
+}
+
+static void put_frame_head(struct br_tftp_outbox *box, struct slot *s, struct msghdr *h,
+	const struct br_tftp_peer *peer, size_t len)
+{
+	const struct br_tftp_frame f = {
+		.src_mac = peer->link.our_mac, .dst_mac = peer->link.peer_mac,
+		.src_ip = peer->link.our_ip, .dst_ip = peer->ip,
+		.src_port = box->port, .dst_port = peer->port,
+	};
+
+	br_tftp_frame_head(s->frame_head + BR_TFTP_VNET_HEAD, &f, box->ip_id++, len);
+	s->link_addr.sll_ifindex = (int)peer->link.ifindex;
+	s->framed = true;
+	h->msg_name = &s->link_addr;
+	h->msg_namelen = sizeof(s->link_addr);
+	s->iov[h->msg_iovlen++] = (struct iovec){ s->frame_head, sizeof(s->frame_head) };
 }
 
 static void put_head(struct slot *s, struct msghdr *h, const void *head, size_t head_len)
@@ -287,13 +365,16 @@ void br_tftp_outbox_add(struct br_tftp_outbox *box, const struct br_tftp_peer *p
 	size_t head_len, const struct br_span *payload, size_t n)
 {
 	size_t len = total(head_len, payload, n);
+	bool framed = may_frame(box, peer, len, n);
 	struct msghdr *h;
 	struct slot *s;
 
 	if (n > PIECES)
 		br_tftp_outbox_flush(box); /* so that it does not overtake */
-	s = box->n && joins(box, peer, len, head_len, n) ? &box->slots[box->n - 1] : open_slot(box, peer, len);
+	s = !framed && box->n && joins(box, peer, len, head_len, n) ? &box->slots[box->n - 1] : open_slot(box, peer, len);
 	h = &box->msgs[box->n - 1].msg_hdr;
+	if (framed)
+		put_frame_head(box, s, h, peer, len);
 	s->first_iov[s->n_segments] = (uint8_t)h->msg_iovlen;
 	put_head(s, h, head, head_len);
 	if (n > PIECES) {

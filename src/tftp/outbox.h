@@ -9,11 +9,17 @@
  * Datagrams on their way out: collected, then sent with one sendmmsg(). Neighbours of one size to one peer, as a
  * window makes them (RFC 7440), become one message that the kernel cuts (UDP_SEGMENT): it walks the network
  * stack once for all of them. Payload is not copied; it must stay until the flush.
+ *
+ * Where there is a packet socket too, single datagrams to a peer whose link is known leave by it as whole frames.
+ * That is a third cheaper: no route is looked up, no neighbour, no firewall asked. The first datagram of a transfer,
+ * one every second and all after a lost one take the socket's way (struct br_tftp_peer says when).
  */
 struct br_tftp_outbox;
 
 /* bound: the socket has one address, so that the source of a reply need not be told. The fd stays the caller's. */
 int br_tftp_outbox_new(int fd, bool bound, struct br_tftp_outbox **ret);
+/* Frames may go out by this packet socket (PACKET_VNET_HDR is set), as from this UDP port. It stays the caller's. */
+void br_tftp_outbox_set_frames(struct br_tftp_outbox *box, int packet_fd, uint16_t port);
 void br_tftp_outbox_free(struct br_tftp_outbox *box);
 /* May flush when full. Arguments as of br_tftp_ops.send. */
 void br_tftp_outbox_add(struct br_tftp_outbox *box, const struct br_tftp_peer *peer, const void *head,
@@ -23,3 +29,5 @@ void br_tftp_outbox_flush(struct br_tftp_outbox *box);
 /* Datagrams since the start; from any thread. */
 uint64_t br_tftp_outbox_sent(const struct br_tftp_outbox *box);
 uint64_t br_tftp_outbox_lost(const struct br_tftp_outbox *box);
+/* How many of those sent went as frames. */
+uint64_t br_tftp_outbox_framed(const struct br_tftp_outbox *box);

@@ -7,6 +7,7 @@
 
 #include "base/addr.h"
 #include "store/fat.h"
+#include "tftp/frame.h"
 
 /*
  * TFTP read server (RFC 1350, 2347, 2348, 2349, 7440). The engine takes datagrams and
@@ -33,7 +34,11 @@ struct br_tftp_peer {
 	uint32_t ip;
 	uint16_t port;
 	uint32_t local_ip; /* our address the request was sent to, and replies leave from; 0: not known */
-	bool proven; /* in ops->send: it has answered, so it is there; in br_tftp_input(): not looked at */
+	struct br_tftp_link link; /* of the request's frame; zeros: not known. Kept as it is, for ops->send */
+	/* in ops->send; in br_tftp_input() not looked at: */
+	bool proven; /* it has answered, so it is there */
+	bool again;  /* a timer ran out once: what went before may have taken a wrong way */
+	bool plain;  /* by the kernel's own way, whatever link says: a window, or the one a second that keeps it open */
 };
 
 enum br_tftp_outcome {

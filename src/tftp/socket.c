@@ -3,6 +3,7 @@
 #include "tftp/socket.h"
 
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -76,13 +77,19 @@ int br_tftp_socket(uint32_t ip, uint16_t port, const char *interface, struct br_
 	}
 	set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
 	set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
-	/* bound to one address, replies can leave from no other */
-	if (setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof(on)) < 0 ||
-		(!ip && setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)) < 0))
+	if (setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)) < 0)
 		return br_error_set(err, errno, "TFTP: cannot set up the socket: %s", strerror(errno));
 	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return bind_error(err, errno, ip, port);
 	return br_take_fd(fd);
+}
+
+uint64_t br_tftp_socket_dropped(int fd)
+{
+	uint32_t info[SK_MEMINFO_VARS] = { 0 };
+	socklen_t len = sizeof(info);
+
+	return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &len) == 0 ? info[SK_MEMINFO_DROPS] : 0;
 }
 
 unsigned br_tftp_interface_blksize(int fd, const char *interface)

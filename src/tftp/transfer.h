@@ -27,7 +27,7 @@ struct br_tftp_transfer {
 	uint64_t acked, sent, n_blocks; /* blocks */
 	uint64_t rewind_from; /* duplicate ACKs below this block ask for nothing */
 	struct br_tftp_cursor base, next; /* of blocks acked + 1 and sent + 1 */
-	uint64_t deadline_ns, interval_ns, heard_ns, started_ns, progress_ns;
+	uint64_t deadline_ns, interval_ns, heard_ns, started_ns, progress_ns, plain_ns;
 	unsigned retransmits;
 	uint64_t request_hash;
 	unsigned oack_len;

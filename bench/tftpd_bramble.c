@@ -98,8 +98,9 @@ int main(int argc, char **argv)
 	}
 	sigwait(&set, &sig);
 	stats = br_tftp_io_stats(io);
-	fprintf(stderr, "received %llu, sent %llu (%llu as frames), dropped in %llu, out %llu\n", (unsigned long long)stats.received,
-		(unsigned long long)stats.sent, (unsigned long long)stats.framed, (unsigned long long)stats.dropped_in,
+	fprintf(stderr, "received %llu, sent %llu (%llu as frames), dropped in %llu, out %llu\n",
+		(unsigned long long)stats.received, (unsigned long long)stats.sent,
+		(unsigned long long)stats.framed, (unsigned long long)stats.dropped_in,
 		(unsigned long long)stats.dropped_out);
 	br_tftp_io_stop(io);
 	close(dir_fd);

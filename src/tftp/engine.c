@@ -26,8 +26,11 @@
 /* Nobody is kept waiting for longer, whatever interval the client asked for (at least one retransmission). */
 #define PATIENCE_NS (60 * BR_S)
 #define PROGRESS_NS (100 * BR_MS)
-/* How often a datagram goes by the kernel's own way, so that it does not forget the peer's MAC (see outbox.c) */
-#define PLAIN_NS BR_S
+/*
+ * How often a datagram goes by the kernel's own way, so that it keeps the peer's MAC address (see outbox.c): it doubts one
+ * that nothing went to for five seconds.
+ */
+#define PLAIN_NS (500 * BR_MS)
 
 struct br_tftp {
 	struct br_tftp_options opt;

@@ -196,7 +196,7 @@ static struct seen *make_place(struct br_tftp_links *links, uint32_t ip, uint16_
 	return s;
 }
 
-/* One frame as the kernel gave it. Only one that was sent to our very interface counts, from a MAC that can be answered. */
+/* One frame as the kernel gave it. It counts if it was sent to our very interface, from a MAC that can be answered. */
 static void learn(struct br_tftp_links *links, const struct sockaddr_ll *from, const uint8_t *head, size_t len)
 {
 	struct br_tftp_frame f;

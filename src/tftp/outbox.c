@@ -299,8 +299,8 @@ static bool joins(const struct br_tftp_outbox *box, const struct br_tftp_peer *p
 {
 	const struct slot *s = &box->slots[box->n - 1]; /* box->n > 0 */
 
-	return !box->no_segments && !s->framed && !s->closed && s->proven == peer->proven && s->addr.sin_port == htons(peer->port) &&
-		s->addr.sin_addr.s_addr == htonl(peer->ip) && len <= s->segment_len && s->n_segments < SEGMENTS &&
+	return !box->no_segments && !s->framed && !s->closed && s->proven == peer->proven &&
+		s->addr.sin_port == htons(peer->port) && s->addr.sin_addr.s_addr == htonl(peer->ip) && len <= s->segment_len && s->n_segments < SEGMENTS &&
 		s->len + len <= BYTES_MAX && s->head_len + head_len <= sizeof(s->heads) &&
 		box->msgs[box->n - 1].msg_hdr.msg_iovlen + 1 + n <= IOVS;
 }

@@ -12,7 +12,7 @@
  *
  * Where there is a packet socket too, single datagrams to a peer whose link is known leave by it as whole frames.
  * That is a third cheaper: no route is looked up, no neighbour, no firewall asked. The first datagram of a transfer,
- * one every second and all after a lost one take the socket's way (struct br_tftp_peer says when).
+ * one every half second and all after a lost one take the socket's way (struct br_tftp_peer says when).
  */
 struct br_tftp_outbox;
 

@@ -38,7 +38,7 @@ struct br_tftp_peer {
 	/* in ops->send; in br_tftp_input() not looked at: */
 	bool proven; /* it has answered, so it is there */
 	bool again;  /* a timer ran out once: what went before may have taken a wrong way */
-	bool plain;  /* by the kernel's own way, whatever link says: a window, or the one a second that keeps it open */
+	bool plain;  /* by the kernel's own way, whatever link says: a window, or the one each half second that keeps it open */
 };
 
 enum br_tftp_outcome {

@@ -236,10 +236,9 @@ static void take_data(struct br_sim_tftp *t, struct br_reader *r)
 		return;
 	}
 	if (block != (uint16_t)(t->block + 1)) {
-		/* acknowledge the last one again, but never twice in a row for old ones: no Sorcerer's Apprentice */
+		/* the last one is acknowledged again, each time: our acknowledgement may be what was lost */
 		t->n_duplicates++;
-		t->due = block == t->block && t->size && !t->again;
-		t->again = true;
+		t->due = block == t->block && t->size;
 		return;
 	}
 	if (t->style->needs_tsize && !t->got_oack) {
@@ -256,7 +255,6 @@ static void take_data(struct br_sim_tftp *t, struct br_reader *r)
 		return;
 	}
 	t->block = block;
-	t->again = false;
 	t->due = true;
 	if (t->size + n > BR_SIM_FILE_MAX || store(t, r->p, n) < 0) {
 		fail(t, "too large: more than %llu bytes", (unsigned long long)t->size);
@@ -294,8 +292,10 @@ void br_sim_tftp_input(struct br_sim_tftp *t, uint64_t now_ns, uint16_t src_port
 		return;
 	if (op != DATA && op != OACK && op != ERROR)
 		return;
+	/* the 3B ROM has one port for all its files: a late block of the file before is no answer to this request */
+	if (!t->server_port && op == DATA && br_reader_left(&r) >= 2 && br_load_be16(r.p) != 1)
+		return;
 	t->server_port = src_port;
-	t->next_ns = now_ns + t->style->retry_ns;
 	if (op == OACK)
 		take_oack(t, &r);
 	else if (op == DATA)

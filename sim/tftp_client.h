@@ -46,7 +46,7 @@ struct br_sim_tftp {
 	uint8_t head[BR_SIM_HEAD];
 	uint8_t *data;		    /* all of it when keep; ours */
 	size_t cap;
-	bool got_oack, due, again;  /* due: poll() has a packet to build */
+	bool got_oack, due;	    /* due: poll() has a packet to build */
 	unsigned n_retries, n_duplicates;
 	uint64_t start_ns, next_ns, end_ns;
 	char why[160];

@@ -14,9 +14,11 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "sim/rogue.h"
 
 #define MILLION		1000000u
 #define ETH_LEN		14
+#define ROGUE_MIN_NS	(BR_MS / 10) /* even the fastest answers after the question has left */
 #define REORDER_MIN_NS	(1 * BR_MS)  /* behind the next frame of a busy link */
 #define REORDER_SPAN_NS (10 * BR_MS) /* and on a slow one perhaps not: then it is a delay only */
 
@@ -169,12 +171,26 @@ static void put_later(struct br_sim_faults *f, size_t board, enum br_sim_directi
 	}
 }
 
+/* A frame got through. */
+static void pass_on(struct br_sim_faults *f, size_t board, enum br_sim_direction to, uint64_t now_ns,
+	const uint8_t *frame, size_t len, bool unsummed)
+{
+	uint8_t answer[BR_SIM_ROGUE_MAX];
+	size_t n = f->config.rogue && to == BR_SIM_FROM_BOARD ? br_sim_rogue_answer(frame, len, board, answer) : 0;
+
+	f->pass(f->ctx, board, to, now_ns, frame, len, unsummed);
+	if (!n)
+		return;
+	f->counts.rogue_answers++;
+	put_later(f, board, BR_SIM_TO_BOARD, now_ns + ROGUE_MIN_NS + f->config.rogue_ns, answer, n, false);
+}
+
 void br_sim_faults_step(struct br_sim_faults *f, uint64_t now_ns)
 {
 	while (f->n_heap && f->heap[0]->due_ns <= now_ns) {
 		br_cleanup(br_freep) struct held *h = release(f);
 
-		f->pass(f->ctx, h->board, (enum br_sim_direction)h->to, now_ns, h->frame, h->len, h->unsummed);
+		pass_on(f, h->board, (enum br_sim_direction)h->to, now_ns, h->frame, h->len, h->unsummed);
 	}
 }
 
@@ -245,7 +261,7 @@ void br_sim_faults_put(struct br_sim_faults *f, size_t board, enum br_sim_direct
 	f->counts.duplicated += twice;
 	for (int i = 0; i <= twice; i++) {
 		if (due <= now_ns)
-			f->pass(f->ctx, board, to, now_ns, frame, len, unsummed);
+			pass_on(f, board, to, now_ns, frame, len, unsummed);
 		else
 			put_later(f, board, to, due, frame, len, unsummed);
 	}
@@ -272,7 +288,7 @@ const struct br_sim_fault_counts *br_sim_faults_counts(const struct br_sim_fault
 
 bool br_sim_fault_any(const struct br_sim_fault_config *c)
 {
-	return c->loss || c->dup || c->reorder || c->delay_ns || c->jitter_ns || c->late_ns || c->mtu || c->rate;
+	return c->rogue || c->loss || c->dup || c->reorder || c->delay_ns || c->jitter_ns || c->late_ns || c->mtu || c->rate;
 }
 
 /* ---- options ---- */
@@ -380,6 +396,12 @@ static int set_rate(struct br_sim_fault_config *c, const char *v)
 	return rate >= 1000 && rate <= 100000000000ull ? 0 : -EINVAL;
 }
 
+static int set_rogue(struct br_sim_fault_config *c, const char *v)
+{
+	c->rogue = true;
+	return parse_time(v, BR_MS, &c->rogue_ns);
+}
+
 static int set_seed(struct br_sim_fault_config *c, const char *v)
 {
 	return br_parse_u64(v, 0, UINT64_MAX, &c->seed);
@@ -399,6 +421,7 @@ int br_sim_fault_option(struct br_sim_fault_config *c, const char *name, const c
 		{ "late-port", set_late, "seconds, and percent of the boards, as 30 or 30:10" },
 		{ "mtu", set_mtu, "bytes from 68 to 9000, as 1400" },
 		{ "rate", set_rate, "bits per second from 1k to 100G, as 100M" },
+		{ "rogue-dhcp", set_rogue, "milliseconds until it answers, as 0" },
 		{ "seed", set_seed, "a number" },
 	};
 

@@ -28,6 +28,8 @@ struct br_sim_fault_config {
 	uint32_t late;		      /* of a million boards: those behind such a port */
 	unsigned mtu;		      /* IP packets larger than that vanish; 0: none do */
 	uint64_t rate;		      /* bits per second each way; 0: no limit */
+	bool rogue;		      /* another DHCP server (rogue.h), which answers after rogue_ns */
+	uint64_t rogue_ns;
 };
 
 /* A socket or switch port that is full loses what would wait longer than this for its turn (--rate). */
@@ -36,12 +38,12 @@ struct br_sim_fault_config {
 #define BR_SIM_HELD_MAX 65536
 
 struct br_sim_fault_counts {
-	uint64_t frames, lost, duplicated, reordered, too_large, port_closed, queue_full;
+	uint64_t frames, lost, duplicated, reordered, too_large, port_closed, queue_full, rogue_answers;
 };
 
 /*
  * One fault option of the command line: name is "loss", "dup", "reorder", "delay", "late-port",
- * "mtu", "rate" or "seed". -EINVAL with words.
+ * "mtu", "rate", "rogue-dhcp" or "seed". -EINVAL with words.
  */
 int br_sim_fault_option(struct br_sim_fault_config *c, const char *name, const char *value, struct br_error *err);
 /* Anything but the seed is set. */

@@ -233,10 +233,10 @@ static void report_faults(const struct storm *s, const struct totals *t)
 		return;
 	fprintf(s->config->out,
 		"faults: of %llu frames %llu lost, %llu twice, %llu overtaken, %llu too large, %llu at a full queue, "
-		"%llu before %zu late ports opened\n",
+		"%llu before %zu late ports opened, %llu answers of another DHCP server\n",
 		(unsigned long long)c->frames, (unsigned long long)c->lost, (unsigned long long)c->duplicated,
 		(unsigned long long)c->reordered, (unsigned long long)c->too_large, (unsigned long long)c->queue_full,
-		(unsigned long long)c->port_closed, t->n_late);
+		(unsigned long long)c->port_closed, t->n_late, (unsigned long long)c->rogue_answers);
 }
 
 static void report_text(const struct storm *s, const struct totals *t)

@@ -111,6 +111,7 @@ enum {
 	OPT_LATE_PORT,
 	OPT_MTU,
 	OPT_RATE,
+	OPT_ROGUE,
 	OPT_SEED,
 };
 
@@ -143,6 +144,7 @@ static const struct option options[] = {
 	{ "late-port", required_argument, NULL, OPT_LATE_PORT },
 	{ "mtu", required_argument, NULL, OPT_MTU },
 	{ "rate", required_argument, NULL, OPT_RATE },
+	{ "rogue-dhcp", required_argument, NULL, OPT_ROGUE },
 	{ "seed", required_argument, NULL, OPT_SEED },
 	{ 0 },
 };
@@ -696,6 +698,7 @@ static const char details[] =
 	"  --late-port S[:PCT] the switch ports of PCT of the boards open S seconds after power-on\n"
 	"  --mtu N            larger packets vanish\n"
 	"  --rate BITS        of each board's link, as 100M; what would wait over 50 ms is lost\n"
+	"  --rogue-dhcp MS    another DHCP server, for these boards only, answers after MS with nothing of use\n"
 	"  --seed N           of the faults: the same number gives the same ones\n";
 
 const struct br_command br_cli_sim[] = {

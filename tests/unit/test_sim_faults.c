@@ -3,8 +3,10 @@
 
 #include <errno.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "sim/faults.h"
+#include "sim/rogue.h"
 
 #define N 10000
 
@@ -182,6 +184,66 @@ static void a_rate_spreads_and_then_loses(void **state)
 	br_sim_faults_free(f);
 }
 
+/* Ethernet, IP, UDP, BOOTP, and the option 53 of a board; with 54 when server is not 0. */
+static size_t dhcp_frame(uint8_t f[static 400], uint8_t type, uint32_t server)
+{
+	memset(f, 0, 400);
+	memset(f, 0xff, 6);
+	br_store_be16(f + 12, 0x0800);
+	f[14] = 0x45;
+	f[23] = 17;
+	br_store_be16(f + 34, 68);
+	br_store_be16(f + 36, 67);
+	br_store_be32(f + 42, 0x01010600);
+	br_store_be32(f + 46, 0x12345678);
+	memcpy(f + 42 + 28, "\xb8\x27\xeb\0\0\1", 6);
+	br_store_be32(f + 42 + 236, 0x63825363);
+	memcpy(f + 282, "\x35\1", 2);
+	f[284] = type;
+	f[285] = server ? 54 : 255;
+	f[286] = 4;
+	br_store_be32(f + 287, server);
+	f[291] = 255;
+	return 342;
+}
+
+static void the_rogue_answers_what_is_meant_for_it(void **state)
+{
+	static const struct {
+		uint8_t type;
+		uint32_t server;
+		uint8_t answer; /* 0: none */
+	} cases[] = {
+		{ 1, 0, 2 }, { 3, BR_SIM_ROGUE_IP, 5 }, { 3, 0x0a4d0001, 0 }, { 3, 0, 0 }, { 7, BR_SIM_ROGUE_IP, 0 },
+	};
+	uint8_t f[400];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct br_sim_faults *faults = make((const char *const[]){ "rogue-dhcp", "20", NULL }, 8);
+		size_t n = dhcp_frame(f, cases[i].type, cases[i].server);
+		uint8_t out[BR_SIM_ROGUE_MAX];
+
+		assert_int_equal(br_sim_rogue_answer(f, n, 7, out) != 0, cases[i].answer != 0);
+		for (size_t cut = 0; cut < 284; cut++)
+			assert_int_equal(br_sim_rogue_answer(f, cut, 7, out), 0);
+		br_sim_faults_put(faults, 7, BR_SIM_FROM_BOARD, BR_S, f, n, false);
+		assert_int_equal(seen.n, 1);
+		br_sim_faults_step(faults, BR_S + 20 * BR_MS);
+		assert_int_equal(seen.n, 1);
+		br_sim_faults_step(faults, BR_S + 21 * BR_MS);
+		assert_int_equal(seen.n_to_board, cases[i].answer != 0);
+		assert_int_equal(br_sim_faults_counts(faults)->rogue_answers, cases[i].answer != 0);
+		if (cases[i].answer) {
+			br_sim_rogue_answer(f, n, 7, out);
+			assert_memory_equal(out, "\xb8\x27\xeb\0\0\1", 6);
+			assert_int_equal(br_load_be32(out + 46), 0x12345678);
+			assert_int_equal(br_load_be32(out + 42 + 16) >> 16, BR_SIM_ROGUE_IP >> 16);
+			assert_int_equal(out[284], cases[i].answer);
+		}
+		br_sim_faults_free(faults);
+	}
+}
+
 static void options_are_checked(void **state)
 {
 	static const char *const bad[][2] = {
@@ -189,7 +251,7 @@ static void options_are_checked(void **state)
 		{ "reorder", "1 %" }, { "delay", "" }, { "delay", "1:x" }, { "delay", ":" },
 		{ "delay", "1234567890123456789012345678901234567890" }, { "late-port", "x:10" },
 		{ "late-port", "30:200" }, { "mtu", "67" }, { "mtu", "9001" }, { "mtu", "" }, { "rate", "0" },
-		{ "rate", "10" }, { "rate", "10T" }, { "rate", "G" }, { "rate", "" }, { "rate", "1000G" }, { "seed", "x" }, { "nothing", "1" },
+		{ "rate", "10" }, { "rate", "10T" }, { "rate", "G" }, { "rate", "" }, { "rate", "1000G" }, { "seed", "x" }, { "rogue-dhcp", "x" }, { "nothing", "1" },
 	};
 	struct br_sim_fault_config c = { 0 };
 	struct br_error err = BR_ERROR_NULL;
@@ -223,6 +285,7 @@ int main(void)
 		cmocka_unit_test(delays_are_kept),
 		cmocka_unit_test(a_late_port_opens_once),
 		cmocka_unit_test(a_rate_spreads_and_then_loses),
+		cmocka_unit_test(the_rogue_answers_what_is_meant_for_it),
 		cmocka_unit_test(options_are_checked),
 	};
 

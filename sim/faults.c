@@ -18,7 +18,6 @@
 
 #define MILLION		1000000u
 #define ETH_LEN		14
-#define ROGUE_MIN_NS	(BR_MS / 10) /* even the fastest answers after the question has left */
 #define REORDER_MIN_NS	(1 * BR_MS)  /* behind the next frame of a busy link */
 #define REORDER_SPAN_NS (10 * BR_MS) /* and on a slow one perhaps not: then it is a delay only */
 
@@ -182,7 +181,7 @@ static void pass_on(struct br_sim_faults *f, size_t board, enum br_sim_direction
 	if (!n)
 		return;
 	f->counts.rogue_answers++;
-	put_later(f, board, BR_SIM_TO_BOARD, now_ns + ROGUE_MIN_NS + f->config.rogue_ns, answer, n, false);
+	put_later(f, board, BR_SIM_TO_BOARD, now_ns + f->config.rogue_ns, answer, n, false);
 }
 
 void br_sim_faults_step(struct br_sim_faults *f, uint64_t now_ns)

@@ -31,6 +31,15 @@
  * that nothing went to for five seconds.
  */
 #define PLAIN_NS (500 * BR_MS)
+/*
+ * In lock-step a lost packet costs one interval: 300 of them at 500 ms are more than the 30 s that firmware has
+ * patience for with a file. So the interval follows the round trip as TCP's does (RFC 6298), and grows while
+ * nothing comes. Firmware that is busy for a moment gets a block twice: it acknowledges it again, no more.
+ */
+#define MIN_INTERVAL_NS (20 * BR_MS)
+#define MAX_INTERVAL_NS BR_S
+#define MAX_DOUBLINGS	6
+#define MORE_RETRANSMITS 6 /* so that short intervals add up to the same patience */
 
 struct br_tftp {
 	struct br_tftp_options opt;
@@ -169,6 +178,7 @@ static unsigned send_window(struct br_tftp *tftp, struct br_tftp_transfer *t)
 /* What the peer should have now: the OACK, or the window from its first block on. */
 static void send_again(struct br_tftp *tftp, struct br_tftp_transfer *t)
 {
+	t->sent_ns = 0;
 	if (t->oacking) {
 		t->retransmits++;
 		send_oack(tftp, t);
@@ -278,6 +288,7 @@ static void start(struct br_tftp *tftp, const struct br_tftp_peer *peer, const s
 	t->started_ns = t->heard_ns = t->progress_ns = t->plain_ns = tftp->now_ns;
 	br_tftp_transfer_start(t, &req->opts, tftp->opt.max_blksize);
 	t->deadline_ns = tftp->now_ns + t->interval_ns;
+	t->sent_ns = tftp->now_ns;
 	br_tftp_table_add(&tftp->table, t);
 	if (t->oacking)
 		send_oack(tftp, t);
@@ -336,6 +347,31 @@ static void on_request(struct br_tftp *tftp, struct br_tftp_transfer *t, const s
 		start(tftp, peer, &req, hash);
 }
 
+/* RFC 6298, section 2; Karn's rule (section 3) for what went out twice: a longer interval until one is measured. */
+static void learn_interval(struct br_tftp *tftp, struct br_tftp_transfer *t)
+{
+	uint64_t rtt = tftp->now_ns - t->sent_ns, off;
+
+	if (t->told_interval)
+		return;
+	if (!t->sent_ns) {
+		t->interval_ns *= 2;
+	} else if (!t->srtt_ns) {
+		t->srtt_ns = rtt ? rtt : 1;
+		t->rttvar_ns = rtt / 2;
+		t->interval_ns = t->srtt_ns + 4 * t->rttvar_ns;
+	} else {
+		off = rtt > t->srtt_ns ? rtt - t->srtt_ns : t->srtt_ns - rtt;
+		t->rttvar_ns = (3 * t->rttvar_ns + off) / 4;
+		t->srtt_ns = (7 * t->srtt_ns + rtt) / 8;
+		t->interval_ns = t->srtt_ns + 4 * t->rttvar_ns;
+	}
+	if (t->interval_ns < MIN_INTERVAL_NS)
+		t->interval_ns = MIN_INTERVAL_NS;
+	if (t->interval_ns > tftp->opt.retransmit_ns)
+		t->interval_ns = tftp->opt.retransmit_ns;
+}
+
 static void on_ack(struct br_tftp *tftp, struct br_tftp_transfer *t, const struct br_tftp_peer *peer,
 	const uint8_t *data, size_t len)
 {
@@ -362,6 +398,8 @@ static void on_ack(struct br_tftp *tftp, struct br_tftp_transfer *t, const struc
 	}
 	t->tries = 0;
 	t->heard_ns = tftp->now_ns;
+	learn_interval(tftp, t);
+	t->sent_ns = tftp->now_ns;
 	br_tftp_table_set_proven(&tftp->table, t);
 	br_tftp_table_set_deadline(&tftp->table, t, tftp->now_ns + t->interval_ns);
 	if (tftp->opt.ops->progress && tftp->now_ns - t->progress_ns >= PROGRESS_NS) {
@@ -415,9 +453,13 @@ void br_tftp_input(struct br_tftp *tftp, const struct br_tftp_peer *peer, const 
 	handlers[opcode](tftp, br_tftp_table_find(&tftp->table, peer->ip, peer->port), peer, data, len);
 }
 
-/* The interval grows a little, so that an outage of ten seconds is survived without a stream of repeats. */
+/* The interval grows, so that an outage of ten seconds is survived without a stream of repeats. */
 static uint64_t interval_after(const struct br_tftp_transfer *t)
 {
+	uint64_t doubled = t->interval_ns << (t->tries < MAX_DOUBLINGS ? t->tries : MAX_DOUBLINGS);
+
+	if (t->srtt_ns)
+		return doubled < MAX_INTERVAL_NS ? doubled : MAX_INTERVAL_NS;
 	return t->interval_ns << (t->tries < 4 ? 0 : t->tries < 8 ? 1 : 2);
 }
 
@@ -428,6 +470,8 @@ static void on_timeout(struct br_tftp *tftp, struct br_tftp_transfer *t)
 
 	if (max > tftp->opt.max_retransmits)
 		max = tftp->opt.max_retransmits;
+	if (t->srtt_ns)
+		max += MORE_RETRANSMITS;
 	if (t->tries < max && (!t->tries || tftp->now_ns - t->heard_ns < PATIENCE_NS)) {
 		t->tries++;
 		t->peer.again = true;

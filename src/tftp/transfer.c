@@ -41,6 +41,7 @@ void br_tftp_transfer_start(struct br_tftp_transfer *t, const struct br_tftp_opt
 			break;
 		case BR_TFTP_OPT_TIMEOUT:
 			t->interval_ns = o->value * BR_S;
+			t->told_interval = true;
 			break;
 		case BR_TFTP_OPT_WINDOWSIZE:
 			o->value = clip(o->value, BR_TFTP_WINDOW_MAX);

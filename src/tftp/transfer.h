@@ -28,6 +28,9 @@ struct br_tftp_transfer {
 	uint64_t rewind_from; /* duplicate ACKs below this block ask for nothing */
 	struct br_tftp_cursor base, next; /* of blocks acked + 1 and sent + 1 */
 	uint64_t deadline_ns, interval_ns, heard_ns, started_ns, progress_ns, plain_ns;
+	bool told_interval; /* the client asked for it (RFC 2349): it is not measured */
+	uint64_t sent_ns;   /* of what an ACK is awaited for; 0: it went out again, and an ACK tells no round trip */
+	uint64_t srtt_ns, rttvar_ns; /* 0: not measured yet */
 	unsigned retransmits;
 	uint64_t request_hash;
 	unsigned oack_len;

@@ -228,9 +228,9 @@ static void the_rogue_answers_what_is_meant_for_it(void **state)
 			assert_int_equal(br_sim_rogue_answer(f, cut, 7, out), 0);
 		br_sim_faults_put(faults, 7, BR_SIM_FROM_BOARD, BR_S, f, n, false);
 		assert_int_equal(seen.n, 1);
-		br_sim_faults_step(faults, BR_S + 20 * BR_MS);
+		br_sim_faults_step(faults, BR_S + 20 * BR_MS - 1);
 		assert_int_equal(seen.n, 1);
-		br_sim_faults_step(faults, BR_S + 21 * BR_MS);
+		br_sim_faults_step(faults, BR_S + 20 * BR_MS);
 		assert_int_equal(seen.n_to_board, cases[i].answer != 0);
 		assert_int_equal(br_sim_faults_counts(faults)->rogue_answers, cases[i].answer != 0);
 		if (cases[i].answer) {

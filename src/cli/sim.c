@@ -620,7 +620,7 @@ static int conclude(const struct sim *s)
 /* Returns an exit code. */
 static int run_storm(struct sim *s)
 {
-	struct br_sim_storm_result result;
+	struct br_sim_storm_result result = { 0 };
 	struct br_error err = BR_ERROR_NULL;
 	int r = br_sim_link_open(s->interface, &s->link, &err);
 

@@ -37,6 +37,7 @@
 #include "dhcp/io.h"
 #include "fleet/event.h"
 #include "http/server.h"
+#include "plan/disksweep.h"
 #include "tftp/io.h"
 #include "why/io.h"
 
@@ -199,7 +200,11 @@ static void stop_network(struct daemon *d)
 
 static int start_disks(struct daemon *d, struct br_error *err)
 {
-	return br_disks_new(d->state, &d->disks, err);
+	int r = br_disks_sweep(d->state, err);
+
+	if (r > 0)
+		br_log_info("removed %d copies of disks that a crash left behind", r);
+	return r < 0 ? r : br_disks_new(d->state, &d->disks, err);
 }
 
 static void stop_disks(struct daemon *d)

@@ -35,6 +35,15 @@ def test_every_model_boots(t):
     daemon = t.enter(Daemon(t, net, "--overrides", overrides(t), image=image))
     known = models(t)
     assert {"1", "2", "3b", "3b-card", "3b+", "4", "4-2020", "4-2021", "cm4", "5", "5-2023", "cm5"} <= set(known), known
+    # the firmware's address is also that of what it starts
+    r = t.run(*net.exec(t.bramble, "sim", "--model", "3b+", "--serial", "1000ad01", "--interface", "br0", "--speed", "0",
+                        "--then", "uboot,ipxe,edk2,kernel,klibc,os", "-o", "json"), timeout=120)
+    events = [json.loads(line) for line in r.stdout.splitlines() if line.startswith("{")]
+    stages = [(e["stage"], e["ip"]) for e in events if e["what"] in ("offer", "ack")]
+    assert [s for s, _ in stages] == ["rom", "bootcode", "uboot", "ipxe", "edk2", "kernel", "klibc", "os"], stages
+    assert len({ip for _, ip in stages}) == 1, stages
+    daemon.cli("board", "rm", "pi-1000ad01")
+
     for n, model in enumerate(known):
         serial = f"1000ae{n:02x}"
         r = t.run(*net.exec(t.bramble, "sim", "--model", model, "--serial", serial, "--interface", "br0", "--speed", "0",

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "plan/bootpath.h"
 #include "plan/cmdline.h"
+#include "plan/disksweep.h"
 #include "plan/sshkey.h"
 
 static void boot_names_are_cleaned(void **state)
@@ -132,9 +133,43 @@ static void host_keys_are_the_same_each_time(void **state)
 	free(pb);
 }
 
+/* A crash during an export leaves a copy of a board's disk. */
+static void copies_of_disks_are_swept(void **state)
+{
+	static const struct {
+		const char *path;
+		bool stays;
+	} files[] = {
+		{ "disks/7/copy-Ab12cd/slots", false }, { "disks/7/copy-Ab12cd/sub/map", false }, { "disks/12/copy-000000/map", false },
+		{ "disks/7/volatile/map", true }, { "disks/12/persistent/copy-in-here", true }, { "disks/other/copy-x/map", true },
+		{ "images/copy-1/disk.img", true },
+	};
+
+	br_cleanup(br_freep) char *state_dir = br_path_join(test_dir(), "sweep");
+
+	assert_int_equal(br_disks_sweep(state_dir, NULL), 0); /* nothing is there yet */
+	for (size_t i = 0; i < BR_ARRAY_SIZE(files); i++) {
+		br_cleanup(br_freep) char *path = br_path_join(state_dir, files[i].path), *dir = strdup(path);
+
+		*strrchr(dir, '/') = 0;
+		assert_int_equal(br_mkdir_all(dir, 0700, NULL), 0);
+		assert_int_equal(br_file_write(path, "x", 1, 0600, NULL), 0);
+	}
+	assert_int_equal(br_disks_sweep(state_dir, NULL), 2);
+	for (size_t i = 0; i < BR_ARRAY_SIZE(files); i++) {
+		br_cleanup(br_freep) char *path = br_path_join(state_dir, files[i].path);
+		struct stat st;
+
+		assert_int_equal(stat(path, &st) == 0, files[i].stays);
+	}
+	assert_int_equal(br_disks_sweep(state_dir, NULL), 0);
+	br_remove_tree(state_dir, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(copies_of_disks_are_swept),
 		cmocka_unit_test(boot_names_are_cleaned),
 		cmocka_unit_test(long_boot_names_are_refused),
 		cmocka_unit_test(command_lines_keep_what_is_not_about_the_root),

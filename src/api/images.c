@@ -96,6 +96,8 @@ static int set_default(struct br_call *call, struct br_error *err)
 	r = br_image_name_canon(given, name, err);
 	if (!r)
 		r = br_boots_set_default_image(call->api->boots, name, err);
+	if (r >= 0) /* for the next start, where none is named then */
+		r = br_setting_put(call->api->fleet, BR_SETTING_IMAGE, name, err);
 	if (r < 0)
 		return r;
 	call->json = json_pack("{s:s}", "default_image", name);

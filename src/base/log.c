@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/clock.h"
+
 static enum br_log_level max_level = BR_LOG_INFO;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static void (*line_sink)(void *ctx, enum br_log_level level, const char *line);
@@ -31,6 +33,19 @@ void br_log_set_sink(void (*sink)(void *ctx, enum br_log_level level, const char
 	pthread_mutex_unlock(&lock);
 }
 
+const char *br_log_clock(uint64_t wall_ns, char out[static BR_LOG_CLOCK])
+{
+	time_t t = (time_t)(wall_ns / BR_S);
+	struct tm tm = { 0 };
+	char at[BR_LOG_CLOCK];
+
+	localtime_r(&t, &tm);
+	if (!strftime(at, sizeof(at), "%H:%M:%S", &tm))
+		at[0] = 0;
+	snprintf(out, BR_LOG_CLOCK, "%.8s.%03u", at, (unsigned)(wall_ns / BR_MS % 1000));
+	return out;
+}
+
 static void write_stderr(enum br_log_level level, const char *line)
 {
 	/* sd-daemon(3): <3> error, <4> warning, <6> info, <7> debug */
@@ -40,15 +55,9 @@ static void write_stderr(enum br_log_level level, const char *line)
 	if (getenv("JOURNAL_STREAM")) {
 		fprintf(stderr, "<%d>%s\n", priority[level], line);
 	} else {
-		struct timespec t;
-		struct tm tm;
-		char at[16];
+		char at[BR_LOG_CLOCK];
 
-		clock_gettime(CLOCK_REALTIME, &t);
-		localtime_r(&t.tv_sec, &tm);
-		if (!strftime(at, sizeof(at), "%H:%M:%S", &tm))
-			at[0] = '\0';
-		fprintf(stderr, "%s.%03ld %s%s\n", at, t.tv_nsec / 1000000, word[level], line);
+		fprintf(stderr, "%s %s%s\n", br_log_clock(br_wall_ns(), at), word[level], line);
 	}
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <stdint.h>
+
 /*
  * The log of the daemon and the CLI. Libraries do not call it: they return errors
  * or hand out events. Lines go to stderr: with a journal priority prefix under
@@ -13,6 +15,10 @@ enum br_log_level {
 	BR_LOG_INFO,
 	BR_LOG_DEBUG,
 };
+
+/* The time of day as lines have it, "12:30:05.123", local; returns out. */
+#define BR_LOG_CLOCK 16
+const char *br_log_clock(uint64_t wall_ns, char out[static BR_LOG_CLOCK]);
 
 void br_log_set_level(enum br_log_level level);
 enum br_log_level br_log_get_level(void);

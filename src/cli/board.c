@@ -2,6 +2,7 @@
 /* bramble board: the boards, what they get, changing them. */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,20 +78,16 @@ static int fetch(struct br_client *client, int n, char **words, json_t **ret, st
 
 static int board_list(int argc, char **argv)
 {
-	static const struct option options[] = { BR_COMMON_LONG };
 	br_cleanup(br_client_freep) struct br_client *client = NULL;
 	br_cleanup(json_decrefp) json_t *boards = NULL;
 	struct br_common common = { 0 };
 	struct br_error err = BR_ERROR_NULL;
-	int c, r;
+	int r;
 
-	while ((c = getopt_long(argc, argv, ":" BR_COMMON_SHORT, options, NULL)) != -1) {
-		if (br_common_take(&common, argc, argv, c) < 0)
-			return BR_EXIT_USAGE;
-	}
-	r = br_client_new(common.state, &client, &err);
-	if (r >= 0)
-		r = fetch(client, argc - optind, argv + optind, &boards, &err);
+	r = br_common_start(&common, argc, argv, 0, INT_MAX, "a board", &client);
+	if (r)
+		return r;
+	r = fetch(client, argc - optind, argv + optind, &boards, &err);
 	if (r < 0)
 		return br_cli_error(&err, r);
 	br_table_print(boards, board_columns, "name", &common);
@@ -180,24 +177,18 @@ static json_t *fetch_plan(struct br_client *client, const json_t *board)
 
 static int board_show(int argc, char **argv)
 {
-	static const struct option options[] = { BR_COMMON_LONG };
 	br_cleanup(br_client_freep) struct br_client *client = NULL;
 	br_cleanup(json_decrefp) json_t *boards = NULL;
 	struct br_common common = { 0 };
 	struct br_error err = BR_ERROR_NULL;
 	json_t *b;
 	size_t i;
-	int c, r;
+	int r;
 
-	while ((c = getopt_long(argc, argv, ":" BR_COMMON_SHORT, options, NULL)) != -1) {
-		if (br_common_take(&common, argc, argv, c) < 0)
-			return BR_EXIT_USAGE;
-	}
-	if (optind == argc)
-		return br_cli_usage("a board is needed");
-	r = br_client_new(common.state, &client, &err);
-	if (r >= 0)
-		r = fetch(client, argc - optind, argv + optind, &boards, &err);
+	r = br_common_start(&common, argc, argv, 1, INT_MAX, "a board", &client);
+	if (r)
+		return r;
+	r = fetch(client, argc - optind, argv + optind, &boards, &err);
 	if (r < 0)
 		return br_cli_error(&err, r);
 	json_array_foreach(boards, i, b) {
@@ -327,24 +318,18 @@ static int board_add(int argc, char **argv)
 
 static int board_rm(int argc, char **argv)
 {
-	static const struct option options[] = { BR_COMMON_LONG };
 	br_cleanup(br_client_freep) struct br_client *client = NULL;
 	br_cleanup(json_decrefp) json_t *boards = NULL;
 	struct br_common common = { 0 };
 	struct br_error err = BR_ERROR_NULL;
 	const json_t *b;
 	size_t i;
-	int c, r;
+	int r;
 
-	while ((c = getopt_long(argc, argv, ":" BR_COMMON_SHORT, options, NULL)) != -1) {
-		if (br_common_take(&common, argc, argv, c) < 0)
-			return BR_EXIT_USAGE;
-	}
-	if (optind == argc)
-		return br_cli_usage("a board is needed");
-	r = br_client_new(common.state, &client, &err);
-	if (r >= 0)
-		r = fetch(client, argc - optind, argv + optind, &boards, &err);
+	r = br_common_start(&common, argc, argv, 1, INT_MAX, "a board", &client);
+	if (r)
+		return r;
+	r = fetch(client, argc - optind, argv + optind, &boards, &err);
 	json_array_foreach(boards, i, b) {
 		const char *name = json_string_value(json_object_get(b, "name"));
 		br_cleanup(br_freep) char *path = br_asprintf("/v1/boards/%s", name ? name : "");

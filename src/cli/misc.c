@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Everyday verbs without a noun. */
-#include <getopt.h>
 #include <stdio.h>
 
 #include "base/cleanup.h"
@@ -37,22 +36,16 @@ static void print_status(const json_t *st, const char *state)
 
 static int status(int argc, char **argv)
 {
-	static const struct option options[] = { BR_COMMON_LONG };
 	br_cleanup(br_client_freep) struct br_client *client = NULL;
 	br_cleanup(json_decrefp) json_t *st = NULL;
 	struct br_common common = { 0 };
 	struct br_error err = BR_ERROR_NULL;
-	int c, r;
+	int r;
 
-	while ((c = getopt_long(argc, argv, ":" BR_COMMON_SHORT, options, NULL)) != -1) {
-		if (br_common_take(&common, argc, argv, c) < 0)
-			return BR_EXIT_USAGE;
-	}
-	if (optind < argc)
-		return br_cli_usage("too many words");
-	r = br_client_new(common.state, &client, &err);
-	if (r >= 0)
-		r = br_client_call(client, "GET", "/v1/status", NULL, &st, &err);
+	r = br_common_start(&common, argc, argv, 0, 0, "", &client);
+	if (r)
+		return r;
+	r = br_client_call(client, "GET", "/v1/status", NULL, &st, &err);
 	if (r < 0)
 		return br_cli_error(&err, r);
 	if (common.form != BR_FORM_TABLE)

@@ -49,6 +49,24 @@ static const struct {
 	{ -ETIMEDOUT, BR_EXIT_TIMEOUT },
 };
 
+int br_common_start(struct br_common *common, int argc, char **argv, int min, int max, const char *what,
+	struct br_client **ret)
+{
+	static const struct option options[] = { BR_COMMON_LONG };
+	struct br_error err = BR_ERROR_NULL;
+	int c, r;
+
+	while ((c = getopt_long(argc, argv, ":" BR_COMMON_SHORT, options, NULL)) != -1)
+		if (br_common_take(common, argc, argv, c) < 0)
+			return BR_EXIT_USAGE;
+	if (argc - optind < min)
+		return br_cli_usage("%s is needed", what);
+	if (argc - optind > max)
+		return br_cli_usage("too many words");
+	r = br_client_new(common->state, ret, &err);
+	return r < 0 ? br_cli_error(&err, r) : 0;
+}
+
 int br_cli_error(const struct br_error *err, int r)
 {
 	const char *words = br_error_text(err, r);

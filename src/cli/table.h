@@ -33,6 +33,13 @@ struct br_common {
 /* Takes a common option that getopt_long() found: 0, or -1 after a message (BR_EXIT_USAGE is then the answer). */
 int br_common_take(struct br_common *common, int argc, char **argv, int c);
 
+/*
+ * For commands that have no options of their own: takes the common ones (words are then argv[optind] ...), wants at least
+ * min and at most max words (what: "a board", for the message), and connects. 0 with a client, or the exit code after a message.
+ */
+int br_common_start(struct br_common *common, int argc, char **argv, int min, int max, const char *what,
+	struct br_client **ret);
+
 /* "bramble: WORDS" on stderr, and the exit code of the error. */
 int br_cli_error(const struct br_error *err, int r);
 

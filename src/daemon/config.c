@@ -253,6 +253,23 @@ static const char *check_rate(const char *v)
 	return br_config_rate(v, &rate) < 0 ? "must be auto, or bits a second from 1M to 1000G, as 500M" : NULL;
 }
 
+static const char *check_keep(const char *v)
+{
+	uint64_t ns;
+
+	return strcmp(v, "forever") && (br_parse_duration(v, &ns) < 0 || ns < 3600000000000ull) ?
+		       "must be a duration of at least 1h, as 90d, or forever" :
+		       NULL;
+}
+
+static const char *check_max_events(const char *v)
+{
+	uint64_t n;
+
+	return br_parse_u64(v, 0, UINT64_MAX, &n) < 0 || (n && n < 1000) ? "must be a number from 1000, or 0 for no limit" :
+									   NULL;
+}
+
 #define AT(field) offsetof(struct br_config, field)
 
 const struct br_config_setting br_config_settings[] = {
@@ -284,6 +301,10 @@ const struct br_config_setting br_config_settings[] = {
 		"auto", AT(tftp_fast_path), check_auto_on_off },
 	{ "overrides", "DIR", "boot files put over the image's: DIR/BOARD/, DIR/all/ (default: " BR_OVERRIDES_DIR ")",
 		BR_OVERRIDES_DIR, AT(overrides), NULL },
+	{ "keep-events", "DURATION|forever", "how long what happened is remembered (default: 90d)", "90d", AT(keep_events),
+		check_keep },
+	{ "max-events", "N", "how many events are remembered, 0 for all (default: 1000000)", "1000000", AT(max_events),
+		check_max_events },
 	{ "user", "NAME", "user to become once the ports are open", NULL, AT(user), NULL },
 	{ "state", "DIR", "where images, disks and the database live", NULL, AT(state), NULL },
 	{ "log", "LEVEL", "error, warning, info or debug (default: info)", "info", AT(log), check_log },

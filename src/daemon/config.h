@@ -30,6 +30,8 @@ struct br_config {
 	char *tftp_fast_path; /* "auto", "on", "off" */
 	char *http_port; /* NULL: 80 when it is free; "0": none */
 	char *overrides; /* directory of boot files that people give */
+	char *keep_events; /* duration, or "forever" */
+	char *max_events;  /* number, "0": no limit */
 	char *user;	 /* to become after binding; NULL: owner of the state, else bramble, else nobody */
 	char *state;
 	char *log;	 /* "error", "warning", "info", "debug" */

@@ -109,7 +109,16 @@ static void stop_state(struct daemon *d)
 
 static int start_fleet(struct daemon *d, struct br_error *err)
 {
-	return br_fleet_open(d->state, true, &d->fleet, err);
+	uint64_t age_ns = 0, n = 0;
+	int r = br_fleet_open(d->state, true, &d->fleet, err);
+
+	if (r < 0)
+		return r;
+	/* checked when they were set; "forever" leaves 0, which is no limit */
+	(void)br_parse_duration(d->config->keep_events, &age_ns);
+	(void)br_parse_u64(d->config->max_events, 0, UINT64_MAX, &n);
+	br_event_retain(d->fleet, age_ns / BR_S, n);
+	return 0;
 }
 
 static void stop_fleet(struct daemon *d)
@@ -161,6 +170,21 @@ static int import_image(struct daemon *d, const char *file, struct br_error *err
 	return r < 0 ? r : br_identity_enter(&d->id, d->state, err);
 }
 
+/* The one that was set by the API, when neither command line nor file name one. It may be gone since: no reason not to start. */
+static int last_image(struct daemon *d, struct br_image_info *info)
+{
+	char name[sizeof(d->image)];
+	struct br_error err = BR_ERROR_NULL;
+
+	if (br_setting_get(d->fleet, BR_SETTING_IMAGE, name, sizeof(name)) < 0)
+		return 0;
+	if (br_store_info(d->store, name, info, &err) < 0)
+		br_log_warning("image %s, the default one since it was set, is not in the store any more", name);
+	else
+		snprintf(d->image, sizeof(d->image), "%s", info->name);
+	return 0;
+}
+
 /* IMAGE is a name in the store, or a file that is brought into it. */
 static int start_image(struct daemon *d, struct br_error *err)
 {
@@ -168,10 +192,10 @@ static int start_image(struct daemon *d, struct br_error *err)
 	br_cleanup(br_freep) struct br_image_info *info = calloc(1, sizeof(*info));
 	int r;
 
-	if (!image)
-		return 0;
 	if (!info)
 		return br_error_set(err, ENOMEM, "out of memory");
+	if (!image)
+		return last_image(d, info);
 	if (strchr(image, '/') || !access(image, F_OK))
 		return import_image(d, image, err);
 	r = br_store_info(d->store, image, info, err);

@@ -109,6 +109,7 @@ static const char *below_root(const char *path, const char *root)
 	return path + n;
 }
 
+/* The board's own root, and directories below it, by the path that its kernel command line names: no other. */
 static int mount_own(struct br_glue_nfs *nfs, const struct br_board *board, const char *path,
 	struct br_nfs_export *ret, struct br_error *err)
 {

@@ -327,6 +327,7 @@ void br_glue_arp(void *ctx, uint32_t ip, struct br_mac mac)
 }
 
 #define SCAN_STEP_MS 100
+#define SCAN_LOOK 64	 /* addresses looked at in one go: boards wait meanwhile */
 #define SCAN_STEP 8	 /* questions at a time: none of them is forgotten before its answer is due */
 #define SCAN_MAX 256	 /* addresses that are given next */
 #define SCAN_EVERY_MS 600000
@@ -335,7 +336,7 @@ uint64_t br_glue_scan(struct br_glue *glue)
 {
 	uint32_t *next = &glue->addresses.scan_next, *asked = &glue->addresses.scan_asked;
 	struct br_lease lease;
-	int n = 0;
+	int n = 0, looked = 0;
 
 	if (atomic_load(&glue->dhcp_mode) != BR_DHCP_FULL || !glue->dhcp_io) {
 		*next = *asked = 0;
@@ -343,14 +344,14 @@ uint64_t br_glue_scan(struct br_glue *glue)
 	}
 	if (!*next)
 		*next = glue->first_ip;
-	for (; n < SCAN_STEP && *asked < SCAN_MAX && *next <= glue->last_ip; (*next)++) {
+	for (; n < SCAN_STEP && looked < SCAN_LOOK && *asked < SCAN_MAX && *next <= glue->last_ip; (*next)++, looked++) {
 		if (*next == glue->server_ip || br_lease_by_ip(glue->fleet, *next, &lease) != -ENOENT)
 			continue;
 		ask_who_has(glue, *next);
 		(*asked)++;
 		n++;
 	}
-	if (n)
+	if (n || looked == SCAN_LOOK)
 		return SCAN_STEP_MS;
 	*next = *asked = 0;
 	return SCAN_EVERY_MS;

@@ -120,17 +120,13 @@ static bool is_shown(const char *type)
 static void on_event(void *ctx, const struct br_event *ev)
 {
 	struct br_live *live = ctx;
-	char text[512], at[16];
-	time_t t = (time_t)(ev->wall_ns / BR_S);
-	struct tm tm;
+	char text[512], at[BR_LOG_CLOCK];
 
-	localtime_r(&t, &tm);
-	(void)strftime(at, sizeof(at), "%H:%M:%S", &tm);
 	pthread_mutex_lock(&live->lock);
 	update_row(live, ev);
 	if (is_shown(ev->type))
-		queue_line(live, br_asprintf("%s.%03u %s%s%s", at, (unsigned)(ev->wall_ns / BR_MS % 1000),
-			ev->board_name, ev->board_name[0] ? ": " : "", br_event_text(ev, text, sizeof(text))));
+		queue_line(live, br_asprintf("%s %s%s%s", br_log_clock(ev->wall_ns, at), ev->board_name,
+			ev->board_name[0] ? ": " : "", br_event_text(ev, text, sizeof(text))));
 	pthread_mutex_unlock(&live->lock);
 	uv_async_send(&live->async);
 }
@@ -140,15 +136,10 @@ static void on_log(void *ctx, enum br_log_level level, const char *text)
 {
 	static const char *const word[] = { "error: ", "warning: ", "", "debug: " };
 	struct br_live *live = ctx;
-	uint64_t wall = br_wall_ns();
-	time_t t = (time_t)(wall / BR_S);
-	char at[16];
-	struct tm tm;
+	char at[BR_LOG_CLOCK];
 
-	localtime_r(&t, &tm);
-	(void)strftime(at, sizeof(at), "%H:%M:%S", &tm);
 	pthread_mutex_lock(&live->lock);
-	queue_line(live, br_asprintf("%s.%03u %s%s", at, (unsigned)(wall / BR_MS % 1000), word[level], text));
+	queue_line(live, br_asprintf("%s %s%s", br_log_clock(br_wall_ns(), at), word[level], text));
 	pthread_mutex_unlock(&live->lock);
 	uv_async_send(&live->async);
 }

@@ -65,8 +65,9 @@ const char *const br_db_steps[] = {
 	" fields TEXT NOT NULL"
 	") STRICT;"
 	"CREATE INDEX event_board ON event(board_id, seq);",
-	"ALTER TABLE board ADD COLUMN address INTEGER NOT NULL DEFAULT 0;"
-	"CREATE UNIQUE INDEX board_address ON board(address) WHERE address <> 0;",
+	("ALTER TABLE board ADD COLUMN address INTEGER NOT NULL DEFAULT 0;"
+	 "CREATE UNIQUE INDEX board_address ON board(address) WHERE address <> 0;"),
+	"CREATE TABLE setting(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;",
 };
 const int br_db_n_steps = BR_ARRAY_SIZE(br_db_steps);
 
@@ -107,6 +108,8 @@ static const char *const sql[ST_N] = {
 	[ST_BOARD_COUNT] = "SELECT count(*) FROM board",
 	[ST_BOOT_NEXT] = "UPDATE board SET boots = boots + 1 WHERE id = ?1 RETURNING boots",
 	[ST_BOOT_LAST] = "SELECT boots FROM board WHERE id = ?1",
+	[ST_SETTING_GET] = "SELECT value FROM setting WHERE name = ?1",
+	[ST_SETTING_PUT] = "INSERT OR REPLACE INTO setting(name, value) VALUES(?1, ?2)",
 	[ST_SECRET_GET] = "SELECT value FROM secret WHERE board_id = ?1 AND kind = ?2",
 	[ST_SECRET_PUT] = "INSERT INTO secret(board_id, kind, value) VALUES(?1, ?2, ?3)",
 	[ST_SECRET_DELETE] = "DELETE FROM secret WHERE board_id = ?1",

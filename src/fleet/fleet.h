@@ -96,6 +96,11 @@ bool br_board_name_ok(const char *name);
  * stored value, making n random bytes when there is none. */
 int br_board_secret(struct br_fleet *fleet, int64_t board_id, const char *kind, void *ret, size_t n);
 
+/* What was set at run time and outlives the daemon. -ENOENT: never set. */
+#define BR_SETTING_IMAGE "default-image"
+int br_setting_get(struct br_fleet *fleet, const char *name, char *ret, size_t size);
+int br_setting_put(struct br_fleet *fleet, const char *name, const char *value, struct br_error *err);
+
 /* Leases: an address once given belongs to its MAC. */
 struct br_lease {
 	struct br_mac mac;

@@ -34,7 +34,6 @@ struct entry {
 	atomic_uint refs;	/* the registry's own one among them */
 	int64_t board_id;	/* key */
 	bool busy;		/* being opened or closed, by one thread, which alone touches it */
-	struct br_fs *base_fs;	/* the image's own, for the projection */
 	struct br_fs *proj;
 	UT_hash_handle hh;
 };
@@ -71,8 +70,6 @@ static void entry_done(struct entry *e)
 {
 	if (e->proj)
 		e->proj->ops->close(e->proj);
-	if (e->base_fs)
-		e->base_fs->ops->close(e->base_fs);
 	br_disk_close(e->d.disk);
 	br_plan_unref(e->d.plan);
 	pthread_mutex_destroy(&e->d.lock);
@@ -154,6 +151,7 @@ static int entry_open(struct br_disks *disks, struct br_plan *plan, struct entry
 {
 	const struct br_plan_input *in = br_plan_input(plan);
 	const struct br_projection *proj;
+	struct br_fs *base = NULL;
 	size_t n_proj;
 	int r;
 
@@ -164,11 +162,12 @@ static int entry_open(struct br_disks *disks, struct br_plan *plan, struct entry
 	r = open_stored(disks, in, &e->d.disk, err);
 	if (!r) {
 		memcpy(e->d.id, br_disk_uuid(e->d.disk), sizeof(e->d.id));
-		r = br_image_fs(br_plan_base_image(in->base), &e->base_fs, err);
+		r = br_image_fs(br_plan_base_image(in->base), &base, err);
 	}
 	if (!r) {
 		proj = br_plan_root(plan, &n_proj);
-		r = br_projfs_open(br_disk_fs(e->d.disk), e->base_fs, proj, n_proj, &e->proj, err);
+		r = br_projfs_open(br_disk_fs(e->d.disk), base, proj, n_proj, &e->proj, err);
+		base->ops->close(base); /* 15 KB of each board's memory otherwise */
 		e->d.fs = e->proj;
 	}
 	if (r < 0) {

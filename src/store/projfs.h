@@ -36,7 +36,7 @@ struct br_projection {
 	bool symlink; /* data is the target */
 };
 
-/* below and base must outlive the filter and are not closed by it. base: the image's own file system.
+/* below must outlive the filter; neither is closed by it. base: the image's own file system, looked at here only.
  * The entries are copied. */
 int br_projfs_open(struct br_fs *below, struct br_fs *base, const struct br_projection *entries,
 	size_t n_entries, struct br_fs **ret, struct br_error *err);

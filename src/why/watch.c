@@ -18,6 +18,8 @@
 #include "wire/dhcp.h"
 #include "wire/tftp.h"
 
+#define RING_FIRST 2048 /* three of the longest packets */
+
 /* In the ring in front of each packet. */
 struct record {
 	uint64_t t_ns;
@@ -30,8 +32,8 @@ struct board {
 	uint32_t ip;  /* key of the second table, 0: not in it */
 	bool served;  /* it was answered, or went beyond asking */
 	struct br_why_facts facts;
-	size_t head, used; /* of the ring: where it begins, how much is in it */
-	uint8_t ring[BR_WATCH_RING];
+	size_t head, used, room; /* of the ring: where it begins, how much is in it and may be */
+	uint8_t *ring;
 	struct board *prev, *next; /* by their last frame, oldest first */
 	UT_hash_handle hh, hh_ip;
 };
@@ -41,6 +43,7 @@ struct br_watch {
 	pthread_mutex_t lock;
 	struct board *boards, *by_ip;
 	struct board *asking, *served; /* lists */
+	size_t rings;			/* bytes of all boards' */
 };
 
 int br_watch_new(const struct br_watch_options *opt, struct br_watch **ret)
@@ -71,6 +74,8 @@ static void drop(struct br_watch *w, struct board *b)
 		HASH_DELETE(hh_ip, w->by_ip, b);
 	assert(w->boards); /* b is one of them */
 	HASH_DELETE(hh, w->boards, b);
+	w->rings -= b->room;
+	free(b->ring);
 	free(b);
 }
 
@@ -178,7 +183,7 @@ static struct board *board_of(struct br_watch *w, const struct br_frame *f, bool
 
 static void ring_copy_in(struct board *b, const void *data, size_t n)
 {
-	size_t at = (b->head + b->used) % BR_WATCH_RING, first = BR_WATCH_RING - at;
+	size_t at = (b->head + b->used) % b->room, first = b->room - at;
 
 	first = first < n ? first : n;
 	memcpy(b->ring + at, data, first);
@@ -188,23 +193,44 @@ static void ring_copy_in(struct board *b, const void *data, size_t n)
 
 static void ring_copy_out(const struct board *b, size_t offset, void *data, size_t n)
 {
-	size_t at = (b->head + offset) % BR_WATCH_RING, first = BR_WATCH_RING - at;
+	size_t at = (b->head + offset) % b->room, first = b->room - at;
 
 	first = first < n ? first : n;
 	memcpy(data, b->ring + at, first);
 	memcpy((uint8_t *)data + first, b->ring, n - first);
 }
 
-static void keep(struct board *b, const uint8_t *frame, size_t len, size_t wire_len, bool from_board, uint64_t now)
+/* Twice the room, as long as there is some for all. */
+static void grow(struct br_watch *w, struct board *b)
+{
+	size_t room = b->room ? 2 * b->room : RING_FIRST;
+	uint8_t *ring = room <= BR_WATCH_RING && (!b->room || w->rings + b->room <= BR_WATCH_RINGS) ? malloc(room) : NULL;
+
+	if (!ring)
+		return;
+	if (b->room)
+		ring_copy_out(b, 0, ring, b->used);
+	w->rings += room - b->room;
+	free(b->ring);
+	b->ring = ring;
+	b->room = room;
+	b->head = 0;
+}
+
+static void keep(struct br_watch *w, struct board *b, const uint8_t *frame, size_t len, size_t wire_len, bool from_board, uint64_t now)
 {
 	struct record r = { .t_ns = now, .from_board = from_board }, oldest;
 
 	len = len < BR_WATCH_SNAP ? len : BR_WATCH_SNAP;
 	r.len = (uint16_t)len;
 	r.wire_len = (uint16_t)(wire_len < UINT16_MAX ? wire_len : UINT16_MAX);
-	while (BR_WATCH_RING - b->used < sizeof(r) + len) {
+	if (b->room - b->used < sizeof(r) + len)
+		grow(w, b);
+	if (!b->room)
+		return;
+	while (b->room - b->used < sizeof(r) + len) {
 		ring_copy_out(b, 0, &oldest, sizeof(oldest));
-		b->head = (b->head + sizeof(oldest) + oldest.len) % BR_WATCH_RING;
+		b->head = (b->head + sizeof(oldest) + oldest.len) % b->room;
 		b->used -= sizeof(oldest) + oldest.len;
 	}
 	ring_copy_in(b, &r, sizeof(r));
@@ -261,7 +287,7 @@ void br_watch_frame(struct br_watch *w, const void *frame, size_t len, size_t wi
 	note_rival(w, &f, out);
 	b = board_of(w, &f, out, &from);
 	if (b) {
-		keep(b, frame, len, wire_len, from, now_ns);
+		keep(w, b, frame, len, wire_len, from, now_ns);
 		br_why_fold(&b->facts, &f, from, w->opt.server_ip, now_ns);
 		if (bad && from)
 			br_why_count(&b->facts.garbage, now_ns);

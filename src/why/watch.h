@@ -12,14 +12,15 @@
  * clock; its own lock: frames come from one thread, questions from others.
  *
  * Watched is what behaves like a board: Raspberry Pi's firmware or a network boot's kernel by the shape of its DHCP,
- * a client of TFTP, or a MAC of Raspberry Pi's. Memory is bounded: at most max_boards of about 35 KiB. When they are
+ * a client of TFTP, or a MAC of Raspberry Pi's. Memory is bounded: at most max_boards of about 17 KiB, and BR_WATCH_RINGS. When they are
  * all taken, one that did no more than ask goes before one that was served, the longest silent first: a flood of
  * made-up MACs pushes out itself.
  */
 struct br_watch;
 
 #define BR_WATCH_BOARDS 1024
-#define BR_WATCH_RING 16384 /* bytes of packets per board: some hundred, a stock boot up to its kernel */
+#define BR_WATCH_RING 16384 /* bytes of packets per board at most: some hundred, a stock boot up to its kernel */
+#define BR_WATCH_RINGS (6u << 20) /* of all boards: when more than some 400 boot, each keeps fewer packets */
 #define BR_WATCH_SNAP 640   /* bytes kept of one: a DHCP packet whole, with our longest reply */
 
 struct br_watch_options {

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ifaddrs.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -170,6 +171,54 @@ bool br_netif_has_default_route(const char *name)
 		if (!strcmp(dev, name))
 			return true;
 	return !f;
+}
+
+#define GC_THRESH "/proc/sys/net/ipv4/neigh/default/gc_thresh%d"
+
+static int read_thresh(int i, unsigned *ret)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), GC_THRESH, i);
+	br_cleanup(br_fclosep) FILE *f = fopen(path, "re");
+
+	return f && fscanf(f, "%9u", ret) == 1 ? 0 : -ENOENT;
+}
+
+static int write_thresh(int i, unsigned value)
+{
+	char path[64], text[16];
+	int fd, n, r;
+
+	snprintf(path, sizeof(path), GC_THRESH, i);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	n = snprintf(text, sizeof(text), "%u", value);
+	r = write(fd, text, (size_t)n) == n ? 0 : -errno;
+	close(fd);
+	return r;
+}
+
+int br_netif_neighbour_room(unsigned n, unsigned *ret_was)
+{
+	unsigned old[3];
+	int r = 0;
+
+	for (int i = 0; i < 3; i++)
+		if (read_thresh(i + 1, &old[i]) < 0)
+			return 0;
+	*ret_was = old[2];
+	/* up to the first nothing is thrown out, beyond the second what is five seconds old, beyond the third nothing
+	 * goes in (arp(7)) */
+	if (old[1] >= n + n / 4 && old[2] >= 2 * n)
+		return 0;
+	for (int i = 2; i >= 0 && !r; i--) {
+		unsigned want = n << i;
+
+		r = old[i] < want ? write_thresh(i + 1, want) : 0;
+	}
+	return r < 0 ? r : 1;
 }
 
 unsigned br_netif_speed(const char *name)

@@ -30,6 +30,12 @@ int br_netif_has_address(const char *name, uint32_t ip);
 int br_netif_default(char name[static BR_NETIF_NAME], struct br_error *err);
 /* Whether an IPv4 default route leaves by this interface; true also when that cannot be found out. */
 bool br_netif_has_default_route(const char *name);
+/*
+ * The kernel's table of neighbours (ARP), which all networks of the machine share, holds 1024 by default; packets to
+ * those that do not fit are lost. Makes room for n of ours. 1: raised (*ret_was: from what); 0: there was room, or it
+ * cannot be known here (a namespace); -EACCES and the like: there is not (*ret_was: how many fit), and we may not.
+ */
+int br_netif_neighbour_room(unsigned n, unsigned *ret_was);
 /* Speed of its link in Mbit/s, 0: not known (no link, or the driver does not say). */
 unsigned br_netif_speed(const char *name);
 /* Gives the interface an address and takes it up. Returns 1 when it was added, 0 when it was there already (with

@@ -27,8 +27,9 @@
 #define ASSUMED_RATE 117000000ull /* bytes a second of 1 Gb/s, less the headers */
 #define ASSUMED_LARGEST (32ull << 20) /* a kernel */
 #define MIN_AT_ONCE 4
+#define FIRST_MOST 64
 #define LARGEST_NS (60 * BR_S)
-#define SMALL_FILE (128u << 10) /* tells nothing of a rate */
+#define SMALL_FILE (128u << 10) /* tells little of a rate, unless there are none larger */
 #define TICK_NS (500 * BR_MS)
 #define RAISE_NS BR_S
 #define LOOK_NS BR_S	       /* into a file its rate tells something */
@@ -64,6 +65,7 @@ struct br_admission {
 	uint64_t bytes[N_TICKS], moved; /* what was acknowledged in the last ticks; in this one */
 	unsigned tick;
 	uint64_t tick_ns, raised_ns, failed_ns;
+	bool was_slow; /* once: from then on in small steps */
 	bool was_full; /* somebody was held since the limit was raised */
 	struct recent {
 		uint64_t rate, at_ns;
@@ -205,8 +207,10 @@ static uint32_t limit(struct br_admission *adm)
 		return adm->opt.at_once;
 	if (!adm->at_once && !adm->largest)
 		return fits(adm, ASSUMED_RATE / 2);
-	if (!adm->at_once) /* half of what the link could bear, until it is seen what it does bear */
+	if (!adm->at_once) { /* half of what the link could bear, and not too many, until it is seen what it does bear */
 		adm->at_once = fits(adm, (adm->opt.rate < ASSUMED_RATE ? adm->opt.rate : ASSUMED_RATE) / 2);
+		adm->at_once = adm->at_once < FIRST_MOST ? adm->at_once : FIRST_MOST;
+	}
 	return adm->at_once;
 }
 
@@ -241,6 +245,11 @@ static void sweep(struct br_admission *adm, uint64_t now_ns)
 	}
 }
 
+static uint64_t small(const struct br_admission *adm)
+{
+	return adm->largest / 4 < SMALL_FILE ? adm->largest / 4 : SMALL_FILE;
+}
+
 static uint64_t rate_of(uint64_t bytes, uint64_t ns)
 {
 	return ns ? (uint64_t)((double)bytes * 1e9 / (double)ns) : 0;
@@ -261,7 +270,7 @@ static struct fare look(const struct br_admission *adm, bool impatient, uint64_t
 	for (const struct entry *e = adm->entries; e; e = e->hh.next) {
 		uint64_t spent = age(now_ns, e->file_ns);
 
-		if (e->state != RUNNING || e->impatient != impatient || !e->file_ns || spent < LOOK_NS || e->bytes < SMALL_FILE ||
+		if (e->state != RUNNING || e->impatient != impatient || !e->file_ns || spent < LOOK_NS || e->bytes < small(adm) ||
 			age(now_ns, e->moved_ns) > 2 * TICK_NS)
 			continue;
 		f.sum += rate_of(e->bytes, spent);
@@ -319,9 +328,10 @@ static void adjust(struct br_admission *adm, uint64_t now_ns)
 		if (n < limit(adm))
 			adm->at_once = n;
 		adm->raised_ns = now_ns;
+		adm->was_slow = true;
 	} else if (fast && adm->was_full && age(now_ns, adm->raised_ns) >= RAISE_NS &&
 		   (!adm->opt.fixed_rate || rate < adm->opt.rate)) {
-		adm->at_once += 1 + adm->at_once / 8;
+		adm->at_once += adm->was_slow ? 1 + adm->at_once / 8 : adm->at_once;
 		if (adm->at_once > BR_ADMISSION_BOARDS)
 			adm->at_once = BR_ADMISSION_BOARDS;
 		adm->raised_ns = now_ns;
@@ -536,6 +546,7 @@ static void ran_out_of_time(struct br_admission *adm, struct entry *e, uint64_t 
 		return;
 	adm->at_once = limit(adm) / 2 > MIN_AT_ONCE ? limit(adm) / 2 : MIN_AT_ONCE;
 	adm->failed_ns = adm->raised_ns = now_ns;
+	adm->was_slow = true;
 }
 
 static void note_rate(struct br_admission *adm, bool impatient, uint64_t rate, uint64_t now_ns)
@@ -561,7 +572,7 @@ void br_admission_ended(struct br_admission *adm, int64_t board_id, uint64_t byt
 	adm->moved += bytes > e->bytes ? bytes - e->bytes : 0;
 	e->file_ns = e->bytes = 0;
 	e->heard_ns = now_ns;
-	if (bytes < SMALL_FILE)
+	if (bytes < small(adm))
 		return;
 	if (sent)
 		note_rate(adm, e->impatient, rate, now_ns);

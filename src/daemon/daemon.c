@@ -71,7 +71,7 @@ struct daemon {
 	struct br_api *api;
 	uv_loop_t loop;
 	uv_poll_t dhcp_poll, watch_poll;
-	uv_timer_t dhcp_scan;
+	uv_timer_t dhcp_scan, dhcp_turns;
 	int dhcp_trouble; /* last negative errno of its socket, 0: none */
 	uint64_t dhcp_dropped, dhcp_failed, dhcp_told_ns, dhcp_followed; /* told of already, when */
 	int dhcp_follow_trouble;
@@ -351,6 +351,19 @@ static void tell_follow(struct daemon *d)
 	d->dhcp_follow_trouble = r;
 }
 
+#define TURNS_MS 50
+
+/* While boards wait: those whose turn has come are answered though they do not ask again just now. Boards that were
+ * powered on together ask together, and the link would be idle in between. */
+static void on_turns(uv_timer_t *timer)
+{
+	struct daemon *d = timer->data;
+
+	br_dhcp_io_resume(d->dhcp_io, br_turns_next, &d->glue, br_now_ns());
+	if (!br_turns_any_waiting(d->glue.turns))
+		uv_timer_stop(timer);
+}
+
 static void on_dhcp(uv_poll_t *poll, int status, int events)
 {
 	struct daemon *d = poll->data;
@@ -363,6 +376,8 @@ static void on_dhcp(uv_poll_t *poll, int status, int events)
 	d->dhcp_trouble = r < 0 ? r : 0;
 	tell_losses(d, now);
 	tell_follow(d);
+	if (!uv_is_active((uv_handle_t *)&d->dhcp_turns) && br_turns_any_waiting(d->glue.turns))
+		uv_timer_start(&d->dhcp_turns, on_turns, TURNS_MS, TURNS_MS);
 }
 
 static void on_scan(uv_timer_t *timer)
@@ -394,6 +409,7 @@ static void stop_dhcp(struct daemon *d)
 	d->glue.dhcp_io = NULL;
 	uv_close((uv_handle_t *)&d->dhcp_poll, NULL);
 	uv_close((uv_handle_t *)&d->dhcp_scan, NULL);
+	uv_close((uv_handle_t *)&d->dhcp_turns, NULL);
 	uv_run(&d->loop, UV_RUN_NOWAIT);
 	br_dhcp_io_close(d->dhcp_io);
 	br_dhcp_server_free(d->dhcp);
@@ -427,6 +443,8 @@ static int start_dhcp(struct daemon *d, struct br_error *err)
 	d->dhcp_poll.data = d;
 	uv_timer_init(&d->loop, &d->dhcp_scan);
 	d->dhcp_scan.data = d;
+	uv_timer_init(&d->loop, &d->dhcp_turns);
+	d->dhcp_turns.data = d;
 	d->glue.dhcp_io = d->dhcp_io;
 	r = br_group_open(d->fleet, br_glue_stable, &d->glue, err);
 	if (r < 0)

@@ -266,7 +266,7 @@ static int address(void *ctx, const struct br_dhcp_client *c, bool offer, struct
 	if (r < 0 && (r != -ENOENT || c->proxy))
 		return r; /* another server gives the address: boards only */
 	if (board.id && !is_its_turn(glue, c, offer, &board))
-		return -EBUSY;
+		return -EINPROGRESS;
 	*ret = (struct br_dhcp_grant){ .stored = board.id || !offer };
 	if (!c->proxy) {
 		r = br_glue_address(glue, c, offer, board.id ? &board : NULL, &ret->ip);

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "dhcp/held.h"
 #include "fleet/event.h"
 
 #define SPEED_EVERY_NS (10 * BR_S) /* a link's speed is known only when it is up */
@@ -103,6 +104,32 @@ bool br_turns_ask(struct br_glue *glue, const struct br_board *board, bool impat
 		br_event_emit(glue->fleet, board->id, 0, BR_EV_BOOT_WAITING,
 			json_pack("{s:I}", "before", (json_int_t)before));
 	return turn == BR_TURN_GO;
+}
+
+bool br_turns_next(void *ctx, struct br_mac *ret)
+{
+	struct br_glue *glue = ctx;
+	struct br_turns *t = glue->turns;
+	struct br_board board;
+	int64_t id;
+
+	pthread_mutex_lock(&t->lock);
+	id = br_admission_next(t->adm, BR_DHCP_HELD_NS, br_now_ns());
+	pthread_mutex_unlock(&t->lock);
+	if (!id || br_board_by_id(glue->fleet, id, &board) < 0)
+		return false;
+	*ret = board.mac;
+	return true;
+}
+
+bool br_turns_any_waiting(struct br_turns *t)
+{
+	bool any;
+
+	pthread_mutex_lock(&t->lock);
+	any = br_admission_any_waiting(t->adm);
+	pthread_mutex_unlock(&t->lock);
+	return any;
 }
 
 void br_turns_sign(struct br_turns *t, int64_t board_id)

@@ -14,6 +14,10 @@ void br_turns_free(struct br_turns *turns);
 
 /* A firmware's DISCOVER: whether to answer it. Emits boot.waiting once per boot. */
 bool br_turns_ask(struct br_glue *glue, const struct br_board *board, bool impatient);
+/* Of a board that waits and whose turn has come; for br_dhcp_io_resume(), ctx: struct br_glue. */
+bool br_turns_next(void *ctx, struct br_mac *ret);
+bool br_turns_any_waiting(struct br_turns *turns);
+
 /* As in plan/admission.h; board_id 0 is passed over. */
 void br_turns_sign(struct br_turns *turns, int64_t board_id);
 void br_turns_progress(struct br_turns *turns, int64_t board_id, uint64_t bytes, uint64_t size);

@@ -27,6 +27,7 @@ struct br_dhcp_server {
 	/* scratch of one call: the server is used by one thread at a time */
 	struct br_dhcp_message msg;
 	struct br_dhcp_client client;
+	bool held;   /* its turn comes later */
 	bool stored; /* what is answered now rests on what was stored */
 	uint32_t id; /* what this client knows us by: our address, or what its relay says */
 	const struct br_dhcp_subnet *subnet; /* it is on this one; NULL: on ours */

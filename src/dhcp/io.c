@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/netif.h"
 #include "dhcp/frame.h"
+#include "dhcp/held.h"
 #include "dhcp/outbox.h"
 #include "dhcp/parked.h"
 #include "dhcp/socket.h"
@@ -51,6 +52,7 @@ struct br_dhcp_io {
 	struct incoming in;
 	struct br_dhcp_outbox *frames, *udp, *pxe;
 	struct br_dhcp_parked *parked;
+	struct br_dhcp_held *held;
 	bool holds; /* nothing is received before there is room for replies */
 	uint64_t next_tick_ns;
 	uint16_t ip_id;
@@ -71,7 +73,8 @@ static int open_waiting(struct br_dhcp_io *io, struct br_error *err)
 	io->udp = br_dhcp_outbox_new(io->udp_fd);
 	io->pxe = br_dhcp_outbox_new(io->pxe_fd);
 	io->parked = br_dhcp_parked_new();
-	if (!io->frames || !io->udp || !io->pxe || !io->parked)
+	io->held = br_dhcp_held_new();
+	if (!io->held || !io->frames || !io->udp || !io->pxe || !io->parked)
 		return br_error_set(err, ENOMEM, "out of memory");
 	for (size_t i = 0; i < BR_ARRAY_SIZE(fds); i++) {
 		struct epoll_event ev = { .events = EPOLLIN };
@@ -142,6 +145,7 @@ void br_dhcp_io_close(struct br_dhcp_io *io)
 	br_dhcp_outbox_free(io->udp);
 	br_dhcp_outbox_free(io->pxe);
 	br_dhcp_parked_free(io->parked);
+	br_dhcp_held_free(io->held);
 	free(io);
 }
 
@@ -367,15 +371,15 @@ static void serve_pxe(struct br_dhcp_io *io)
 	}
 }
 
-static void serve_one(struct br_dhcp_io *io, size_t i, uint64_t now_ns)
+static void serve_one(struct br_dhcp_io *io, const uint8_t *packet, size_t len, uint64_t now_ns)
 {
 	struct br_dhcp_reply reply;
-	int r = br_dhcp_handle(io->server, io->in.packets[i], io->in.headers[i].msg_len, now_ns, &reply);
+	int r = br_dhcp_handle(io->server, packet, len, now_ns, &reply);
 
-	io->stats.received++;
-	note_drops(io, &io->in.headers[i].msg_hdr);
 	if (r < 0)
 		io->stats.bad++;
+	if (!r && reply.held)
+		br_dhcp_held_put(io->held, reply.client_mac, packet, len, now_ns);
 	if (r > 0 && reply.stored)
 		br_dhcp_parked_add(io->parked, &reply);
 	else if (r > 0)
@@ -398,21 +402,30 @@ static int receive(struct br_dhcp_io *io)
 	return n >= 0 ? n : errno == EAGAIN || errno == EINTR ? 0 : -errno;
 }
 
+static void end_group(struct br_dhcp_io *io)
+{
+	uint64_t ticket = 0;
+	int r = br_dhcp_group_end(io->server, &ticket);
+
+	if (r < 0)
+		io->stats.unstored += br_dhcp_parked_drop(io->parked);
+	br_dhcp_parked_close(io->parked, r > 0 ? ticket : 0);
+}
+
 /* One change of the database for the lot, one wait for the disk. */
 static int serve(struct br_dhcp_io *io, uint64_t now_ns)
 {
-	uint64_t ticket = 0;
-	int n = receive(io), r;
+	int n = receive(io);
 
 	if (n <= 0)
 		return n;
 	br_dhcp_group_begin(io->server);
-	for (int i = 0; i < n; i++)
-		serve_one(io, (size_t)i, now_ns);
-	r = br_dhcp_group_end(io->server, &ticket);
-	if (r < 0)
-		io->stats.unstored += br_dhcp_parked_drop(io->parked);
-	br_dhcp_parked_close(io->parked, r > 0 ? ticket : 0);
+	for (int i = 0; i < n; i++) {
+		io->stats.received++;
+		note_drops(io, &io->in.headers[i].msg_hdr);
+		serve_one(io, io->in.packets[i], io->in.headers[i].msg_len, now_ns);
+	}
+	end_group(io);
 	return n;
 }
 
@@ -462,6 +475,26 @@ static void look_for_changes(struct br_dhcp_io *io)
 		now.index == io->netif.index)
 		return; /* or it is not back yet, with its address */
 	io->stats.follow_errno = -follow(io, &now);
+}
+
+void br_dhcp_io_resume(struct br_dhcp_io *io, bool (*next)(void *ctx, struct br_mac *ret), void *ctx, uint64_t now_ns)
+{
+	uint8_t packet[BR_DHCP_HELD_MAX];
+	struct br_mac mac;
+
+	if (must_hold(io))
+		return;
+	br_dhcp_group_begin(io->server);
+	for (size_t i = 0; i < BATCH && next(ctx, &mac); i++) {
+		size_t n = br_dhcp_held_take(io->held, mac, now_ns, packet);
+
+		if (n)
+			serve_one(io, packet, n, now_ns);
+	}
+	end_group(io);
+	send_parked(io);
+	flush(io);
+	set_timer(io);
 }
 
 int br_dhcp_io_dispatch(struct br_dhcp_io *io, uint64_t now_ns)

@@ -47,6 +47,11 @@ int br_dhcp_io_dispatch(struct br_dhcp_io *io, uint64_t now_ns);
 /* What has this ticket of ops->commit, and all before it, is stable (r 0), or lost (r negative): the replies that wait for
  * it leave with the next dispatch, or never. From any thread. */
 void br_dhcp_io_stable(struct br_dhcp_io *io, uint64_t ticket, int r);
+/*
+ * Handles requests once more that were held: of the clients that next() names, until it names none. Those who would not
+ * listen any more are passed over.
+ */
+void br_dhcp_io_resume(struct br_dhcp_io *io, bool (*next)(void *ctx, struct br_mac *ret), void *ctx, uint64_t now_ns);
 /* Asks by ARP whether somebody has an address; the answer comes by ops->arp. */
 void br_dhcp_io_ask(struct br_dhcp_io *io, uint32_t ip);
 const struct br_dhcp_io_stats *br_dhcp_io_stats(const struct br_dhcp_io *io);

@@ -72,6 +72,7 @@ static int find_address(struct br_dhcp_server *s, bool offer, struct br_dhcp_gra
 	memset(ret, 0, sizeof(*ret));
 	r = s->opt.ops->address(s->opt.ctx, &s->client, offer, ret);
 	s->stored |= r >= 0 && ret->stored;
+	s->held |= r == -EINPROGRESS;
 	return r;
 }
 
@@ -340,8 +341,9 @@ static int decode(struct br_dhcp_server *s, const uint8_t *packet, size_t len, s
 		return r;
 	if (s->msg.h.op != BR_DHCP_BOOTREQUEST || !senders_are_sane(s) || s->msg.h.hops > MAX_HOPS)
 		return -EBADMSG;
-	s->stored = false;
+	s->stored = s->held = false;
 	reply->len = 0;
+	reply->held = false;
 	reply->nudge_ns[0] = reply->nudge_ns[1] = 0;
 	br_dhcp_classify(&s->msg, &s->client);
 	s->client.proxy = s->opt.mode == BR_DHCP_PROXY;
@@ -377,6 +379,8 @@ int br_dhcp_handle(struct br_dhcp_server *server, const uint8_t *packet, size_t 
 	}
 	r = handlers[server->opt.mode][type](server, now_ns, reply);
 	reply->stored = server->stored;
+	reply->held = server->held;
+	reply->client_mac = server->client.mac;
 	return r;
 }
 

@@ -103,7 +103,8 @@ struct br_dhcp_foreign {
 
 struct br_dhcp_ops {
 	/* Finds or makes the client's address; stable when it returns 0, or by ops->commit. offer: false for anything but a DISCOVER, in which
-	 * case no new address may be made. -ENOENT: not ours, stay silent. -ENOSPC: none left. Any other failure: silence. */
+	 * case no new address may be made. -ENOENT: not ours, stay silent. -ENOSPC: none left. -EINPROGRESS: its
+	 * turn comes later, silence until then. Any other failure: silence. */
 	int (*address)(void *ctx, const struct br_dhcp_client *client, bool offer, struct br_dhcp_grant *ret);
 	void (*report)(void *ctx, const struct br_dhcp_report *report);
 	/*
@@ -166,6 +167,8 @@ struct br_dhcp_reply {
 	uint64_t nudge_ns[2];
 	struct br_mac nudge_mac;
 	bool stored; /* says what must be stable before it is sent: ops->commit */
+	bool held;   /* there is none yet: the request may be handled once more when the client's turn has come */
+	struct br_mac client_mac;
 };
 
 /* The ethertype of the nudge: Wake-on-LAN's, which nothing acts upon here. */

@@ -43,6 +43,7 @@ struct entry {
 	int64_t board_id; /* key */
 	enum state state;
 	bool impatient, proven, told;
+	bool called; /* since it asked */
 	bool fetched;	    /* in this boot */
 	bool failed;	    /* its last boot: it keeps its place */
 	uint8_t beginnings; /* offers since it last fetched something */
@@ -484,9 +485,32 @@ enum br_turn br_admission_ask(struct br_admission *adm, const struct br_admissio
 		e->burst_ns = now_ns;
 	turn = decide(adm, e, now_ns);
 	e->asked_ns = e->heard_ns = now_ns;
+	e->called = false;
 	if (turn != BR_TURN_GO && ret_before)
 		*ret_before = turn == BR_TURN_QUEUED ? rank(adm, e, UINT32_MAX, now_ns) : 0;
 	return turn;
+}
+
+int64_t br_admission_next(struct br_admission *adm, uint64_t listens_ns, uint64_t now_ns)
+{
+	struct entry *best = NULL;
+	uint32_t max = limit(adm);
+
+	advance(adm, now_ns);
+	if (!adm->waiting || adm->running >= max)
+		return 0;
+	for (struct entry *e = adm->entries; e; e = e->hh.next) {
+		if (e->state != WAITING || e->called || age(now_ns, e->asked_ns) >= listens_ns)
+			continue;
+		if (!e->proven && adm->proven_waiting && adm->unproven >= max - max / 4)
+			continue;
+		if (!best || before(e, best))
+			best = e;
+	}
+	if (!best)
+		return 0;
+	best->called = true;
+	return best->board_id;
 }
 
 static struct entry *running(struct br_admission *adm, int64_t board_id, uint64_t now_ns)
@@ -629,6 +653,11 @@ void br_admission_status(struct br_admission *adm, uint64_t now_ns, struct br_ad
 	};
 	for (const struct entry *e = adm->entries; e; e = e->hh.next)
 		ret->waiting += is_waiting(e, now_ns);
+}
+
+bool br_admission_any_waiting(const struct br_admission *adm)
+{
+	return adm->waiting;
 }
 
 bool br_admission_waits(struct br_admission *adm, int64_t board_id, uint64_t now_ns, uint32_t *ret_before,

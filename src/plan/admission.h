@@ -48,6 +48,13 @@ enum br_turn {
 enum br_turn br_admission_ask(struct br_admission *adm, const struct br_admission_ask *ask, uint64_t now_ns,
 	uint32_t *ret_before);
 
+/*
+ * Whose turn it is now, of those that asked lately and still listen: a board that may be answered though it does not
+ * ask again just now. 0: nobody's, or no slot is free. It is named once for each time that it asked; ask for it, then
+ * it goes.
+ */
+int64_t br_admission_next(struct br_admission *adm, uint64_t listens_ns, uint64_t now_ns);
+
 /* A sign of life of a board that fetches boot files (asked for one, or its loader asks for an address). It counts among the
  * running ones from then on, however it came here. */
 void br_admission_sign(struct br_admission *adm, int64_t board_id, uint64_t now_ns);
@@ -74,6 +81,8 @@ struct br_admission_status {
 	uint64_t rate;		   /* bytes of boot files in the last second or two */
 };
 void br_admission_status(struct br_admission *adm, uint64_t now_ns, struct br_admission_status *ret);
+/* Whether any does, as far as it was last looked. */
+bool br_admission_any_waiting(const struct br_admission *adm);
 /* Whether a board waits; how many are before it, and since when (ns; may be NULL). */
 bool br_admission_waits(struct br_admission *adm, int64_t board_id, uint64_t now_ns, uint32_t *ret_before,
 	uint64_t *ret_since_ns);

@@ -407,17 +407,21 @@ static int own_file(struct br_fs *below, struct br_fs *base, const char *path)
 
 int br_disks_own_files(struct br_board_disk *disk, int (*fn)(void *ctx, const char *path), void *ctx)
 {
-	struct entry *e = br_container_of(disk, struct entry, d);
+	struct br_error err = BR_ERROR_NULL;
 	const struct br_projection *p;
+	struct br_fs *base;
 	size_t n;
-	int r = 0;
+	int r = br_image_fs(br_plan_base_image(br_plan_input(disk->plan)->base), &base, &err);
 
+	if (r < 0)
+		return r;
 	p = br_plan_root(disk->plan, &n);
 	for (size_t i = 0; r >= 0 && i < n; i++) {
-		r = own_file(br_disk_fs(disk->disk), e->base_fs, p[i].path);
+		r = own_file(br_disk_fs(disk->disk), base, p[i].path);
 		if (r > 0)
 			r = fn(ctx, p[i].path);
 	}
+	base->ops->close(base);
 	return r;
 }
 

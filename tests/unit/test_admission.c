@@ -165,6 +165,32 @@ static void test_last_chance_of_a_rom(void **state)
 	br_admission_free(adm);
 }
 
+/* A free slot goes to the first in the queue that still listens, once for each of its questions. */
+static void test_next(void **state)
+{
+	struct br_admission *adm = new_queue(2);
+	uint64_t t = 100 * BR_S, listens = 3 * BR_S;
+
+	br_admission_sign(adm, 1, t);
+	br_admission_sign(adm, 2, t);
+	ask(adm, 10, false, t);
+	ask(adm, 11, false, t + BR_S);
+	ask(adm, 12, true, t + BR_S);
+	assert_int_equal(br_admission_next(adm, listens, t + BR_S), 0);
+	br_admission_done(adm, 1, t + 2 * BR_S);
+	br_admission_sign(adm, 2, t + 2 * BR_S);
+	assert_int_equal(br_admission_next(adm, listens, t + 2 * BR_S), 12);
+	assert_int_equal(br_admission_next(adm, listens, t + 2 * BR_S), 10);
+	assert_int_equal(br_admission_next(adm, listens, t + 2 * BR_S), 11);
+	assert_int_equal(br_admission_next(adm, listens, t + 2 * BR_S), 0);
+	assert_int_equal(ask(adm, 12, true, t + 2 * BR_S), BR_TURN_GO);
+	br_admission_sign(adm, 2, t + 4 * BR_S);
+	assert_int_equal(ask(adm, 10, false, t + 4 * BR_S), BR_TURN_WAIT);
+	br_admission_done(adm, 12, t + 8 * BR_S);
+	assert_int_equal(br_admission_next(adm, listens, t + 8 * BR_S), 0);
+	br_admission_free(adm);
+}
+
 static void test_unlimited(void **state)
 {
 	struct br_admission *adm = new_queue(BR_ADMISSION_UNLIMITED);
@@ -431,6 +457,7 @@ int main(void)
 		cmocka_unit_test(test_lost_offer),
 		cmocka_unit_test(test_oldest_and_impatient_first),
 		cmocka_unit_test(test_last_chance_of_a_rom),
+		cmocka_unit_test(test_next),
 		cmocka_unit_test(test_unlimited),
 		cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_storm),

@@ -34,7 +34,7 @@
 #define RAISE_NS BR_S
 #define LOOK_NS BR_S	       /* into a file its rate tells something */
 #define RECENT_NS (3 * BR_S)
-#define FAILED_NS (10 * BR_S)  /* between two halvings: their effect takes as long to be seen */
+#define FAILED_NS FILE_NS /* between two halvings: the files that were begun before it still fail */
 #define N_TICKS 4	       /* the rate is that of the last two seconds */
 
 enum state { IDLE, WAITING, RUNNING };
@@ -71,6 +71,9 @@ struct br_admission {
 	struct recent {
 		uint64_t rate, at_ns;
 	} recent[2]; /* of files that are over */
+	/* the most that the link was seen to carry, slowly forgotten, and how many boards it took */
+	uint64_t peak_rate;
+	uint32_t peak_running;
 	uint64_t best[2]; /* what one board got, bytes a second, patient and impatient; slowly forgotten */
 };
 
@@ -293,6 +296,26 @@ static uint64_t total_rate(const struct br_admission *adm)
 	return sum * BR_S / (N_TICKS * TICK_NS);
 }
 
+/*
+ * Whether so many boards are the reason when each gets little. They are not when the link was seen to carry clearly more,
+ * for more of them: then it is losses, or the boards themselves, and to begin fewer would help nobody.
+ */
+static bool is_crowded(const struct br_admission *adm)
+{
+	return total_rate(adm) >= adm->peak_rate - adm->peak_rate / 3 || adm->running >= adm->peak_running - adm->peak_running / 4;
+}
+
+static void note_peak(struct br_admission *adm)
+{
+	uint64_t rate = total_rate(adm);
+
+	adm->peak_rate -= adm->peak_rate / 256;
+	if (rate < adm->peak_rate)
+		return;
+	adm->peak_rate = rate;
+	adm->peak_running = adm->running;
+}
+
 enum verdict { UNKNOWN, TOO_SLOW, AS_IT_SHOULD, FAST };
 
 /* How the boards of one kind fare. */
@@ -307,6 +330,8 @@ static enum verdict judge(const struct br_admission *adm, const struct fare *far
 	file_ns = (uint64_t)((double)largest * 1e9 / (double)share);
 	/* as fast as it would be without the others: they are not the reason, and more of them do no harm */
 	if (best && alone && (impatient || file_ns < GOAL_NS))
+		return FAST;
+	if (!is_crowded(adm))
 		return FAST;
 	if (impatient)
 		return AS_IT_SHOULD;
@@ -353,6 +378,7 @@ static void advance(struct br_admission *adm, uint64_t now_ns)
 		adm->tick_ns = now_ns;
 	for (size_t i = 0; i < BR_ARRAY_SIZE(adm->best); i++)
 		adm->best[i] -= adm->best[i] / 256; /* half of it in a minute and a half */
+	note_peak(adm);
 	sweep(adm, now_ns);
 	if (is_auto(adm))
 		adjust(adm, now_ns);
@@ -564,9 +590,11 @@ void br_admission_progress(struct br_admission *adm, int64_t board_id, uint64_t 
  * like others, at its old place. */
 static void ran_out_of_time(struct br_admission *adm, struct entry *e, uint64_t now_ns)
 {
+	bool crowded = is_crowded(adm);
+
 	set_state(adm, e, IDLE);
 	e->failed = true;
-	if (!is_auto(adm) || (adm->failed_ns && age(now_ns, adm->failed_ns) < FAILED_NS))
+	if (!is_auto(adm) || !crowded || (adm->failed_ns && age(now_ns, adm->failed_ns) < FAILED_NS))
 		return;
 	adm->at_once = limit(adm) / 2 > MIN_AT_ONCE ? limit(adm) / 2 : MIN_AT_ONCE;
 	adm->failed_ns = adm->raised_ns = now_ns;

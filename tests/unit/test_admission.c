@@ -18,10 +18,12 @@ static struct br_admission *new_queue(uint32_t at_once)
 	return adm;
 }
 
+static uint64_t largest = 33 * MB;
+
 static enum br_turn ask(struct br_admission *adm, int64_t id, bool impatient, uint64_t now_ns)
 {
 	struct br_admission_ask a = {
-		.board_id = id, .impatient = impatient, .proven = br_admission_proven(adm, id), .largest = 33 * MB,
+		.board_id = id, .impatient = impatient, .proven = br_admission_proven(adm, id), .largest = largest,
 	};
 
 	return br_admission_ask(adm, &a, now_ns, NULL);
@@ -241,7 +243,7 @@ struct board {
 	enum { OFF, ASKING, PAUSE, FETCHING } phase;
 	uint64_t next_ns, end_ns; /* of asking, of a pause */
 	unsigned file;
-	double got;
+	double got, own; /* own: part of the most, for this file */
 	uint64_t file_ns;
 	uint64_t up_ns;
 	unsigned failures;
@@ -250,6 +252,8 @@ struct board {
 struct hall {
 	struct board *boards;
 	size_t n;
+	const double *files;
+	double uneven; /* boards get that much less by themselves, at most: losses */
 	double link;  /* bytes a second */
 	double slow;  /* what the link has for us in the end, where that is less than it says */
 	double patient, impatient; /* bytes a second of one board alone */
@@ -257,7 +261,9 @@ struct hall {
 };
 
 /* What a stock boot fetches, more or less: loader, initramfs, kernel. */
-static const double files[] = { 2.3e6, 11e6, 33e6 };
+#define N_FILES 3
+static const double stock_files[N_FILES] = { 2.3e6, 11e6, 33e6 };
+static const double small_files[N_FILES] = { 50e3, 100e3, 300e3 };
 
 static double rnd(struct hall *h)
 {
@@ -286,21 +292,23 @@ static void ask_once(struct hall *h, struct br_admission *adm, struct board *b, 
 	b->phase = FETCHING;
 	b->file = 0;
 	b->got = 0;
+	b->own = 1 - h->uneven * rnd(h);
 	b->file_ns = now;
 	br_admission_sign(adm, b->id, now);
 }
 
 static void fetch(struct hall *h, struct br_admission *adm, struct board *b, double share, double dt, uint64_t now)
 {
-	double most = b->rom ? h->impatient : h->patient;
+	double most = (b->rom ? h->impatient : h->patient) * b->own;
 
 	b->got += (share < most ? share : most) * dt;
-	br_admission_progress(adm, b->id, (uint64_t)b->got, (uint64_t)files[b->file], now);
-	if (b->got >= files[b->file]) {
-		br_admission_ended(adm, b->id, (uint64_t)files[b->file], now - b->file_ns, true, now);
+	br_admission_progress(adm, b->id, (uint64_t)b->got, (uint64_t)h->files[b->file], now);
+	if (b->got >= h->files[b->file]) {
+		br_admission_ended(adm, b->id, (uint64_t)h->files[b->file], now - b->file_ns, true, now);
 		b->got = 0;
+		b->own = 1 - h->uneven * rnd(h);
 		b->file_ns = now;
-		if (++b->file < sizeof(files) / sizeof(files[0]))
+		if (++b->file < N_FILES)
 			return;
 		br_admission_done(adm, b->id, now);
 		b->up = true;
@@ -372,16 +380,17 @@ struct outcome {
 	double last_s;
 };
 
-static struct outcome storm(size_t n, size_t n_roms, double link, double slow, uint32_t at_once)
+static struct outcome storm_of(const struct hall *like, size_t n, size_t n_roms, uint32_t at_once)
 {
 	struct br_admission *adm = br_admission_new(
-		&(struct br_admission_options){ .at_once = at_once, .rate = (uint64_t)link });
-	struct hall h = {
-		.boards = calloc(n, sizeof(struct board)), .n = n, .link = link, .slow = slow, .patient = 3.3e6,
-		.impatient = 1.15e6, .seed = 7,
-	};
+		&(struct br_admission_options){ .at_once = at_once, .rate = (uint64_t)like->link });
+	struct hall h = *like;
 	struct outcome o = { 0 };
 
+	h.boards = calloc(n, sizeof(struct board));
+	h.n = n;
+	h.seed = 7;
+	largest = (uint64_t)h.files[N_FILES - 1];
 	for (size_t i = 0; i < n_roms; i++)
 		h.boards[i * (n / n_roms)].rom = true;
 	run(&h, adm, (at_once ? 300 : 3600) * BR_S, all_over);
@@ -392,11 +401,30 @@ static struct outcome storm(size_t n, size_t n_roms, double link, double slow, u
 		if ((double)(h.boards[i].up_ns - 1000 * BR_S) / 1e9 > o.last_s && h.boards[i].up)
 			o.last_s = (double)(h.boards[i].up_ns - 1000 * BR_S) / 1e9;
 	}
-	print_message("# %zu boards, %.0f of %.0f MB/s: %u up, %u dead, %u transfers failed, %.0f s\n", n, slow / 1e6,
-		link / 1e6, o.up, o.dead, o.failures, o.last_s);
+	print_message("# %zu boards, %.0f of %.0f MB/s: %u up, %u dead, %u transfers failed, %.0f s\n", n, h.slow / 1e6,
+		h.link / 1e6, o.up, o.dead, o.failures, o.last_s);
 	br_admission_free(adm);
 	free(h.boards);
 	return o;
+}
+
+static struct outcome storm(size_t n, size_t n_roms, double link, double slow, uint32_t at_once)
+{
+	const struct hall h = { .files = stock_files, .link = link, .slow = slow, .patient = 3.3e6, .impatient = 1.15e6 };
+
+	return storm_of(&h, n, n_roms, at_once);
+}
+
+/* Losses make every board slow, few or many of them: to begin fewer would help nobody. */
+static void test_slow_by_themselves(void **state)
+{
+	const struct hall h = {
+		.files = small_files, .link = 117e6, .slow = 117e6, .patient = 60e3, .impatient = 30e3, .uneven = 0.85,
+	};
+	struct outcome o = storm_of(&h, 1000, 100, 0);
+
+	assert_int_equal(o.up + o.dead, 1000);
+	assert_true(o.last_s < 200);
 }
 
 static void test_storm(void **state)
@@ -460,6 +488,7 @@ int main(void)
 		cmocka_unit_test(test_next),
 		cmocka_unit_test(test_unlimited),
 		cmocka_unit_test(test_flood),
+		cmocka_unit_test(test_slow_by_themselves),
 		cmocka_unit_test(test_storm),
 		cmocka_unit_test(test_storm_on_less_than_promised),
 		cmocka_unit_test(test_storm_on_a_fast_link),

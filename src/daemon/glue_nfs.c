@@ -248,14 +248,14 @@ static void trouble(void *ctx, uint32_t ip, enum br_nfs_trouble what)
 		[BR_NFS_TROUBLE_SMALL_READS] = { "small-reads", "reads in pieces of 4096 bytes only" },
 	};
 	struct br_glue_nfs *nfs = ctx;
+	int64_t board_id = recall(nfs, ip);
 	struct br_boot_status st = { 0 };
-	struct br_board board = { 0 };
 	char text[BR_IP_TEXT];
 
-	if (br_board_by_ip(nfs->glue->fleet, ip, &board) < 0)
-		return; /* no board: nobody asks why */
-	br_boots_status(nfs->glue->boots, board.id, &st);
-	br_event_emit(nfs->glue->fleet, board.id, st.boot, BR_EV_NFS_TROUBLE,
+	if (!board_id)
+		return; /* it mounted nothing: nobody asks why */
+	br_boots_status(nfs->glue->boots, board_id, &st);
+	br_event_emit(nfs->glue->fleet, board_id, st.boot, BR_EV_NFS_TROUBLE,
 		json_pack("{s:s, s:s, s:s}", "ip", br_ip_format(text, ip), "what", troubles[what].word, "reason",
 			troubles[what].reason));
 }

@@ -7,7 +7,7 @@ import subprocess
 from daemon import Daemon
 from dhcpservers import Dnsmasq
 from images import small_image
-from netlab import Net
+from netlab import ADDRESS, Net
 from systemtests import quick, stop, wait_until
 
 
@@ -113,3 +113,22 @@ def test_a_board_never_heard_is_said_so(t):
     daemon = t.enter(Daemon(t, net, image=image))
     daemon.cli("board", "add", "pi09", "--mac", "dc:a6:32:00:00:09")
     assert why(daemon, "pi09")["row"] == 1
+
+
+@quick
+def test_a_root_without_init_is_named(t):
+    """What only the NFS server can tell: its traffic is too much to be looked at on the wire."""
+    t.need_program("nfs-ls", "nfs-cat")
+    image, net = lab(t)
+    daemon = t.enter(Daemon(t, net, image=image))
+    mac = "dc:a6:32:00:00:63"
+    daemon.cli("board", "add", "pi63", "--mac", mac)
+    client = net.client(mac=mac)
+    client.address("10.77.0.9/24")
+    t.run(*client.exec("nfs-ls", f"nfs://{ADDRESS}/pi63?version=3"))
+    t.run(*client.exec("nfs-cat", f"nfs://{ADDRESS}/pi63/etc/init?version=3"), check=False)
+    wait_until(lambda: why(daemon, "pi63")["row"] == 63, 30, "the verdict")
+    verdict = why(daemon, "pi63")
+    assert any("init" in line for line in verdict["evidence"]), verdict
+    events = [e["fields"]["what"] for e in daemon.jsonl("event", "list", "pi63") if e["type"] == "nfs.trouble"]
+    assert events == ["no-init"], events

@@ -197,14 +197,23 @@ static void name_loader_file(struct br_glue *glue, const struct br_dhcp_client *
 	}
 }
 
-/* A loader goes on with the boot that the firmware began. One that begins it itself, from a card, is the firmware. */
+/* So long after the boot's last request a loader that asks was switched on anew. */
+#define LOADER_PAUSE_NS (20 * BR_S)
+
+/*
+ * A loader goes on with the boot that the firmware, or itself, began: U-Boot asks twice. One that begins it itself, from a
+ * card, is the firmware; it may never come as far as a kernel, and what people change in its script counts the next time.
+ */
 static int loader_plan(struct br_glue *glue, const struct br_board *board, bool offer, struct br_plan **ret,
 	struct br_error *err)
 {
 	struct br_boot_status st;
+	int r = br_boots_status(glue->boots, board->id, &st);
 
-	if (!offer || (!br_boots_status(glue->boots, board->id, &st) && st.stage < BR_STAGE_KERNEL_DHCP))
+	if (!offer || (!r && st.stage < BR_STAGE_KERNEL_DHCP && br_now_ns() - st.used_ns < LOADER_PAUSE_NS))
 		return br_boots_plan(glue->boots, board, ret, err);
+	if (!r && st.stage == BR_STAGE_FIRMWARE_DHCP)
+		br_boots_forget(glue->boots, board->id); /* it asked for no file: the stage alone would not begin another */
 	return br_boots_reach(glue->boots, board, BR_STAGE_FIRMWARE_DHCP, ret, NULL, err);
 }
 

@@ -359,6 +359,7 @@ static int reach(struct br_boots *boots, const struct br_board *board, enum br_s
 		b->status.stage = stage;
 		b->status.stage_wall_ns = br_wall_ns();
 	}
+	b->status.used_ns = br_now_ns();
 	*ret = b;
 	return 0;
 }

@@ -66,6 +66,7 @@ struct br_boot_status {
 	uint64_t boot;
 	enum br_stage stage;
 	uint64_t started_wall_ns, stage_wall_ns;
+	uint64_t used_ns; /* monotonic: when a protocol last asked for its plan or reported */
 	char image[BR_IMAGE_NAME_MAX + 1];
 };
 /* -ENOENT: the board has not booted since the daemon started. */

@@ -149,3 +149,32 @@ def socket_in(t, net, port):
                          stdout=subprocess.PIPE)
     p.stdout.readline()
     return p
+
+
+@quick
+def test_libnfs_reads_the_boards_own_disk(t):
+    """As the board: its address, its root path, a port below 1024 (libnfs takes one when it is root)."""
+    t.need_program("nfs-ls", "nfs-cat", "nfs-cp", "curl")
+    net, daemon, _ = serve(t)
+    daemon.cli("board", "add", "pi07", "--mac", "b8:27:eb:12:34:60", "--address", "10.77.0.21")
+    board = net.client("b8:27:eb:12:34:60")
+    board.address("10.77.0.21/24")
+    # a boot begins with its files
+    t.run(*board.exec("curl", "-sS", "--max-time", "20", "-o", t.path("k"), f"tftp://{ADDRESS}/kernel8.img"))
+    root = f"nfs://{ADDRESS}/pi07"
+    listed = t.run(*board.exec("nfs-ls", f"{root}/etc?version=3")).stdout
+    assert {"os-release", "hostname", "fstab"} <= {line.split()[-1] for line in listed.splitlines()}, listed
+    assert t.run(*board.exec("nfs-cat", f"{root}/etc/hostname?version=3")).stdout == "pi07\n"
+    assert "Small Linux" in t.run(*board.exec("nfs-cat", f"{root}/etc/os-release?version=3")).stdout
+    assert "# " in t.run(*board.exec("nfs-cat", f"{root}/etc/fstab?version=3")).stdout
+    # what it writes is its own, and there for others to look at
+    t.run(*board.exec("nfs-cp", t.path("k"), f"{root}/etc/copy?version=3"))
+    back = daemon.cli("disk", "ls", "pi07", "/etc").stdout
+    assert "copy" in back, back
+    t.run(*board.exec("nfs-cp", f"{root}/etc/copy?version=3", t.path("back")))
+    assert sha256(t.path("back")) == sha256(t.path("kernel8.img"))
+    assert "nfs.mounted" in [e["type"] for e in daemon.jsonl("event", "list", "pi07")]
+    # another address, same path
+    stranger = net.client()
+    stranger.address("10.77.0.9/24")
+    assert t.run(*stranger.exec("nfs-cat", f"{root}/etc/hostname?version=3"), check=False).returncode

@@ -22,6 +22,7 @@
 #define PIECES 8 /* of one payload; a block in more pieces is sent by itself */
 #define BYTES_MAX 65000 /* of one message: an IP packet has 16 bits of length */
 #define FRAME_MAX 65000 /* more than any MTU; what is too long for the interface comes back as EMSGSIZE */
+#define FRAME_HEAD (BR_TFTP_VNET_HEAD + BR_TFTP_FRAME_HEAD)
 #define STUCK_MS 20	/* how long a full send buffer is waited for */
 
 /* Several datagrams in one message: each but the last has the first one's length. */
@@ -31,14 +32,14 @@ struct slot {
 	bool proven;
 	unsigned n_segments;
 	bool closed; /* the last one was shorter */
-	bool framed; /* leaves by the packet socket; iov[0] is the frame's head then */
+	bool framed; /* leaves by the packet socket; iov[0] is frame_head then */
 	size_t segment_len, len, head_len;
 	uint8_t first_iov[SEGMENTS];
 	struct iovec iov[IOVS];
 	_Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))];
 	uint8_t heads[BR_TFTP_HEAD_MAX]; /* one after the other */
 	struct sockaddr_ll link_addr;
-	uint8_t frame_head[BR_TFTP_VNET_HEAD + BR_TFTP_FRAME_HEAD];
+	uint8_t frame_head[FRAME_HEAD + BR_TFTP_HEAD]; /* also of DATA: one piece less for the kernel to take */
 };
 
 struct br_tftp_outbox {
@@ -197,8 +198,7 @@ static void unframe(struct br_tftp_outbox *box, struct slot *s, struct msghdr h)
 	s->framed = false;
 	h.msg_name = &s->addr;
 	h.msg_namelen = sizeof(s->addr);
-	h.msg_iov++;
-	h.msg_iovlen--;
+	s->iov[0] = (struct iovec){ s->frame_head + FRAME_HEAD, BR_TFTP_HEAD };
 	set_control(box, s, &h, false);
 	count(send_one(box, s, &h) < 0 ? &box->lost : &box->sent, 1);
 }
@@ -327,15 +327,16 @@ static struct slot *open_slot(struct br_tftp_outbox *box, const struct br_tftp_p
 	return s;
 }
 
-/* A peer that has answered, lately, to what the kernel sent it, over a link that is known. */
-static bool may_frame(const struct br_tftp_outbox *box, const struct br_tftp_peer *peer, size_t len, size_t n)
+/* DATA for a peer that has answered, lately, to what the kernel sent it, over a link that is known. */
+static bool may_frame(const struct br_tftp_outbox *box, const struct br_tftp_peer *peer, size_t len, size_t head_len,
+	size_t n)
 {
-	return box->packet_fd >= 0 && peer->link.ifindex && peer->proven && !peer->again && !peer->plain &&
+	return box->packet_fd >= 0 && head_len == BR_TFTP_HEAD && peer->link.ifindex && peer->proven && !peer->again && !peer->plain &&
 		len <= FRAME_MAX && n <= PIECES;
 }
 
 static void put_frame_head(struct br_tftp_outbox *box, struct slot *s, struct msghdr *h,
-	const struct br_tftp_peer *peer, size_t len)
+	const struct br_tftp_peer *peer, const void *head, size_t len)
 {
 	const struct br_tftp_frame f = {
 		.src_mac = peer->link.our_mac, .dst_mac = peer->link.peer_mac,
@@ -344,6 +345,7 @@ static void put_frame_head(struct br_tftp_outbox *box, struct slot *s, struct ms
 	};
 
 	br_tftp_frame_head(s->frame_head + BR_TFTP_VNET_HEAD, &f, box->ip_id++, len);
+	memcpy(s->frame_head + FRAME_HEAD, head, BR_TFTP_HEAD);
 	s->link_addr.sll_ifindex = (int)peer->link.ifindex;
 	s->framed = true;
 	h->msg_name = &s->link_addr;
@@ -365,7 +367,7 @@ void br_tftp_outbox_add(struct br_tftp_outbox *box, const struct br_tftp_peer *p
 	size_t head_len, const struct br_span *payload, size_t n)
 {
 	size_t len = total(head_len, payload, n);
-	bool framed = may_frame(box, peer, len, n);
+	bool framed = may_frame(box, peer, len, head_len, n);
 	struct msghdr *h;
 	struct slot *s;
 
@@ -373,10 +375,11 @@ void br_tftp_outbox_add(struct br_tftp_outbox *box, const struct br_tftp_peer *p
 		br_tftp_outbox_flush(box); /* so that it does not overtake */
 	s = !framed && box->n && joins(box, peer, len, head_len, n) ? &box->slots[box->n - 1] : open_slot(box, peer, len);
 	h = &box->msgs[box->n - 1].msg_hdr;
-	if (framed)
-		put_frame_head(box, s, h, peer, len);
 	s->first_iov[s->n_segments] = (uint8_t)h->msg_iovlen;
-	put_head(s, h, head, head_len);
+	if (framed)
+		put_frame_head(box, s, h, peer, head, len);
+	else
+		put_head(s, h, head, head_len);
 	if (n > PIECES) {
 		send_scattered(box, s, *h, payload, n);
 		box->n--;

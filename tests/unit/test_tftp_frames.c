@@ -161,12 +161,14 @@ static void fetch(int fd, uint64_t size, unsigned blksize, unsigned window, unsi
 		size_t n_data;
 		uint16_t block;
 
-		n = hear(fd, buf, sizeof(buf), 5000);
 		if (expect == lose)
+			(void)hear(fd, buf, sizeof(buf), 5000);
+		do { /* on a busy machine a timer may run out, and a block comes twice */
 			n = hear(fd, buf, sizeof(buf), 5000);
-		if (n <= 0)
-			fail_msg("block %llu does not come", (unsigned long long)expect);
-		assert_int_equal(br_tftp_decode_data(buf, (size_t)n, &block, &data, &n_data), 0);
+			if (n <= 0)
+				fail_msg("block %llu does not come", (unsigned long long)expect);
+			assert_int_equal(br_tftp_decode_data(buf, (size_t)n, &block, &data, &n_data), 0);
+		} while (block == (uint16_t)(expect - 1));
 		assert_int_equal(block, (uint16_t)expect);
 		assert_true(got + n_data <= size);
 		assert_memory_equal(data, test_file_bytes() + got, n_data);

@@ -28,6 +28,8 @@
 #define ASSUMED_LARGEST (32ull << 20) /* a kernel */
 #define MIN_AT_ONCE 4
 #define FIRST_MOST 64
+#define LOADING_MOST 64
+#define LOADER_FILE (512u << 10) /* bootcode.bin has 52 KB, a start.elf 3 MB */
 #define LARGEST_NS (60 * BR_S)
 #define SMALL_FILE (128u << 10) /* tells little of a rate, unless there are none larger */
 #define TICK_NS (500 * BR_MS)
@@ -45,6 +47,7 @@ struct entry {
 	bool impatient, proven, told;
 	bool called; /* since it asked */
 	bool fetched;	    /* in this boot */
+	bool loading;	    /* its ROM fetches bootcode.bin, which takes no slot */
 	bool failed;	    /* its last boot: it keeps its place */
 	uint8_t beginnings; /* offers since it last fetched something */
 	uint64_t since_ns;  /* waiting */
@@ -61,6 +64,7 @@ struct br_admission {
 	uint32_t at_once;
 	uint32_t running, waiting; /* as of the last sweep and what happened since */
 	uint32_t unproven;	   /* of the running ones */
+	uint32_t loading;
 	uint32_t proven_waiting;
 	uint64_t largest, largest_ns;
 	uint64_t bytes[N_TICKS], moved; /* what was acknowledged in the last ticks; in this one */
@@ -131,6 +135,12 @@ static void set_state(struct br_admission *adm, struct entry *e, enum state stat
 	}
 }
 
+static void set_loading(struct br_admission *adm, struct entry *e, bool loading)
+{
+	adm->loading += loading - e->loading;
+	e->loading = loading;
+}
+
 static void set_proven(struct br_admission *adm, struct entry *e)
 {
 	enum state state = e->state;
@@ -145,6 +155,7 @@ static void set_proven(struct br_admission *adm, struct entry *e)
 static void drop(struct br_admission *adm, struct entry *e)
 {
 	set_state(adm, e, IDLE);
+	set_loading(adm, e, false);
 	HASH_DEL(adm->entries, e);
 	free(e);
 }
@@ -244,6 +255,8 @@ static void sweep(struct br_admission *adm, uint64_t now_ns)
 	{
 		if (e->state == RUNNING && expired(e, now_ns))
 			set_state(adm, e, IDLE);
+		if (e->loading && expired(e, now_ns))
+			set_loading(adm, e, false);
 		if (e->state != RUNNING && age(now_ns, e->heard_ns) > FORGET_NS)
 			drop(adm, e);
 	}
@@ -410,6 +423,11 @@ static uint32_t rank(const struct br_admission *adm, const struct entry *e, uint
 	return n;
 }
 
+static bool is_last_chance(const struct entry *e, uint64_t now_ns)
+{
+	return e->impatient && age(now_ns, e->burst_ns) >= LAST_CHANCE_NS;
+}
+
 /*
  * A free slot goes to one of the first in the queue, whoever of them asks next: to wait for the very first one, which
  * asks every four seconds, would leave the link idle.
@@ -422,8 +440,8 @@ static bool may_go(struct br_admission *adm, const struct entry *e, uint64_t now
 		return true;
 	if (!e->proven && adm->proven_waiting && adm->unproven >= max - max / 4)
 		return false; /* a quarter is for boards that have shown to be some */
-	if (e->impatient && age(now_ns, e->burst_ns) >= LAST_CHANCE_NS && adm->running < 2 * max)
-		return true; /* one too many is slower; held once more, this one is dead */
+	if (is_last_chance(e, now_ns) && adm->running < max + max / 2)
+		return true; /* one too many is slower; held once more, this one may be dead */
 	if (adm->running >= max) {
 		adm->was_full = true;
 		return false;
@@ -467,12 +485,33 @@ static bool goes_on(struct br_admission *adm, struct entry *e, uint64_t now_ns)
 	return false;
 }
 
+/*
+ * A ROM is dead when it was held for 25 s, and all that it fetches is bootcode.bin. So it is answered without a turn, and
+ * bootcode.bin, which starts over when it was held, waits when it asks in its place.
+ */
+static bool loads(struct br_admission *adm, struct entry *e, uint64_t now_ns)
+{
+	if (!e->impatient || (e->state != IDLE && !e->loading) || (e->loading && e->fetched))
+		return false;
+	if (!e->loading && adm->loading >= LOADING_MOST && !is_last_chance(e, now_ns))
+		return false;
+	set_loading(adm, e, true);
+	e->fetched = false;
+	return true;
+}
+
 /* The first question of a boot, or a later one of one that waits. */
 static enum br_turn decide(struct br_admission *adm, struct entry *e, uint64_t now_ns)
 {
 	if (goes_on(adm, e, now_ns))
 		return go(adm, e, now_ns);
-	if (e->state == IDLE && !e->failed)
+	if (loads(adm, e, now_ns)) {
+		e->since_ns = now_ns;
+		return BR_TURN_GO;
+	}
+	if (e->loading)
+		set_loading(adm, e, false); /* bootcode.bin asks: it has waited since its ROM asked */
+	else if (e->state == IDLE && !e->failed)
 		e->since_ns = now_ns;
 	return may_go(adm, e, now_ns) ? go(adm, e, now_ns) : queue(adm, e);
 }
@@ -546,6 +585,11 @@ static struct entry *running(struct br_admission *adm, int64_t board_id, uint64_
 	if (!e)
 		return NULL;
 	set_proven(adm, e);
+	e->heard_ns = now_ns;
+	if (e->loading) {
+		e->fetched = true;
+		return e;
+	}
 	if (e->state != RUNNING) {
 		set_state(adm, e, RUNNING);
 		e->told = false;
@@ -570,8 +614,11 @@ void br_admission_sign(struct br_admission *adm, int64_t board_id, uint64_t now_
 
 void br_admission_progress(struct br_admission *adm, int64_t board_id, uint64_t bytes, uint64_t size, uint64_t now_ns)
 {
-	struct entry *e = running(adm, board_id, now_ns);
+	struct entry *e = find(adm, board_id);
 
+	if (e && e->loading && size > LOADER_FILE) /* no ROM, then: a bootcode.bin from a card */
+		set_loading(adm, e, false);
+	e = running(adm, board_id, now_ns);
 	if (!e)
 		return;
 	if (!e->file_ns || bytes < e->bytes) {
@@ -638,6 +685,7 @@ void br_admission_done(struct br_admission *adm, int64_t board_id, uint64_t now_
 
 	if (e) {
 		set_state(adm, e, IDLE);
+		set_loading(adm, e, false);
 		e->told = e->failed = false;
 		e->heard_ns = now_ns;
 		e->beginnings = 0;

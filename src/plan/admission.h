@@ -34,7 +34,8 @@ void br_admission_free(struct br_admission *adm);
 /* A firmware that asks where to boot from. */
 struct br_admission_ask {
 	int64_t board_id;     /* > 0 */
-	bool impatient;	      /* a Pi 3 and older: gives up for good after 25 s */
+	/* a Pi 3 or older: its ROM gives up for good after 25 s and never waits; its bootcode.bin does, before others */
+	bool impatient;
 	bool proven;	      /* has fetched boot files before: a flood of made-up boards takes no turn of its */
 	uint64_t largest;     /* bytes of the largest file it is going to fetch; 0: not known */
 };

@@ -29,6 +29,14 @@ static enum br_turn ask(struct br_admission *adm, int64_t id, bool impatient, ui
 	return br_admission_ask(adm, &a, now_ns, NULL);
 }
 
+/* A Pi 3 whose ROM has fetched bootcode.bin, which asks now. */
+static enum br_turn ask_bootcode(struct br_admission *adm, int64_t id, uint64_t now_ns)
+{
+	assert_int_equal(ask(adm, id, true, now_ns - BR_S), BR_TURN_GO);
+	br_admission_sign(adm, id, now_ns - BR_S / 2);
+	return ask(adm, id, true, now_ns);
+}
+
 static void test_lone_board_goes(void **state)
 {
 	struct br_admission *adm = new_queue(0);
@@ -110,13 +118,13 @@ static void test_lost_offer(void **state)
 {
 	struct br_admission *adm = new_queue(1);
 
-	assert_int_equal(ask(adm, 1, true, BR_S), BR_TURN_GO);
+	assert_int_equal(ask(adm, 1, false, BR_S), BR_TURN_GO);
 	for (uint64_t t = 6; t <= 26; t += 5) {
-		assert_int_equal(ask(adm, 1, true, t * BR_S), BR_TURN_GO);
+		assert_int_equal(ask(adm, 1, false, t * BR_S), BR_TURN_GO);
 		assert_int_not_equal(ask(adm, 2, false, t * BR_S + 1), BR_TURN_GO);
 	}
 	/* it takes none: the other's turn */
-	assert_int_equal(ask(adm, 1, true, 31 * BR_S), BR_TURN_GO);
+	assert_int_equal(ask(adm, 1, false, 31 * BR_S), BR_TURN_GO);
 	assert_int_equal(ask(adm, 2, false, 36 * BR_S), BR_TURN_GO);
 	br_admission_free(adm);
 }
@@ -129,7 +137,7 @@ static void test_oldest_and_impatient_first(void **state)
 	br_admission_sign(adm, 1, t);
 	for (int64_t id = 10; id < 40; id++)
 		assert_int_equal(ask(adm, id, false, t + (uint64_t)id), BR_TURN_QUEUED);
-	assert_int_equal(ask(adm, 50, true, t + BR_S), BR_TURN_QUEUED);
+	assert_int_equal(ask_bootcode(adm, 50, t + BR_S), BR_TURN_QUEUED);
 	br_admission_done(adm, 1, t + 2 * BR_S);
 	br_admission_sign(adm, 2, t + 2 * BR_S);
 	assert_int_equal(ask(adm, 50, true, t + 3 * BR_S), BR_TURN_WAIT);
@@ -143,7 +151,7 @@ static void test_oldest_and_impatient_first(void **state)
 	br_admission_sign(adm, 2, t);
 	for (int64_t id = 10; id < 40; id++)
 		assert_int_equal(ask(adm, id, false, t + (uint64_t)id), BR_TURN_QUEUED);
-	assert_int_equal(ask(adm, 50, true, t + BR_S), BR_TURN_QUEUED);
+	assert_int_equal(ask_bootcode(adm, 50, t + BR_S), BR_TURN_QUEUED);
 	br_admission_done(adm, 1, t + 2 * BR_S);
 	assert_int_equal(ask(adm, 39, false, t + 3 * BR_S), BR_TURN_WAIT);
 	assert_int_equal(ask(adm, 50, true, t + 3 * BR_S), BR_TURN_GO);
@@ -156,8 +164,9 @@ static void test_last_chance_of_a_rom(void **state)
 
 	for (int64_t id = 1; id <= 4; id++)
 		br_admission_sign(adm, id, BR_S);
+	assert_int_equal(ask_bootcode(adm, 9, BR_S + BR_S / 2), BR_TURN_QUEUED);
 	for (uint64_t t = 1; t <= 11; t += 5) {
-		assert_int_not_equal(ask(adm, 9, true, t * BR_S), BR_TURN_GO);
+		assert_int_not_equal(ask(adm, 9, true, t * BR_S + BR_S), BR_TURN_GO);
 		assert_int_not_equal(ask(adm, 8, false, t * BR_S), BR_TURN_GO);
 		for (int64_t id = 1; id <= 4; id++)
 			br_admission_sign(adm, id, (t + 4) * BR_S);
@@ -177,7 +186,7 @@ static void test_next(void **state)
 	br_admission_sign(adm, 2, t);
 	ask(adm, 10, false, t);
 	ask(adm, 11, false, t + BR_S);
-	ask(adm, 12, true, t + BR_S);
+	ask_bootcode(adm, 12, t + BR_S);
 	assert_int_equal(br_admission_next(adm, listens, t + BR_S), 0);
 	br_admission_done(adm, 1, t + 2 * BR_S);
 	br_admission_sign(adm, 2, t + 2 * BR_S);
@@ -239,7 +248,7 @@ static void test_flood(void **state)
 
 struct board {
 	int64_t id;
-	bool rom, up, dead, lossy;
+	bool rom, loaded, up, dead;
 	enum { OFF, ASKING, PAUSE, FETCHING } phase;
 	uint64_t next_ns, end_ns; /* of asking, of a pause */
 	unsigned file;
@@ -281,14 +290,20 @@ static void begin_asking(struct board *b, uint64_t now)
 static void ask_once(struct hall *h, struct br_admission *adm, struct board *b, uint64_t now)
 {
 	if (now >= b->end_ns) {
-		b->dead = b->rom;
-		b->phase = b->rom ? OFF : PAUSE;
+		b->dead = b->rom && !b->loaded;
+		b->phase = b->dead ? OFF : PAUSE;
 		b->next_ns = now + 10 * BR_S; /* the card, the disk, and again */
 		return;
 	}
 	b->next_ns = now + (b->rom ? 5 : 4) * BR_S;
 	if (rnd(h) < 0.01 || ask(adm, b->id, b->rom, now) != BR_TURN_GO || rnd(h) < 0.01)
 		return;
+	if (b->rom && !b->loaded) { /* bootcode.bin, and it asks anew */
+		b->loaded = true;
+		br_admission_sign(adm, b->id, now);
+		begin_asking(b, now + 100 * BR_MS);
+		return;
+	}
 	b->phase = FETCHING;
 	b->file = 0;
 	b->got = 0;

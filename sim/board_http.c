@@ -128,7 +128,8 @@ void br_sim_board_take_img(struct br_sim_board *b, const struct br_sim_request *
 		br_sim_board_give_up(b, "boot.img is not the file that boot.sig signs: its SHA-256 is %s", hex);
 		return;
 	}
-	b->image = (struct br_sim_blob){ br_take(b->tftp.data), (size_t)b->tftp.size };
+	b->image.len = (size_t)b->tftp.size;
+	b->image.data = br_take(b->tftp.data);
 	r = br_fat_open(b->image.data, b->image.len, &b->files, &err);
 	if (r < 0)
 		br_sim_board_give_up(b, "boot.img is no FAT file system: %s", br_error_text(&err, r));

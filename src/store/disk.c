@@ -79,20 +79,26 @@ static void disk_free(struct br_disk *disk)
 	free(disk);
 }
 
+int disk_cow(const char *dir, const struct disk_state *s, struct br_blocks *base, struct br_cow **ret, struct br_error *err)
+{
+	br_cleanup(br_freep) char *own = disk_layer_dir(dir, s);
+	uint64_t size = br_blocks_size(base);
+	uint8_t id[16];
+
+	if (!own || br_unhex(id, sizeof(id), s->layer) < 0)
+		return br_error_set(err, ENOMEM, "%s: out of memory", dir);
+	return br_cow_open_on(base, s->size > size ? s->size : size, own, id, NULL, ret, err);
+}
+
 static int layers_open(struct br_disk *disk, const char *dir, struct br_error *err)
 {
-	br_cleanup(br_freep) char *own = disk_layer_dir(dir, &disk->state);
 	struct br_blocks *base;
-	int r;
+	int r = disk_base(disk->image, &disk->state, &base, err);
 
-	if (!own)
-		return br_error_set(err, ENOMEM, "%s: out of memory", dir);
-	r = disk_base(disk->image, &disk->state, &base, err);
 	if (r < 0)
 		return r;
-	r = br_unhex(disk->layer_id, sizeof(disk->layer_id), disk->state.layer);
-	if (!r)
-		r = br_cow_open_on(base, br_blocks_size(base), own, disk->layer_id, NULL, &disk->cow, err);
+	(void)br_unhex(disk->layer_id, sizeof(disk->layer_id), disk->state.layer); /* it was checked */
+	r = disk_cow(dir, &disk->state, base, &disk->cow, err);
 	br_blocks_unref(base);
 	return r;
 }

@@ -68,6 +68,12 @@ int br_disk_snapshot_remove(struct br_disk *disk, const char *name, struct br_er
  */
 int br_disk_rollback(struct br_image *image, const char *dir, const char *name, struct br_error *err);
 
+/*
+ * Makes the closed disk in dir (made when there is none) and its file system larger: what is written goes to the new blocks
+ * too, and handles stay good. A disk of this size or more is left as it is. -ENOTSUP: its ext4 was not made to grow that far.
+ */
+int br_disk_grow(struct br_image *image, const char *dir, uint64_t size, struct br_error *err);
+
 /* Calls fn with each frozen layer that the disk in dir names; nothing when there is no disk. */
 int br_disk_layers(const char *dir, int (*fn)(void *ctx, const char *id), void *ctx, struct br_error *err);
 /* How many snapshots the (closed or open) disk in dir has; 0 when there is no disk, or none that can be read. */

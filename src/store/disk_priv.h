@@ -15,6 +15,7 @@ struct disk_state {
 	uint8_t uuid[16];
 	char layer[BR_LAYER_ID];  /* its own layer */
 	char parent[BR_LAYER_ID]; /* the frozen layer that lies on; "" : the image's disk.img */
+	uint64_t size;		  /* of its own layer, when that is larger than what it lies on; else 0 */
 	struct br_disk_snapshot *snapshots;
 	size_t n_snapshots;
 };
@@ -41,6 +42,8 @@ char *disk_layer_dir(const char *dir, const struct disk_state *s);
 void disk_sweep(const char *dir, const struct disk_state *s);
 
 int disk_lock(const char *dir, int *ret_fd, struct br_error *err);
+/* Opens the disk's own layer over that. */
+int disk_cow(const char *dir, const struct disk_state *s, struct br_blocks *base, struct br_cow **ret, struct br_error *err);
 /* What the disk's own layer lies on; a new reference. */
 int disk_base(struct br_image *image, const struct disk_state *s, struct br_blocks **ret, struct br_error *err);
 int disk_snapshot_name_check(const char *name, struct br_error *err);

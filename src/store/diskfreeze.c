@@ -21,6 +21,7 @@
 #include "base/text.h"
 #include "store/cow.h"
 #include "store/disk_priv.h"
+#include "store/extgrow.h"
 #include "store/store.h"
 
 static void cow_close(struct br_cow *cow)
@@ -46,14 +47,14 @@ static int state_next(const struct disk_state *old, const char *parent, struct d
 }
 
 /* An empty layer in its own directory. */
-static int layer_new(const char *dir, const struct disk_state *s, const uint8_t id[16], struct br_blocks *base,
-	struct br_cow **ret, struct br_error *err)
+static int layer_new(const char *dir, const struct disk_state *s, struct br_blocks *base, struct br_cow **ret,
+	struct br_error *err)
 {
 	br_cleanup(br_freep) char *own = disk_layer_dir(dir, s);
 	int r = own ? br_mkdir_all(own, 0700, err) : br_error_set(err, ENOMEM, "%s: out of memory", dir);
 
 	if (!r)
-		r = br_cow_open_on(base, br_blocks_size(base), own, id, NULL, ret, err);
+		r = disk_cow(dir, s, base, ret, err);
 	if (!r && br_sync_dir(dir) < 0)
 		r = br_error_set(err, EIO, "%s: cannot make it stable", dir);
 	return r;
@@ -108,7 +109,7 @@ static int freeze_locked(struct br_disk *disk, struct disk_state *next, const ui
 	if (!r)
 		r = stack(disk, &base, err);
 	if (!r)
-		r = layer_new(disk->dir, next, id, base, &fresh, err);
+		r = layer_new(disk->dir, next, base, &fresh, err);
 	if (!r)
 		r = commit_state(disk, next, err);
 	if (r < 0)
@@ -275,9 +276,10 @@ static int rollback_locked(struct br_image *image, const char *dir, const char *
 	if (state_next(s, x->layer, &next, id) < 0)
 		return br_error_set(err, ENOMEM, "%s: out of memory", dir);
 	br_random(next.uuid, 16);
+	next.size = 0; /* what it lies on then may be smaller; who opens it makes it larger again */
 	r = disk_base(image, &next, &base, err);
 	if (!r)
-		r = layer_new(dir, &next, id, base, &fresh, err);
+		r = layer_new(dir, &next, base, &fresh, err);
 	if (!r)
 		r = disk_state_write(dir, &next, err);
 	if (!r)
@@ -302,4 +304,50 @@ int br_disk_rollback(struct br_image *image, const char *dir, const char *name, 
 		r = rollback_locked(image, dir, name, &s, err);
 	disk_state_done(&s);
 	return r;
+}
+
+/* ---- larger ---- */
+
+/* The disk is as it was until disk.json names the new layer. */
+static int grow(struct br_disk *disk, uint64_t size, struct br_error *err)
+{
+	br_cleanup(cow_closep) struct br_cow *fresh = NULL;
+	struct disk_state next = { 0 };
+	uint8_t id[16];
+	int r;
+
+	if (state_next(&disk->state, disk->state.parent, &next, id) < 0)
+		return br_error_set(err, ENOMEM, "%s: out of memory", disk->dir);
+	next.size = size;
+	r = layer_new(disk->dir, &next, br_cow_base(disk->cow), &fresh, err);
+	if (!r)
+		r = br_extgrow(fresh, err);
+	if (!r) {
+		r = br_cow_commit(fresh);
+		if (r < 0)
+			br_error_set(err, -r, "the larger ext4 cannot be stored: %s", strerrordesc_np(-r));
+	}
+	if (!r)
+		r = disk_state_write(disk->dir, &next, err);
+	if (!r)
+		disk_sweep(disk->dir, &next);
+	disk_state_done(&next);
+	return r;
+}
+
+int br_disk_grow(struct br_image *image, const char *dir, uint64_t size, struct br_error *err)
+{
+	struct br_disk *disk;
+	int r = br_disk_open(image, dir, &disk, err);
+
+	if (r < 0)
+		return r;
+	size -= size % BR_COW_BLOCK;
+	if (size > br_cow_size(disk->cow)) {
+		r = freeze(disk, NULL, err); /* the new layer must be over all that was written */
+		if (!r)
+			r = grow(disk, size, err);
+	}
+	br_disk_close(disk);
+	return r < 0 ? br_error_prefix(err, "disk %s", dir) : 0;
 }

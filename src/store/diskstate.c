@@ -68,11 +68,12 @@ static int parse_snapshots(const json_t *list, struct disk_state *s)
 static int parse(const json_t *o, struct disk_state *s)
 {
 	const char *image, *sha256, *hex, *layer = NULL, *parent = NULL;
+	json_int_t size = 0;
 	int format;
 
-	if (json_unpack((json_t *)(uintptr_t)o, "{s:i, s:s, s:s, s:s, s?s, s?s}", "format", &format, "image", &image, "sha256",
-		    &sha256, "uuid", &hex, "layer", &layer, "parent", &parent) < 0 ||
-		br_unhex(s->uuid, 16, hex) < 0)
+	if (json_unpack((json_t *)(uintptr_t)o, "{s:i, s:s, s:s, s:s, s?s, s?s, s?I}", "format", &format, "image", &image, "sha256",
+		    &sha256, "uuid", &hex, "layer", &layer, "parent", &parent, "size", &size) < 0 ||
+		size < 0 || br_unhex(s->uuid, 16, hex) < 0)
 		return -EUCLEAN;
 	if (format != 1 && format != 2)
 		return -ENOTSUP;
@@ -85,6 +86,7 @@ static int parse(const json_t *o, struct disk_state *s)
 		return -EUCLEAN;
 	br_strcpy(s->layer, sizeof(s->layer), layer);
 	br_strcpy(s->parent, sizeof(s->parent), parent);
+	s->size = (uint64_t)size;
 	return parse_snapshots(json_object_get(o, "snapshots"), s);
 }
 
@@ -146,11 +148,11 @@ int disk_state_write(const char *dir, const struct disk_state *s, struct br_erro
 	char hex[33];
 
 	br_hex(hex, s->uuid, 16);
-	plain = !strcmp(hex, s->layer) && !s->n_snapshots && !s->parent[0];
+	plain = !strcmp(hex, s->layer) && !s->n_snapshots && !s->parent[0] && !s->size;
 	o = json_pack("{s:i, s:s, s:s, s:s}", "format", plain ? 1 : 2, "image", s->image, "sha256", s->sha256, "uuid", hex);
 	if (o && !plain) {
-		json_t *more = json_pack("{s:s, s:s, s:o}", "layer", s->layer, "parent", s->parent, "snapshots",
-			snapshots_json(s));
+		json_t *more = json_pack("{s:s, s:s, s:I, s:o}", "layer", s->layer, "parent", s->parent, "size",
+			(json_int_t)s->size, "snapshots", snapshots_json(s));
 
 		if (!more || json_object_update(o, more) < 0)
 			json_decref(br_take(o));

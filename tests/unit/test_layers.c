@@ -575,6 +575,152 @@ static void snapshots_lead_back(void **state)
 	assert_int_equal(count("layers/*"), 0);
 }
 
+/* ---- growing ---- */
+
+static void fill(struct br_fs *fs, const char *name, uint64_t bytes)
+{
+	static uint8_t buf[1 << 20];
+	struct br_fs_new new = { .mode = S_IFREG | 0644 };
+	uint64_t ino;
+
+	memset(buf, 0x5a, sizeof(buf));
+	assert_int_equal(fs->ops->create(fs, fs->ops->root(fs), name, &new, &ino), 0);
+	for (uint64_t at = 0; at < bytes; at += sizeof(buf)) {
+		int r = fs->ops->write(fs, ino, at, buf, sizeof(buf));
+
+		if (r < 0)
+			fail_msg("%s: at %llu MiB: %d", name, (unsigned long long)(at >> 20), r);
+	}
+	assert_int_equal(fs->ops->commit(fs), 0);
+}
+
+/* An image whose ext4 was made with these options. */
+static void import_made_with(const char *name, const char *options, unsigned mib)
+{
+	struct br_import_options opt = { .quiet = true, .name = name, .replace = true };
+	br_cleanup(br_freep) char *path = br_path_join(dir, "made.img");
+	struct br_error err = BR_ERROR_NULL;
+
+	assert_int_equal(test_sh("cd '%s'; export PATH=$PATH:/usr/sbin:/sbin; rm -f made.img; truncate -s %uM made.img\n"
+				 "printf 'label: dos\\nstart=2048,size=8192,type=c\\nstart=16384,type=83\\n' | sfdisk -q made.img 2>/dev/null\n"
+				 "mkfs.fat -F 16 -s 1 --offset 2048 made.img 4096 >/dev/null 2>&1\n"
+				 "mke2fs -q -F -t ext4 %s -d root -E offset=8388608 made.img %uM 2>/dev/null",
+				 dir, mib + 8, options, mib), 0);
+	if (br_store_import(store, path, &opt, NULL, &err) < 0)
+		fail_msg("%s: %s", options, err.text);
+}
+
+static void grow_one(const char *options, unsigned mib, uint64_t to, bool fails)
+{
+	br_cleanup(br_image_unrefp) struct br_image *image = NULL;
+	struct br_error err = BR_ERROR_NULL;
+	struct br_disk_usage usage;
+	struct br_fs_statfs before, after;
+	struct br_disk *disk;
+	uint8_t uuid[16];
+	int r;
+
+	import_made_with("made", options, mib);
+	image = image_open("made");
+	disk = disk_open(image, disk_dir);
+	memcpy(uuid, br_disk_uuid(disk), 16);
+	write_file(br_disk_fs(disk), "old", "from before");
+	assert_int_equal(br_disk_fs(disk)->ops->statfs(br_disk_fs(disk), &before), 0);
+	br_disk_close(disk);
+	r = br_disk_grow(image, disk_dir, to, &err);
+	if (fails ? r != -ENOTSUP : r < 0)
+		fail_msg("%s: %d %s", options, r, err.text);
+	disk = disk_open(image, disk_dir);
+	assert_memory_equal(br_disk_uuid(disk), uuid, 16);
+	assert_string_equal(read_file(br_disk_fs(disk), "/old"), "from before");
+	if (!fails) {
+		br_disk_usage(disk, &usage);
+		assert_int_equal(usage.base_bytes, to);
+		assert_true(usage.changed_bytes < 8 << 20); /* descriptors and their copies */
+		assert_int_equal(br_disk_fs(disk)->ops->statfs(br_disk_fs(disk), &after), 0);
+		assert_true(after.free_bytes > before.free_bytes + (to - ((uint64_t)mib << 20)) / 100 * 90);
+		assert_true(after.free_files >= before.free_files);
+	}
+	assert_clean(disk);
+	fill(br_disk_fs(disk), "large", fails ? 1 << 20 : ((uint64_t)mib << 20) + (20 << 20));
+	write_file(br_disk_fs(disk), "another", "inode");
+	assert_clean(disk);
+	br_disk_close(disk);
+	assert_int_equal(br_remove_tree(disk_dir, NULL), 0);
+}
+
+static void a_disk_grows(void **state)
+{
+	static const struct {
+		const char *options;
+		unsigned mib;
+		uint64_t to;
+		bool fails;
+	} cases[] = {
+		{ "-b 4096", 16, 300ull << 20, false },
+		{ "-b 4096", 16, 16ull << 30, false },
+		{ "-b 4096 -O 64bit,metadata_csum", 200, 40ull << 30, false }, /* descriptor blocks out of the reserve */
+		{ "-b 4096 -O ^64bit,^metadata_csum,uninit_bg", 130, 20ull << 30, false },
+		{ "-b 4096 -O ^metadata_csum,^uninit_bg,^flex_bg", 130, 1ull << 30, false },
+		{ "-b 4096 -O ^resize_inode", 16, 1ull << 30, false },
+		{ "-b 4096 -O ^resize_inode", 16, 40ull << 30, true },
+		{ "-b 1024 -O ^64bit", 16, 500ull << 20, false },
+		{ "-b 1024", 20, (500ull << 20) + 12288, false },
+		{ "-b 4096 -O ^resize_inode,meta_bg", 16, 1ull << 30, true },
+		{ "-b 4096 -G 4", 300, 2ull << 30, false },
+	};
+
+	test_needs(TOOLS);
+	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++)
+		grow_one(cases[i].options, cases[i].mib, cases[i].to, cases[i].fails);
+	gc(false);
+}
+
+static void a_grown_disk_is_saved_and_rolled_back(void **state)
+{
+	br_cleanup(br_image_unrefp) struct br_image *card = NULL, *saved = NULL;
+	br_cleanup(br_freep) struct br_image_info *info = malloc(sizeof(*info));
+	struct br_error err = BR_ERROR_NULL;
+	struct br_disk_usage usage;
+	struct br_disk *disk;
+
+	test_needs(TOOLS);
+	card = image_open("card");
+	disk = disk_open(card, disk_dir);
+	write_file(br_disk_fs(disk), "small", "x");
+	assert_int_equal(br_disk_snapshot(disk, "small", NULL, &err), 0);
+	br_disk_close(disk);
+	assert_int_equal(br_disk_grow(card, disk_dir, 1ull << 30, &err), 0);
+	assert_int_equal(br_disk_grow(card, disk_dir, 1ull << 29, &err), 0); /* never smaller */
+	disk = disk_open(card, disk_dir);
+	fill(br_disk_fs(disk), "large", 30 << 20);
+	derive(disk, "grown", info);
+	write_file(br_disk_fs(disk), "more", "y");
+	assert_clean(disk);
+	br_disk_close(disk);
+	saved = image_open("grown");
+	disk = disk_open(saved, other_dir);
+	br_disk_usage(disk, &usage);
+	assert_int_equal(usage.base_bytes, 1ull << 30);
+	fill(br_disk_fs(disk), "second", 30 << 20);
+	assert_clean(disk);
+	br_disk_close(disk);
+	assert_int_equal(br_disk_rollback(card, disk_dir, "small", &err), 0);
+	disk = disk_open(card, disk_dir);
+	br_disk_usage(disk, &usage);
+	assert_int_equal(usage.base_bytes, 16 << 20);
+	assert_string_equal(read_file(br_disk_fs(disk), "/small"), "x");
+	assert_string_equal(read_file(br_disk_fs(disk), "/more"), "(missing)");
+	assert_clean(disk);
+	br_disk_close(disk);
+	assert_int_equal(br_remove_tree(disk_dir, NULL), 0);
+	assert_int_equal(br_remove_tree(other_dir, NULL), 0);
+	br_image_unref(br_take(saved));
+	assert_int_equal(br_store_remove(store, "grown", &err), 0);
+	gc(false);
+	assert_int_equal(count("layers/*"), 0);
+}
+
 static void damage_is_named(void **state)
 {
 	br_cleanup(br_image_unrefp) struct br_image *image = NULL;
@@ -610,6 +756,8 @@ int main(void)
 		cmocka_unit_test(a_disk_becomes_an_image),
 		cmocka_unit_test(names_have_tags),
 		cmocka_unit_test(snapshots_lead_back),
+		cmocka_unit_test(a_disk_grows),
+		cmocka_unit_test(a_grown_disk_is_saved_and_rolled_back),
 		cmocka_unit_test(damage_is_named),
 	};
 

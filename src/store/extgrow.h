@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/error.h"
+#include "store/cow.h"
+
+/*
+ * Makes the ext4 of a layer as large as the layer is: whole block groups are added behind the last one, and the inode tables
+ * of these are the zeros that a layer beyond its base reads as. Nothing is moved. The caller commits, and opens the file
+ * system afterwards. -ENOTSUP: it cannot become that large, with how large it can.
+ */
+int br_extgrow(struct br_cow *cow, struct br_error *err);

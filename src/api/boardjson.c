@@ -69,6 +69,18 @@ static int set_address(struct br_board *b, const char *s, struct br_error *err)
 	return 0;
 }
 
+static int set_disk_size(struct br_board *b, const char *s, struct br_error *err)
+{
+	char vis[60];
+	uint64_t size = 0;
+
+	if (s[0] && (br_parse_size(s, &size) < 0 || size < 1 << 20))
+		return br_error_set(err, EINVAL, "'%s' is no size of a disk; one is, for example, 16G",
+			br_vis(vis, sizeof(vis), s, strlen(s)));
+	b->disk_size = size;
+	return 0;
+}
+
 static json_t *text_or_null(const char *s)
 {
 	return s[0] ? json_string(s) : json_null();
@@ -98,6 +110,14 @@ static json_t *get_address(const struct br_board *b)
 	return b->address ? json_string(br_ip_format(text, b->address)) : json_null();
 }
 
+static json_t *get_disk_size(const struct br_board *b)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, b->disk_size);
+	return b->disk_size ? json_string(text) : json_null();
+}
+
 /* What people may set. Plain text is at an offset; the others have functions. */
 static const struct field {
 	const char *key;
@@ -115,6 +135,7 @@ static const struct field {
 	TEXT(road),
 	TEXT(notes),
 	{ "fixed_address", 0, 0, set_address, get_address }, /* "address" is the one it has now */
+	{ "disk_size", 0, 0, set_disk_size, get_disk_size }, /* bytes, as text; set takes units */
 #undef TEXT
 };
 
@@ -154,7 +175,7 @@ static int apply_one(struct br_board *b, const char *key, const json_t *value, s
 
 	if (!f)
 		return br_error_set(err, EINVAL, "field '%s' is unknown; a board has name, model, serial, mac, image, "
-						 "disk, road, notes and fixed_address",
+						 "disk, disk_size, road, notes and fixed_address",
 			br_vis(vis, sizeof(vis), key, strlen(key)));
 	if (!s)
 		return br_error_set(err, EINVAL, "field '%s': a string or null is needed", f->key);

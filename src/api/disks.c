@@ -51,11 +51,12 @@ static int usage(struct br_call *call, struct br_error *err)
 	if (r < 0)
 		br_error_set(err, -r, "disk of board %s: %s", board.name, strerrordesc_np(-r));
 	else
-		call->json = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:i, s:I, s:I, s:I}", "board", board.name, "disk",
+		call->json = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:i, s:I, s:I, s:I, s:s*}", "board", board.name, "disk",
 			br_plan_input(disk->plan)->disk, "boot", (json_int_t)disk->boot, "base_bytes",
 			(json_int_t)u.base_bytes, "changed_bytes", (json_int_t)u.changed_bytes, "stored_bytes",
 			(json_int_t)u.stored_bytes, "layers", (int)u.layers, "fs_bytes", (json_int_t)fs.total_bytes, "fs_free_bytes",
-			(json_int_t)fs.avail_bytes, "fs_free_files", (json_int_t)fs.free_files);
+			(json_int_t)fs.avail_bytes, "fs_free_files", (json_int_t)fs.free_files, "problem",
+			disk->problem[0] ? disk->problem : NULL);
 	br_board_disk_unref(call->api->disks, disk);
 	return r;
 }

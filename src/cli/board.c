@@ -147,7 +147,8 @@ static void print_board(const json_t *b, const json_t *plan)
 	} fields[] = {
 		{ "name:", "name" }, { "model:", "model" }, { "revision:", "revision" }, { "serial:", "serial" },
 		{ "mac:", "mac" }, { "address:", "address" }, { "fixed:", "fixed_address" }, { "image:", "effective.image" },
-		{ "disk:", "effective.disk" }, { "road:", "effective.road" }, { "notes:", "notes" },
+		{ "disk:", "effective.disk" }, { "size:", "disk_size" },
+		{ "road:", "effective.road" }, { "notes:", "notes" },
 		{ "adopted:", "adopted_at" }, { "seen:", "seen_at" }, { "boot:", "boot.number" },
 		{ "stage:", "boot.stage" }, { "since:", "boot.stage_at" },
 	};
@@ -218,6 +219,7 @@ static const struct option field_options[] = {
 	{ "road", required_argument, NULL, 306 },
 	{ "notes", required_argument, NULL, 307 },
 	{ "address", required_argument, NULL, 308 },
+	{ "size", required_argument, NULL, 309 },
 	BR_COMMON_LONG,
 };
 
@@ -231,6 +233,8 @@ static int read_fields(int argc, char **argv, struct br_common *common, json_t *
 
 		if (key && !strcmp(key, "address"))
 			key = "fixed_address";
+		if (key && !strcmp(key, "size"))
+			key = "disk_size";
 		if (!key) {
 			if (br_common_take(common, argc, argv, c) < 0)
 				return BR_EXIT_USAGE;
@@ -345,6 +349,8 @@ static int board_rm(int argc, char **argv)
 #define FIELD_DETAILS \
 	"  --image IMAGE      image it boots; 'default': the daemon's\n" \
 	"  --disk KIND        volatile (dropped at each boot), persistent, or default\n" \
+	"  --size SIZE        what its disk has at least, as 16G: its file system is made larger when the disk\n" \
+	"                     is opened for its next boot; 'default': the image's size\n" \
 	"  --road ROAD        net (network root), local (leave its boot alone), or default\n" \
 	"  --notes TEXT       a line for people\n" \
 	"  --address ADDR     IPv4 address it gets, and nobody else; 'default': any of the range\n" \
@@ -358,7 +364,8 @@ const struct br_command br_cli_board[] = {
 	{ "board", "show", "BOARDS [-o table|json|jsonl]", "Shows all of a board, and what it gets when it boots",
 		board_show, COMMON_DETAILS },
 	{ "board", "edit",
-		"BOARDS [--image IMAGE] [--disk volatile|persistent] [--road net|local] [--name NAME] [--address ADDR]",
+		"BOARDS [--image IMAGE] [--disk volatile|persistent] [--size SIZE] [--road net|local] [--name NAME] "
+		"[--address ADDR]",
 		"Changes boards; what they boot changes with their next boot", board_edit,
 		"  --name NAME        another name, which is also its host name\n" FIELD_DETAILS COMMON_DETAILS },
 	{ "board", "add", "NAME --mac MAC|--serial SERIAL [--image IMAGE] [--disk volatile|persistent]",

@@ -232,6 +232,10 @@ static int disk_show(int argc, char **argv)
 	print_size("free:", u, "fs_free_bytes");
 	print_size("changed:", u, "changed_bytes");
 	print_size("stored:", u, "stored_bytes");
+	if (json_object_get(u, "problem")) {
+		br_cell_text(u, "problem", cell);
+		printf("%-12s%s\n", "problem:", cell);
+	}
 	printf("%-12s%" JSON_INTEGER_FORMAT "\n", "layers:", json_integer_value(json_object_get(u, "layers")));
 	return BR_EXIT_OK;
 }

@@ -138,6 +138,8 @@ static int mount_own(struct br_glue_nfs *nfs, const struct br_board *board, cons
 	fill_export(disk, ret);
 	if (dir[0])
 		ret->dir = dir;
+	if (disk->problem[0])
+		br_event_emit(glue->fleet, board->id, in->boot, BR_EV_DISK_SMALL, json_pack("{s:s}", "reason", disk->problem));
 	br_event_emit(glue->fleet, board->id, in->boot, BR_EV_MOUNTED,
 		json_pack("{s:s, s:s, s:s}", "path", path, "image",
 			br_image_info(br_plan_base_image(in->base))->name, "disk", in->disk));

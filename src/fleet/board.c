@@ -34,6 +34,7 @@ static void row_to_board(struct br_fleet *fleet, sqlite3_stmt *s, struct br_boar
 	ret->adopted_at = sqlite3_column_int64(s, 10);
 	ret->seen_at = sqlite3_column_int64(s, 11);
 	ret->address = (uint32_t)sqlite3_column_int64(s, 12);
+	ret->disk_size = (uint64_t)sqlite3_column_int64(s, 13);
 	br_events_name(fleet, ret->id, ret->name);
 }
 
@@ -164,7 +165,7 @@ static void bind_identity(sqlite3_stmt *s, int at, const struct br_board *b)
 	sqlite3_bind_text(s, at + 4, b->model, -1, SQLITE_STATIC);
 }
 
-/* Parameters 1..11 of INSERT and UPDATE. */
+/* Parameters 1..12 of INSERT and UPDATE. */
 static void bind_board(sqlite3_stmt *s, const struct br_board *b)
 {
 	sqlite3_bind_text(s, 1, b->name, -1, SQLITE_STATIC);
@@ -174,6 +175,7 @@ static void bind_board(sqlite3_stmt *s, const struct br_board *b)
 	sqlite3_bind_text(s, 9, b->road, -1, SQLITE_STATIC);
 	sqlite3_bind_text(s, 10, b->notes, -1, SQLITE_STATIC);
 	sqlite3_bind_int64(s, 11, b->address);
+	sqlite3_bind_int64(s, 12, (int64_t)b->disk_size);
 }
 
 static int insert(struct br_fleet *fleet, struct br_board *b)
@@ -182,8 +184,8 @@ static int insert(struct br_fleet *fleet, struct br_board *b)
 	int r;
 
 	bind_board(s, b);
-	sqlite3_bind_int64(s, 12, b->adopted_at);
-	sqlite3_bind_int64(s, 13, b->seen_at);
+	sqlite3_bind_int64(s, 13, b->adopted_at);
+	sqlite3_bind_int64(s, 14, b->seen_at);
 	r = br_db_run(s);
 	if (r < 0)
 		return r;
@@ -472,6 +474,8 @@ static int check(const struct br_board *b, struct br_error *err)
 	if (!one_of(b->disk, "volatile", "persistent"))
 		return br_error_set(err, EINVAL, "board %s: disk '%s': 'volatile' or 'persistent' is needed",
 			b->name, VIS(b->disk));
+	if (b->disk_size > BR_BOARD_DISK_SIZE_MAX)
+		return br_error_set(err, EINVAL, "board %s: a disk can have 16 TiB at most", b->name);
 	if (!one_of(b->road, "net", "local"))
 		return br_error_set(err, EINVAL, "board %s: road '%s': 'net' or 'local' is needed", b->name,
 			VIS(b->road));
@@ -523,7 +527,7 @@ static int update(struct br_fleet *fleet, const struct br_board *b)
 	int r;
 
 	bind_board(s, b);
-	sqlite3_bind_int64(s, 12, b->id);
+	sqlite3_bind_int64(s, 13, b->id);
 	r = br_db_run(s);
 	if (r >= 0 && !sqlite3_changes(fleet->db))
 		return -ENOENT;

@@ -68,12 +68,13 @@ const char *const br_db_steps[] = {
 	("ALTER TABLE board ADD COLUMN address INTEGER NOT NULL DEFAULT 0;"
 	 "CREATE UNIQUE INDEX board_address ON board(address) WHERE address <> 0;"),
 	"CREATE TABLE setting(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;",
+	"ALTER TABLE board ADD COLUMN disk_size INTEGER NOT NULL DEFAULT 0;",
 };
 const int br_db_n_steps = BR_ARRAY_SIZE(br_db_steps);
 
 #define BOARD_COLS \
 	"board.id, board.name, board.mac, board.serial, board.revision, board.model, board.image, board.disk," \
-	" board.road, board.notes, board.adopted_at, board.seen_at, board.address"
+	" board.road, board.notes, board.adopted_at, board.seen_at, board.address, board.disk_size"
 #define LEASE_COLS "mac, ip, board_id, given_at, expires_at"
 /* ?1 board, ?2 boot, ?3 type, ?4 after, ?5 since, ?6 before: "dhcp" matches "dhcp.offer" too ('/' follows '.') */
 #define EVENT_WHERE \
@@ -97,10 +98,11 @@ static const char *const sql[ST_N] = {
 	[ST_BOARD_PAGE] = "SELECT " BOARD_COLS " FROM board WHERE name > ?1 ORDER BY name LIMIT 128",
 	[ST_BOARD_INSERT] =
 		"INSERT INTO board(name, mac, serial, serial_low, revision, model, image, disk, road, notes,"
-		" address, adopted_at, seen_at) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+		" address, disk_size, adopted_at, seen_at)"
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
 	[ST_BOARD_UPDATE] =
 		"UPDATE board SET name = ?1, mac = ?2, serial = ?3, serial_low = ?4, revision = ?5, model = ?6,"
-		" image = ?7, disk = ?8, road = ?9, notes = ?10, address = ?11 WHERE id = ?12",
+		" image = ?7, disk = ?8, road = ?9, notes = ?10, address = ?11, disk_size = ?12 WHERE id = ?13",
 	[ST_BOARD_SEEN] = "UPDATE board SET seen_at = ?2 WHERE id = ?1",
 	[ST_BOARD_FILL] = "UPDATE board SET mac = ?2, serial = ?3, serial_low = ?4, revision = ?5, model = ?6,"
 			  " seen_at = ?7 WHERE id = ?1",

@@ -39,6 +39,7 @@
 #define BR_EV_DISK_SNAPSHOT "disk.snapshot" /* name */
 #define BR_EV_DISK_ROLLBACK "disk.rollback" /* name, forced: as in disk.reset */
 #define BR_EV_DISK_SAVED "disk.saved"	    /* image, sha256 */
+#define BR_EV_DISK_SMALL "disk.small"	    /* reason: why it is not as large as the board should have it */
 #define BR_EV_DISK_FULL "disk.full"	    /* reason */
 #define BR_EV_BOARD_UP "board.up"	    /* by: what showed it ("dhcp", "nfs") */
 #define BR_EV_LOST "events.lost"	    /* count */

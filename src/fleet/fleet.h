@@ -18,6 +18,8 @@ struct br_fleet;
 
 #define BR_BOARD_NAME_MAX 63 /* a host name label (RFC 1123): [a-z0-9][a-z0-9-]* */
 
+#define BR_BOARD_DISK_SIZE_MAX (16ull << 40)
+
 struct br_board {
 	int64_t id;
 	char name[BR_BOARD_NAME_MAX + 1];
@@ -28,6 +30,7 @@ struct br_board {
 	struct br_mac mac; /* of its Ethernet */
 	char image[98];	   /* "" : the daemon's default */
 	char disk[16];	   /* "volatile", "persistent", "" : the default */
+	uint64_t disk_size; /* bytes its disk is to have at least; 0: the image's */
 	char road[16];	   /* "net", "local", "" : the default */
 	char notes[256];
 	uint32_t address;  /* IPv4 it is to have, nobody else gets it; 0: any */

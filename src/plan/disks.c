@@ -24,6 +24,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "store/cow.h"
 #include "store/diskclone.h"
 #include "store/projfs.h"
 
@@ -122,8 +123,35 @@ static char *stored_dir(const struct br_disks *disks, const struct br_plan_input
 	return br_asprintf("%s/%" PRId64 "/%s", disks->dir, in->board.id, in->disk);
 }
 
+/* A board that is to have a larger disk gets it when the disk is opened. */
+static int open_sized(const struct br_plan_input *in, const char *dir, struct br_board_disk *d, struct br_error *err)
+{
+	struct br_image *image = br_plan_base_image(in->base);
+	struct br_error why = BR_ERROR_NULL;
+	struct br_disk_usage u;
+	struct br_disk *disk;
+	int r = br_disk_open(image, dir, &disk, err);
+
+	if (r < 0)
+		return r;
+	br_disk_usage(disk, &u);
+	if (in->board.disk_size > u.base_bytes + BR_COW_BLOCK) {
+		br_disk_close(disk);
+		r = br_disk_grow(image, dir, in->board.disk_size, &why);
+		/* a file system that cannot grow that far still boots, as it is */
+		if (r == -ENOTSUP)
+			br_strcpy(d->problem, sizeof(d->problem), why.text);
+		else if (r < 0)
+			return br_error_set(err, -r, "%s", br_error_text(&why, r));
+		r = br_disk_open(image, dir, &disk, err);
+	}
+	if (!r)
+		d->disk = disk;
+	return r;
+}
+
 /* Opens the stored disk of a plan, dropping a volatile one of another boot. */
-static int open_stored(struct br_disks *disks, const struct br_plan_input *in, struct br_disk **ret,
+static int open_stored(struct br_disks *disks, const struct br_plan_input *in, struct br_board_disk *d,
 	struct br_error *err)
 {
 	bool is_volatile = !strcmp(in->disk, "volatile");
@@ -138,11 +166,11 @@ static int open_stored(struct br_disks *disks, const struct br_plan_input *in, s
 	if (!r)
 		r = br_mkdir_all(dir, 0700, err);
 	if (!r)
-		r = br_disk_open(br_plan_base_image(in->base), dir, ret, err);
+		r = open_sized(in, dir, d, err);
 	if (!r && is_volatile && stored_boot(dir) != in->boot) {
 		r = store_boot(dir, in->boot, err);
 		if (r < 0)
-			br_disk_close(*ret);
+			br_disk_close(br_take(d->disk));
 	}
 	return r;
 }
@@ -159,7 +187,7 @@ static int entry_open(struct br_disks *disks, struct br_plan *plan, struct entry
 	e->d.board_id = in->board.id;
 	e->d.boot = in->boot;
 	e->d.plan = br_plan_ref(plan);
-	r = open_stored(disks, in, &e->d.disk, err);
+	r = open_stored(disks, in, &e->d, err);
 	if (!r) {
 		memcpy(e->d.id, br_disk_uuid(e->d.disk), sizeof(e->d.id));
 		r = br_image_fs(br_plan_base_image(in->base), &base, err);

@@ -22,6 +22,7 @@ struct br_board_disk {
 	struct br_fs *fs;	/* what the board sees */
 	struct br_disk *disk;	/* what is stored */
 	struct br_plan *plan;
+	char problem[400];	/* why it is not as large as the board should have it; "" : it is */
 };
 
 int br_disks_new(const char *state_dir, struct br_disks **ret, struct br_error *err);

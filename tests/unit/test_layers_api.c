@@ -144,6 +144,26 @@ static void a_disk_is_saved_and_boots_elsewhere(void **state)
 	assert_int_equal(chdir("/"), 0);
 }
 
+static void a_board_gets_a_larger_disk(void **state)
+{
+	static const struct step steps[] = {
+		{ "board add big1 --mac b8:27:eb:03:00:06 --size 1G", 0, "big1" },
+		{ "board show big1 -o json", 0, "\"disk_size\": \"1073741824\"" },
+		{ "disk show big1", 0, "size:       1.1 GB" },
+		{ "disk export big1 big1.raw && e2fsck -fn big1.raw && echo clean", 0, "clean" },
+		{ "board add big2 --mac b8:27:eb:03:00:07 --size 15T", 0, "big2" },
+		{ "disk show big2 -o json", 0, "can grow to" }, /* it boots all the same */
+		{ "board edit big1 --size 9X", 2, "no size of a disk" },
+		{ "board edit big1 --size 100T", 2, "16 TiB" },
+		{ "board edit big1 --size default", 0, "big1" },
+	};
+
+	NEED_IMAGE();
+	assert_int_equal(chdir(sv.state), 0);
+	RUN(steps);
+	assert_int_equal(chdir("/"), 0);
+}
+
 static void mounted(const char *name)
 {
 	struct br_error err = BR_ERROR_NULL;
@@ -207,6 +227,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(files_are_copied_both_ways),
 		cmocka_unit_test(a_disk_is_saved_and_boots_elsewhere),
+		cmocka_unit_test(a_board_gets_a_larger_disk),
 		cmocka_unit_test(snapshots_do_what_they_say),
 	};
 

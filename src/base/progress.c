@@ -77,3 +77,12 @@ void br_progress_end(struct br_progress *p, uint64_t done)
 		br_format_size(d, sizeof(d), done), br_format_duration(t, sizeof(t), spent),
 		br_format_size(r, sizeof(r), spent ? (uint64_t)((double)done * 1e9 / (double)spent) : 0));
 }
+
+void br_progress_stop(struct br_progress *p, uint64_t done)
+{
+	char d[24];
+
+	if (p->shown)
+		fprintf(stderr, "%s%s: stopped after %s\n", p->tty ? "\r\x1b[K" : "", p->what,
+			br_format_size(d, sizeof(d), done));
+}

@@ -21,3 +21,5 @@ void br_progress_start(struct br_progress *p, const char *what, uint64_t total, 
 void br_progress_set(struct br_progress *p, uint64_t done);
 /* Ends the line with the whole time and mean rate (when it was ever shown). */
 void br_progress_end(struct br_progress *p, uint64_t done);
+/* Ends the line (when it was ever shown) of what failed or was interrupted. */
+void br_progress_stop(struct br_progress *p, uint64_t done);

@@ -128,6 +128,10 @@ int br_network_open(const struct br_config *config, struct br_network *ret, stru
 			return r;
 	}
 	r = br_netif_info(name, &net.netif, err);
+	/* the DHCP server would say so, too, but after the import of an image */
+	if (!r && !net.netif.ethernet && strcmp(config->dhcp, "off") != 0)
+		r = br_error_set(err, EINVAL, "interface %s: no Ethernet, boards cannot be behind it; name another one "
+			"with --interface, or serve without DHCP (--dhcp off)", name);
 	if (!r)
 		r = find_address(config, &net, err);
 	if (r < 0)

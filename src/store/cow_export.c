@@ -55,7 +55,10 @@ int br_cow_export(struct br_cow *cow, const char *path, bool quiet, struct br_er
 		r = copy_range(cow, fd, start, end, buf, PIECE);
 		br_progress_set(&progress, end);
 	}
-	br_progress_end(&progress, size);
+	if (r == 0)
+		br_progress_end(&progress, size);
+	else
+		br_progress_stop(&progress, end);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
 	if (r < 0) {

@@ -245,11 +245,12 @@ static int stream(struct import *im, struct br_error *err)
 	}
 	br_progress_start(&progress, what, (uint64_t)br_source_stat(im->source)->st_size, im->opt->quiet);
 	r = copy(im, hash, &progress, err);
-	br_progress_end(&progress, br_source_done(im->source));
 	if (r < 0) {
+		br_progress_stop(&progress, br_source_done(im->source));
 		br_sha256_free(hash);
 		return r;
 	}
+	br_progress_end(&progress, br_source_done(im->source));
 	br_sha256_end(hash, digest);
 	br_hex(im->info->sha256, digest, sizeof(digest));
 	if (*br_source_note(im->source))

@@ -341,8 +341,8 @@ int br_blocks_read(const struct br_blocks *b, uint64_t offset, void *buf, size_t
 	if (offset > b->size || len > b->size - offset)
 		return -EIO;
 	while (len) {
-		uint64_t at;
-		int fd, r = 0;
+		uint64_t at = 0;
+		int fd = -1, r = 0;
 		size_t n = br_blocks_locate(b, offset, len, &fd, &at);
 
 		if (fd < 0)

@@ -140,7 +140,7 @@ int ext_node_get(struct br_extfs *fs, uint64_t ino, struct ext_node **ret)
 
 int ext_node_dir(struct br_extfs *fs, uint64_t ino, struct ext_node **ret)
 {
-	struct ext_node *n;
+	struct ext_node *n = NULL;
 	int r = ext_node_get(fs, ino, &n);
 
 	if (r < 0)
@@ -294,7 +294,7 @@ int ext_getattr(struct br_fs *base, uint64_t ino, struct br_fs_attr *ret)
 {
 	struct br_extfs *fs = ext_of(base);
 	const struct ext2_inode_large *i;
-	struct ext_node *n;
+	struct ext_node *n = NULL;
 	int r;
 
 	r = ext_node_get(fs, ino, &n);

@@ -52,7 +52,7 @@ def test_another_dhcp_server_is_counted_as_the_reason(t):
 def test_large_frames_that_vanish_are_counted_as_the_reason(t):
     """A path of 1400 bytes: blocks of 1468 never come, those of 512 do."""
     net, _ = prepare(t)
-    r, boards, summary = storm(t, net, "--mtu", "1400", "--models", "3b+,4", "--timeout", "45", boards=4)
+    r, boards, summary = storm(t, net, "--mtu", "1400", "--models", "3b+,4", "--timeout", "25", boards=4)
     assert r.returncode == 5, summary
     states = {b["model"]: b["state"] for b in boards}
     assert states == {"3b+": "up", "4": "not there yet"}, boards

@@ -15,6 +15,7 @@
 #include "sim/board.h"
 #include "sim/console.h"
 #include "sim/fdt.h"
+#include "tests/unit/simframe.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -42,28 +43,11 @@ static void on_event(void *ctx, const struct br_sim_event *e)
 
 static const uint8_t mac[6] = { 0xb8, 0x27, 0xeb, 0, 0, 1 };
 
+static const uint8_t server_mac[6] = { 2, 0, 0, 0, 0, 1 };
+
 static size_t wrap(uint8_t *f, uint32_t dst, uint16_t from, uint16_t to, const uint8_t *data, size_t n)
 {
-	uint32_t sum = 0;
-
-	memset(f, 0, 42);
-	memcpy(f, mac, 6);
-	br_store_be16(f + 12, 0x0800);
-	br_store_be16(f + 14, 0x4500);
-	br_store_be16(f + 16, (uint16_t)(28 + n));
-	f[23] = 17;
-	br_store_be32(f + 26, SERVER);
-	br_store_be32(f + 30, dst);
-	for (int i = 0; i < 20; i += 2)
-		sum += br_load_be16(f + 14 + i);
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	br_store_be16(f + 24, (uint16_t)~sum);
-	br_store_be16(f + 34, from);
-	br_store_be16(f + 36, to);
-	br_store_be16(f + 38, (uint16_t)(8 + n));
-	memcpy(f + 42, data, n);
-	return 42 + n;
+	return simframe_udp(f, mac, server_mac, SERVER, dst, from, to, data, n);
 }
 
 static size_t wrap_dhcp(uint8_t *f, const uint8_t *options, size_t n)
@@ -77,21 +61,6 @@ static size_t wrap_dhcp(uint8_t *f, const uint8_t *options, size_t n)
 	br_store_be32(b + 236, 0x63825363);
 	memcpy(b + 240, options, n);
 	return wrap(f, 0xffffffff, 67, 68, b, 240 + n);
-}
-
-/* The answer to the board's ARP request, always right: it is not what is tested. */
-static size_t arp_answer(uint8_t *f)
-{
-	memset(f, 0, 60);
-	memcpy(f, mac, 6);
-	br_store_be16(f + 12, 0x0806);
-	br_store_be32(f + 14, 0x00010800);
-	br_store_be16(f + 18, 0x0604);
-	br_store_be16(f + 20, 2);
-	f[27] = 1;
-	br_store_be32(f + 28, SERVER);
-	br_store_be32(f + 38, ADDRESS);
-	return 60;
 }
 
 static void record(struct br_sim_board *b, struct br_sim_console *c, uint64_t *now, uint8_t kind, const uint8_t *p,
@@ -108,7 +77,7 @@ static void record(struct br_sim_board *b, struct br_sim_console *c, uint64_t *n
 	case 1:
 		len = wrap_dhcp(f, p, n);
 		br_sim_board_frame(b, *now, f, len, false);
-		len = arp_answer(f);
+		len = simframe_arp(f, mac, server_mac, SERVER, ADDRESS); /* always right: it is not what is tested */
 		br_sim_board_frame(b, *now, f, len, false);
 		break;
 	case 2:

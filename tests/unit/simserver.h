@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/text.h"
 #include "sim/board.h"
+#include "tests/unit/simframe.h"
 
 #define SIMSERVER_IP   0x0a4d0001u
 #define SIMSERVER_ADDR 0x0a4d0064u
@@ -48,28 +49,9 @@ static inline void simserver_queue(struct simserver *s, const uint8_t *frame, si
 static inline void simserver_udp(struct simserver *s, const uint8_t *to_mac, uint32_t to_ip, uint16_t from, uint16_t to,
 	const void *data, size_t n)
 {
-	uint8_t f[1600] = { 0 };
-	uint32_t sum = 0;
+	uint8_t f[1600];
 
-	memcpy(f, to_mac, 6);
-	memcpy(f + 6, simserver_mac, 6);
-	br_store_be16(f + 12, 0x0800);
-	br_store_be16(f + 14, 0x4500);
-	br_store_be16(f + 16, (uint16_t)(28 + n));
-	f[22] = 64;
-	f[23] = 17;
-	br_store_be32(f + 26, SIMSERVER_IP);
-	br_store_be32(f + 30, to_ip);
-	for (int i = 0; i < 20; i += 2)
-		sum += br_load_be16(f + 14 + i);
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	br_store_be16(f + 24, (uint16_t)~sum);
-	br_store_be16(f + 34, from);
-	br_store_be16(f + 36, to);
-	br_store_be16(f + 38, (uint16_t)(8 + n));
-	memcpy(f + 42, data, n);
-	simserver_queue(s, f, 42 + n);
+	simserver_queue(s, f, simframe_udp(f, to_mac, simserver_mac, SIMSERVER_IP, to_ip, from, to, data, n));
 }
 
 static inline void simserver_dhcp(struct simserver *s, const uint8_t *q, const uint8_t *mac)
@@ -148,18 +130,11 @@ static inline void simserver_rrq(struct simserver *s, const uint8_t *mac, uint16
 
 static inline void simserver_arp(struct simserver *s, const uint8_t *f)
 {
-	uint8_t r[60] = { 0 };
+	uint8_t r[60];
 
 	if (s->mute_arp || f[21] != 1 || br_load_be32(f + 38) != SIMSERVER_IP)
 		return;
-	memcpy(r, f + 6, 6);
-	memcpy(r + 6, simserver_mac, 6);
-	memcpy(r + 12, f + 12, 9);
-	r[21] = 2;
-	memcpy(r + 22, simserver_mac, 6);
-	br_store_be32(r + 28, SIMSERVER_IP);
-	memcpy(r + 32, f + 22, 10);
-	simserver_queue(s, r, sizeof(r));
+	simserver_queue(s, r, simframe_arp(r, f + 6, simserver_mac, SIMSERVER_IP, br_load_be32(f + 28)));
 }
 
 /* The board's send callback; ctx is the server. */

@@ -215,6 +215,8 @@ def make_cable(clients):
     holder.stdout.readline()
     atexit.register(holder.kill)
     commands = [f"link add {SERVER_IF} address {SERVER_MAC} type veth peer name {LOAD_IF} netns {holder.pid}",
+                # datagrams leave one by one, as on a cable: the server's kernel cuts what it got as one (UDP_SEGMENT)
+                f"link set {SERVER_IF} gso_max_segs 1",
                 f"address add {ADDRESS}/16 dev {SERVER_IF}", f"link set {SERVER_IF} up", "link set lo up"]
     for i in range(clients):
         a = client_address(i)

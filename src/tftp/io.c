@@ -27,6 +27,7 @@
 #define SHORT_NS 120000u /* a wait, waking included */
 #define SPIN_AFTER 8	/* short waits in a row */
 #define SPIN_TRANSFERS 4
+#define SPIN_PAUSE_NS (100 * BR_MS) /* after looking in vain */
 
 #define IN_CONTROL CMSG_SPACE(sizeof(struct in_pktinfo))
 
@@ -42,6 +43,7 @@ struct br_tftp_io {
 	uint16_t port;
 	bool waking; /* SO_RCVTIMEO is set */
 	unsigned short_waits; /* in a row */
+	uint64_t look_after_ns;
 	unsigned n_running;
 	pthread_t thread;
 	_Atomic bool stop;
@@ -121,22 +123,28 @@ static void prepare_slots(struct br_tftp_io *io)
 /*
  * With a few lock-step clients on a fast wire the next ACK comes sooner than a sleeping thread can be woken, which
  * then costs more than the whole block. If the last waits were that short, the next is spent looking; the first
- * one in vain ends it. A Raspberry Pi takes several times SPIN_NS: for it the thread sleeps.
+ * one in vain ends it for a while: a client that is slower, or a processor that others want, to whom looking gives more
+ * than sleeping would. A Raspberry Pi takes several times SPIN_NS: for it the thread sleeps.
  */
 static int look(struct br_tftp_io *io)
 {
-	uint64_t until_ns;
+	uint64_t now_ns, until_ns;
 	int n;
 
 	if (io->short_waits < SPIN_AFTER || io->n_running == 0 || io->n_running > SPIN_TRANSFERS)
 		return 0;
-	until_ns = br_now_ns() + SPIN_NS;
+	now_ns = br_now_ns();
+	if (now_ns < io->look_after_ns)
+		return 0;
+	until_ns = now_ns + SPIN_NS;
 	do {
 		n = recvmmsg(io->fd, io->in_msgs, IN_BATCH, MSG_DONTWAIT, NULL);
 		if (n > 0)
 			return n;
 		sched_yield(); /* the client may need this very processor */
-	} while (br_now_ns() < until_ns);
+		now_ns = br_now_ns();
+	} while (now_ns < until_ns);
+	io->look_after_ns = now_ns + SPIN_PAUSE_NS;
 	io->short_waits = 0;
 	return 0;
 }

@@ -333,6 +333,13 @@ static void begin(void *ctx)
 	br_group_begin(glue->fleet);
 }
 
+static void pause_group(void *ctx)
+{
+	struct br_glue *glue = ctx;
+
+	br_group_pause(glue->fleet);
+}
+
 static int commit(void *ctx, uint64_t *ret_ticket)
 {
 	struct br_glue *glue = ctx;
@@ -356,6 +363,7 @@ void br_glue_stable(void *ctx, uint64_t ticket, int r)
 const struct br_dhcp_ops br_glue_dhcp_ops = {
 	.address = address,
 	.begin = begin,
+	.pause = pause_group,
 	.commit = commit,
 	.report = report,
 	.foreign = br_glue_foreign,

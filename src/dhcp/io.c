@@ -53,6 +53,7 @@ struct br_dhcp_io {
 	struct br_dhcp_outbox *frames, *udp, *pxe;
 	struct br_dhcp_parked *parked;
 	struct br_dhcp_held *held;
+	bool grouping; /* packets were decided that are not committed: the disk is still at those before */
 	bool holds; /* nothing is received before there is room for replies */
 	uint64_t next_tick_ns;
 	uint16_t ip_id;
@@ -402,7 +403,7 @@ static int receive(struct br_dhcp_io *io)
 	return n >= 0 ? n : errno == EAGAIN || errno == EINTR ? 0 : -errno;
 }
 
-static void end_group(struct br_dhcp_io *io)
+static void commit(struct br_dhcp_io *io)
 {
 	uint64_t ticket = 0;
 	int r = br_dhcp_group_end(io->server, &ticket);
@@ -410,6 +411,16 @@ static void end_group(struct br_dhcp_io *io)
 	if (r < 0)
 		io->stats.unstored += br_dhcp_parked_drop(io->parked);
 	br_dhcp_parked_close(io->parked, r > 0 ? ticket : 0);
+	io->grouping = false;
+}
+
+/* While the disk is busy with those before, the next ones gather: the slower it is, the more of them share a sync. */
+static void end_group(struct br_dhcp_io *io)
+{
+	br_dhcp_group_pause(io->server);
+	io->grouping = true;
+	if (!br_dhcp_parked_waits(io->parked))
+		commit(io);
 }
 
 /* One change of the database for the lot, one wait for the disk. */
@@ -505,6 +516,8 @@ int br_dhcp_io_dispatch(struct br_dhcp_io *io, uint64_t now_ns)
 	look_for_changes(io);
 	(void)!read(io->stable_fd, &rung, sizeof(rung));
 	send_parked(io);
+	if (io->grouping && !br_dhcp_parked_waits(io->parked))
+		commit(io);
 	if (!must_hold(io))
 		r = serve(io, now_ns);
 	send_parked(io); /* those that rest on what was stable before */

@@ -49,6 +49,11 @@ void br_dhcp_parked_close(struct br_dhcp_parked *p, uint64_t ticket)
 		p->ring[(p->head + p->n - p->n_open) % MAX_PARKED].ticket = p->last;
 }
 
+bool br_dhcp_parked_waits(const struct br_dhcp_parked *p)
+{
+	return p->n > p->n_open;
+}
+
 size_t br_dhcp_parked_drop(struct br_dhcp_parked *p)
 {
 	size_t n = p->n_open;

@@ -16,6 +16,8 @@ size_t br_dhcp_parked_room(const struct br_dhcp_parked *p);
 void br_dhcp_parked_add(struct br_dhcp_parked *p, const struct br_dhcp_reply *reply);
 /* Those added since the last call wait for this ticket; 0: for the one before, whatever that was. */
 void br_dhcp_parked_close(struct br_dhcp_parked *p, uint64_t ticket);
+/* Whether any wait for the disk, of those that were closed. */
+bool br_dhcp_parked_waits(const struct br_dhcp_parked *p);
 /* Those added since the last close are dropped. How many. */
 size_t br_dhcp_parked_drop(struct br_dhcp_parked *p);
 /* As br_dhcp_io_stable(). From any thread. */

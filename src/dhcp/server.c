@@ -390,6 +390,12 @@ void br_dhcp_group_begin(struct br_dhcp_server *server)
 		server->opt.ops->begin(server->opt.ctx);
 }
 
+void br_dhcp_group_pause(struct br_dhcp_server *server)
+{
+	if (server->opt.ops->pause)
+		server->opt.ops->pause(server->opt.ctx);
+}
+
 int br_dhcp_group_end(struct br_dhcp_server *server, uint64_t *ret_ticket)
 {
 	return server->opt.ops->commit ? server->opt.ops->commit(server->opt.ctx, ret_ticket) : 0;

@@ -113,6 +113,7 @@ struct br_dhcp_ops {
 	 * it; 0: nothing new was stored; negative: nothing was, and none of them may be sent.
 	 */
 	void (*begin)(void *ctx);
+	void (*pause)(void *ctx); /* begin goes on with what was not committed; may be NULL where these are */
 	int (*commit)(void *ctx, uint64_t *ret_ticket);
 	/* Another server spoke. fresh: for the first time in ten minutes (bounded in number, too). May be NULL. */
 	void (*foreign)(void *ctx, const struct br_dhcp_foreign *f, bool fresh);
@@ -180,6 +181,7 @@ int br_dhcp_handle(struct br_dhcp_server *server, const uint8_t *packet, size_t 
 	struct br_dhcp_reply *reply);
 /* Around the calls of br_dhcp_handle() whose replies are sent together: ops->begin, ops->commit. */
 void br_dhcp_group_begin(struct br_dhcp_server *server);
+void br_dhcp_group_pause(struct br_dhcp_server *server);
 int br_dhcp_group_end(struct br_dhcp_server *server, uint64_t *ret_ticket);
 /* As br_dhcp_handle() for port 4011 (PXE 2.1: a client that knows its address asks the boot server). The reply goes back to where
  * the packet came from, and reply->to_ip is left 0. */

@@ -141,10 +141,18 @@ void br_stable_done(struct br_fleet *fleet)
 void br_group_begin(struct br_fleet *fleet)
 {
 	br_db_lock(fleet);
-	fleet->group = (struct br_group){ .on = true, .thread = pthread_self() };
+	fleet->group.on = true;
+	fleet->group.thread = pthread_self();
 	/* now, so that reading needs no locks of the file's either; where that fails, the first change says why */
 	if (!fleet->txn_open)
 		fleet->txn_open = br_db_run(br_db_stmt(fleet, ST_BEGIN)) >= 0;
+	br_db_unlock(fleet);
+}
+
+void br_group_pause(struct br_fleet *fleet)
+{
+	br_db_lock(fleet);
+	fleet->group.on = false;
 	br_db_unlock(fleet);
 }
 
@@ -161,7 +169,7 @@ int br_group_end(struct br_fleet *fleet, uint64_t *ret_ticket, struct br_error *
 
 	br_db_lock(fleet);
 	g = fleet->group;
-	fleet->group.on = false;
+	fleet->group = (struct br_group){ 0 };
 	r = br_db_commit(fleet);
 	if (r < 0)
 		br_db_error(fleet, err, r, "store leases");

@@ -106,6 +106,29 @@ static void a_group_is_one_transaction_and_one_ticket(void **state)
 	wait_for(f, second);
 }
 
+/* What the thread stores while its group rests is stable on return, and commits the group's share, too. */
+static void a_group_may_rest(void **state)
+{
+	struct fixture *f = *state;
+	struct br_lease lease;
+	uint64_t ticket = 0, txn;
+
+	br_group_begin(f->fleet);
+	txn = f->fleet->txn;
+	assert_int_equal(take(f->fleet, 1, 10, 20, &lease), 0);
+	br_group_pause(f->fleet);
+	assert_int_equal(f->fleet->txn, txn);
+	br_group_begin(f->fleet);
+	assert_int_equal(take(f->fleet, 2, 10, 20, &lease), 0);
+	assert_int_equal(br_group_writes(f->fleet), 2);
+	br_group_pause(f->fleet);
+	assert_int_equal(take(f->fleet, 3, 10, 20, &lease), 0);
+	assert_true(f->fleet->committed >= txn && f->fleet->stable.stable >= txn);
+	assert_int_equal(br_group_end(f->fleet, &ticket, NULL), 1);
+	assert_int_equal(ticket, txn);
+	wait_for(f, ticket);
+}
+
 static void what_fails_in_a_group_takes_nothing_with_it(void **state)
 {
 	struct fixture *f = *state;
@@ -318,6 +341,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(a_group_is_one_transaction_and_one_ticket),
+		T(a_group_may_rest),
 		T(what_fails_in_a_group_takes_nothing_with_it),
 		T(others_may_store_meanwhile),
 		T(a_lost_transaction_is_told),

@@ -34,6 +34,7 @@
 #define SMALL_FILE (128u << 10) /* tells little of a rate, unless there are none larger */
 #define TICK_NS (500 * BR_MS)
 #define RAISE_NS BR_S
+#define LOWER_NS (4 * BR_S)
 #define LOOK_NS BR_S	       /* into a file its rate tells something */
 #define RECENT_NS (3 * BR_S)
 #define FAILED_NS FILE_NS /* between two halvings: the files that were begun before it still fail */
@@ -69,7 +70,7 @@ struct br_admission {
 	uint64_t largest, largest_ns;
 	uint64_t bytes[N_TICKS], moved; /* what was acknowledged in the last ticks; in this one */
 	unsigned tick;
-	uint64_t tick_ns, raised_ns, failed_ns;
+	uint64_t tick_ns, raised_ns, lowered_ns, failed_ns;
 	bool was_slow; /* once: from then on in small steps */
 	bool was_full; /* somebody was held since the limit was raised */
 	struct recent {
@@ -364,8 +365,12 @@ static void adjust(struct br_admission *adm, uint64_t now_ns)
 	if (patient == TOO_SLOW) {
 		uint32_t n = fits(adm, rate > sum ? rate : sum); /* they may have just begun */
 
-		if (n < limit(adm))
-			adm->at_once = n;
+		/* by half at most, then a look at what it did: a machine that stood still for a second is no slow link */
+		n = n > limit(adm) / 2 ? n : limit(adm) / 2;
+		if (n < limit(adm) && age(now_ns, adm->lowered_ns) >= LOWER_NS) {
+			adm->at_once = n > MIN_AT_ONCE ? n : MIN_AT_ONCE;
+			adm->lowered_ns = now_ns;
+		}
 		adm->raised_ns = now_ns;
 		adm->was_slow = true;
 	} else if (fast && adm->was_full && age(now_ns, adm->raised_ns) >= RAISE_NS &&

@@ -263,7 +263,7 @@ static bool is_its_turn(struct br_glue *glue, const struct br_dhcp_client *c, bo
 {
 	if (!offer || !br_dhcp_client_is_firmware(c->kind) || !strcmp(board->road, "local"))
 		return true;
-	return br_turns_ask(glue, board, c->kind != BR_DHCP_EEPROM);
+	return br_turns_ask(glue, board, c->kind);
 }
 
 static int address(void *ctx, const struct br_dhcp_client *c, bool offer, struct br_dhcp_grant *ret)

@@ -80,10 +80,12 @@ static bool has_fetched(struct br_glue *glue, int64_t board_id)
 	return br_event_query(glue->fleet, &files, any_event, NULL, &err) > 0;
 }
 
-bool br_turns_ask(struct br_glue *glue, const struct br_board *board, bool impatient)
+bool br_turns_ask(struct br_glue *glue, const struct br_board *board, enum br_dhcp_client_kind kind)
 {
 	struct br_turns *t = glue->turns;
-	struct br_admission_ask ask = { .board_id = board->id, .impatient = impatient };
+	struct br_admission_ask ask = {
+		.board_id = board->id, .impatient = kind != BR_DHCP_EEPROM, .rom = kind == BR_DHCP_ROM,
+	};
 	uint64_t now = br_now_ns();
 	uint32_t before = 0;
 	enum br_turn turn;

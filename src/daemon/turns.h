@@ -13,7 +13,7 @@ struct br_turns *br_turns_new(const struct br_config *config, const char *interf
 void br_turns_free(struct br_turns *turns);
 
 /* A firmware's DISCOVER: whether to answer it. Emits boot.waiting once per boot. */
-bool br_turns_ask(struct br_glue *glue, const struct br_board *board, bool impatient);
+bool br_turns_ask(struct br_glue *glue, const struct br_board *board, enum br_dhcp_client_kind kind);
 /* Of a board that waits and whose turn has come; for br_dhcp_io_resume(), ctx: struct br_glue. */
 bool br_turns_next(void *ctx, struct br_mac *ret);
 bool br_turns_any_waiting(struct br_turns *turns);

@@ -28,7 +28,7 @@
 #define ASSUMED_LARGEST (32ull << 20) /* a kernel */
 #define MIN_AT_ONCE 4
 #define FIRST_MOST 64
-#define LOADING_MOST 64
+#define LOADING_MOST 256
 #define LOADER_FILE (512u << 10) /* bootcode.bin has 52 KB, a start.elf 3 MB */
 #define LARGEST_NS (60 * BR_S)
 #define SMALL_FILE (128u << 10) /* tells little of a rate, unless there are none larger */
@@ -49,6 +49,7 @@ struct entry {
 	bool called; /* since it asked */
 	bool fetched;	    /* in this boot */
 	bool loading;	    /* its ROM fetches bootcode.bin, which takes no slot */
+	bool loaded;	    /* and now that asks */
 	bool failed;	    /* its last boot: it keeps its place */
 	uint8_t beginnings; /* offers since it last fetched something */
 	uint64_t since_ns;  /* waiting */
@@ -258,6 +259,8 @@ static void sweep(struct br_admission *adm, uint64_t now_ns)
 			set_state(adm, e, IDLE);
 		if (e->loading && expired(e, now_ns))
 			set_loading(adm, e, false);
+		if (e->state == IDLE && age(now_ns, e->heard_ns) > PAUSE_NS)
+			e->loaded = false;
 		if (e->state != RUNNING && age(now_ns, e->heard_ns) > FORGET_NS)
 			drop(adm, e);
 	}
@@ -494,29 +497,31 @@ static bool goes_on(struct br_admission *adm, struct entry *e, uint64_t now_ns)
  * A ROM is dead when it was held for 25 s, and all that it fetches is bootcode.bin. So it is answered without a turn, and
  * bootcode.bin, which starts over when it was held, waits when it asks in its place.
  */
-static bool loads(struct br_admission *adm, struct entry *e, uint64_t now_ns)
+static bool loads(struct br_admission *adm, struct entry *e, bool rom, uint64_t now_ns)
 {
-	if (!e->impatient || (e->state != IDLE && !e->loading) || (e->loading && e->fetched))
+	if (!e->impatient || e->state == RUNNING || (!rom && (e->loaded || (e->loading && e->fetched))))
 		return false;
 	if (!e->loading && adm->loading >= LOADING_MOST && !is_last_chance(e, now_ns))
 		return false;
+	set_state(adm, e, IDLE);
 	set_loading(adm, e, true);
-	e->fetched = false;
+	e->fetched = e->loaded = false;
 	return true;
 }
 
 /* The first question of a boot, or a later one of one that waits. */
-static enum br_turn decide(struct br_admission *adm, struct entry *e, uint64_t now_ns)
+static enum br_turn decide(struct br_admission *adm, struct entry *e, bool rom, uint64_t now_ns)
 {
 	if (goes_on(adm, e, now_ns))
 		return go(adm, e, now_ns);
-	if (loads(adm, e, now_ns)) {
+	if (loads(adm, e, rom, now_ns)) {
 		e->since_ns = now_ns;
 		return BR_TURN_GO;
 	}
-	if (e->loading)
-		set_loading(adm, e, false); /* bootcode.bin asks: it has waited since its ROM asked */
-	else if (e->state == IDLE && !e->failed)
+	if (e->loading) { /* bootcode.bin asks: it has waited since its ROM asked */
+		set_loading(adm, e, false);
+		e->loaded = true;
+	} else if (e->state == IDLE && !e->failed)
 		e->since_ns = now_ns;
 	return may_go(adm, e, now_ns) ? go(adm, e, now_ns) : queue(adm, e);
 }
@@ -553,7 +558,7 @@ enum br_turn br_admission_ask(struct br_admission *adm, const struct br_admissio
 	e->impatient = ask->impatient;
 	if (age(now_ns, e->asked_ns) > FRESH_NS)
 		e->burst_ns = now_ns;
-	turn = decide(adm, e, now_ns);
+	turn = decide(adm, e, ask->rom, now_ns);
 	e->asked_ns = e->heard_ns = now_ns;
 	e->called = false;
 	if (turn != BR_TURN_GO && ret_before)
@@ -691,7 +696,7 @@ void br_admission_done(struct br_admission *adm, int64_t board_id, uint64_t now_
 	if (e) {
 		set_state(adm, e, IDLE);
 		set_loading(adm, e, false);
-		e->told = e->failed = false;
+		e->told = e->failed = e->loaded = false;
 		e->heard_ns = now_ns;
 		e->beginnings = 0;
 	}

@@ -36,6 +36,7 @@ struct br_admission_ask {
 	int64_t board_id;     /* > 0 */
 	/* a Pi 3 or older: its ROM gives up for good after 25 s and never waits; its bootcode.bin does, before others */
 	bool impatient;
+	bool rom; /* by its shape it is the ROM; some of them cannot be told from their bootcode.bin */
 	bool proven;	      /* has fetched boot files before: a flood of made-up boards takes no turn of its */
 	uint64_t largest;     /* bytes of the largest file it is going to fetch; 0: not known */
 };

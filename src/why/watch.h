@@ -20,7 +20,7 @@ struct br_watch;
 
 #define BR_WATCH_BOARDS 1024
 #define BR_WATCH_RING 16384 /* bytes of packets per board at most: some hundred, a stock boot up to its kernel */
-#define BR_WATCH_RINGS (6u << 20) /* of all boards: when more than some 400 boot, each keeps fewer packets */
+#define BR_WATCH_RINGS (3u << 20) /* of all boards: when more than some 200 boot, each keeps fewer packets */
 #define BR_WATCH_SNAP 640   /* bytes kept of one: a DHCP packet whole, with our longest reply */
 
 struct br_watch_options {

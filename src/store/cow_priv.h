@@ -39,6 +39,7 @@ struct cow_slots {
 struct cow_log {
 	int fd;
 	uint64_t end, seq;
+	uint64_t room;	    /* the file's size: zeros from end on, so that an append need not change the host's inode */
 	uint64_t n_entries; /* in the file, dead ones too */
 	uint32_t seed;	    /* CRC of the header: a record of another log never matches */
 };

@@ -13,6 +13,9 @@
 
 /* Freed host blocks kept for reuse before they are given back: 4 MiB. */
 #define STALE_KEEP 1024u
+/* Runs of up to this many slots are looked for among them, in this many words of 64. */
+#define STALE_RUN    64u
+#define STALE_SEARCH 512u
 
 static bool bit_get(const uint64_t *map, uint32_t i)
 {
@@ -79,6 +82,29 @@ static void slot_use(struct cow_slots *s, uint32_t slot)
 	}
 }
 
+/* First stale run of n slots near the cursor; 'n' of the file when there is none. */
+static uint32_t stale_run(const struct cow_slots *s, uint32_t n)
+{
+	uint32_t word = s->cursor / 64, words = s->n / 64, len = 0;
+
+	for (uint32_t k = 0; k < STALE_SEARCH && k < words; k++, word++) {
+		if (word >= words) {
+			word = 0;
+			len = 0;
+		}
+		if (!s->stale[word]) {
+			len = 0;
+			continue;
+		}
+		for (uint32_t i = 0; i < 64; i++) {
+			len = s->stale[word] >> i & 1 ? len + 1 : 0;
+			if (len == n)
+				return word * 64 + i + 1 - n;
+		}
+	}
+	return s->n;
+}
+
 int cow_slots_take(struct cow_slots *s, uint32_t n, uint32_t *ret_first)
 {
 	uint32_t first, i;
@@ -86,6 +112,16 @@ int cow_slots_take(struct cow_slots *s, uint32_t n, uint32_t *ret_first)
 
 	if (n > 1u << 20)
 		n = 1u << 20;
+	/* A small commit goes where the host's file has blocks: its sync then needs no commit of the host's journal. */
+	if (n <= STALE_RUN && s->n_stale >= n) {
+		first = stale_run(s, n);
+		if (first < s->n) {
+			for (i = 0; i < n; i++)
+				slot_use(s, first + i);
+			*ret_first = first;
+			return (int)n;
+		}
+	}
 	/* Searching pays only when a good part is free; else the file grows (free slots are holes). */
 	if (s->n_free >= 64 && s->n_free >= s->n / 8) {
 		first = next_free(s, s->cursor, s->n);

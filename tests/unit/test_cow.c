@@ -556,7 +556,10 @@ static void damaged_log_says_so(void **state)
 	size_t len;
 
 	log = layer_with_commits(w, &len);
-	assert_int_equal(len, second + 2 * record);
+	assert_true(len > second + 2 * record);
+	for (size_t i = second + 2 * record; i < len; i++)
+		assert_int_equal(log[i], 0); /* room for the next records */
+	len = second + 2 * record;
 	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++) {
 		int r;
 

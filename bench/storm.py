@@ -3,7 +3,7 @@
 # 1000 virtual boards powered at once: 1 % loss, a tenth behind ports that open 30 s late; all up, time, memory
 """Switches a mixed fleet on against bramble serve, several times in a row, and says what came up.
 
-    ./dev bench storm [--boards 1000] [--runs 3] [--loss 1] [--late 30:10] [--kernel 4] [--retry 3] [--image FILE] [--json FILE]
+    ./dev bench storm [--boards 1000] [--runs 3] [--loss 1] [--late 30:10] [--kernel 0.1] [--retry 3] [--image FILE] [--json FILE]
 
 Server and boards share a network namespace with a bridge and this machine's processors: the rate is what both of
 them manage together. Each run has a state directory, a bridge and a seed of its own. Memory is the daemon's
@@ -199,7 +199,7 @@ def arguments():
     p.add_argument("--loss", default="1", help="percent of frames, each way (0: none)")
     p.add_argument("--late", default="30:10", help="SECONDS:PERCENT of boards behind late ports (0: none)")
     p.add_argument("--retry", type=int, default=3, help="power cycles a dark board gets")
-    p.add_argument("--kernel", type=float, default=4, help="MB of the made-up kernel; initramfs a half, start.elf a quarter")
+    p.add_argument("--kernel", type=float, default=0.1, help="MB of the made-up kernel; initramfs a half, start.elf a quarter")
     p.add_argument("--image", help="serve this image instead of a made-up one")
     p.add_argument("--json", help="also write the summaries to this file")
     return p.parse_args()

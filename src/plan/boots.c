@@ -125,6 +125,14 @@ void br_boots_free(struct br_boots *boots)
 	free(boots);
 }
 
+/* Under this name there is another image now: who has a plan goes on with the old one. Locked. */
+static void forget_base(struct br_boots *boots, struct image_base *ib)
+{
+	HASH_DEL(boots->bases, ib);
+	br_plan_base_unref(ib->base);
+	free(ib);
+}
+
 /* The shared part of an image, opening it at first use; not a new reference. Locked. */
 static int find_base(struct br_boots *boots, const char *name, struct br_plan_base **ret, struct br_error *err)
 {
@@ -133,10 +141,12 @@ static int find_base(struct br_boots *boots, const char *name, struct br_plan_ba
 	int r;
 
 	HASH_FIND_STR(boots->bases, name, ib);
-	if (ib) {
+	if (ib && br_image_current(br_plan_base_image(ib->base))) {
 		*ret = ib->base;
 		return 0;
 	}
+	if (ib)
+		forget_base(boots, ib);
 	r = br_image_open(boots->store, name, &image, err);
 	if (r < 0)
 		return r;

@@ -304,6 +304,17 @@ const struct br_image_info *br_image_info(const struct br_image *image)
 	return &image->info;
 }
 
+bool br_image_current(const struct br_image *image)
+{
+	br_cleanup(br_freep) char *dir = image->store ? br_store_path(image->store, image->info.name) : NULL;
+	br_cleanup(br_freep) char *path = dir ? br_path_join(dir, "image.json") : NULL;
+	struct stat there, ours;
+
+	if (!path || fstat(image->lock_fd, &ours) < 0)
+		return true; /* nobody knows better */
+	return !stat(path, &there) && there.st_ino == ours.st_ino && there.st_dev == ours.st_dev;
+}
+
 const struct br_fat *br_image_boot(const struct br_image *image)
 {
 	return image->boot;

@@ -133,6 +133,8 @@ int br_image_open(struct br_store *store, const char *name, struct br_image **re
 struct br_image *br_image_ref(struct br_image *image);
 void br_image_unref(struct br_image *image);
 const struct br_image_info *br_image_info(const struct br_image *image);
+/* Is it still what its name stands for in the store? Not after a replacement (or a tag that was moved), nor when removed. */
+bool br_image_current(const struct br_image *image);
 /* NULL when the image has no boot partition. */
 const struct br_fat *br_image_boot(const struct br_image *image);
 int br_image_fd(const struct br_image *image); /* read-only, of the whole disk; not given away */

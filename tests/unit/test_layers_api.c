@@ -222,6 +222,44 @@ static void snapshots_do_what_they_say(void **state)
 	assert_int_equal(chdir("/"), 0);
 }
 
+static void new_boot(const char *name)
+{
+	struct br_error err = BR_ERROR_NULL;
+	struct br_board b;
+	bool fresh = false;
+
+	mounted(name);
+	assert_int_equal(br_board_by_name(sv.fleet, name, &b), 0);
+	if (br_boots_reach(sv.boots, &b, BR_STAGE_KERNEL_DHCP, NULL, &fresh, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_true(fresh);
+}
+
+/* A board's next boot is of what the name stands for then; the one under way is not disturbed. */
+static void a_name_that_moves_is_followed(void **state)
+{
+	static const struct step before[] = {
+		{ "image tag one moving", 0, "another name" },
+		{ "board add mv1 --mac b8:27:eb:03:00:08 --image moving --disk volatile", 0, "mv1" },
+		{ "disk cp ../tree/one mv1:/mine", 0, "" },
+		{ "disk save mv1 mine:v2", 0, "mine:v2" },
+		{ "image tag mine:v2 moving", 1, "--replace" },
+		{ "image tag mine:v2 moving --replace", 0, "" },
+		{ "disk cp ../tree/sub/two mv1:/mine", 0, "" },
+		{ "disk cat mv1 /mine", 0, "two\n" },
+	};
+	static const struct step after[] = {
+		{ "disk cat mv1 /mine", 0, "one\n" },
+	};
+
+	NEED_IMAGE();
+	assert_int_equal(chdir(sv.state), 0);
+	RUN(before);
+	new_boot("mv1");
+	RUN(after);
+	assert_int_equal(chdir("/"), 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -229,6 +267,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_disk_is_saved_and_boots_elsewhere),
 		cmocka_unit_test(a_board_gets_a_larger_disk),
 		cmocka_unit_test(snapshots_do_what_they_say),
+		cmocka_unit_test(a_name_that_moves_is_followed),
 	};
 
 	if (argc > 1 && !strcmp(argv[1], "--cli"))

@@ -747,6 +747,8 @@ void br_cow_exchange(struct br_cow *cow, struct br_cow *fresh)
 void br_cow_punch(struct br_cow *cow)
 {
 	cow_slots_punch(&cow->slots, true);
+	if (ftruncate(cow->log.fd, (off_t)cow->log.end) == 0) /* else it only stays longer */
+		cow->log.room = cow->log.end;
 }
 
 void br_cow_break(struct br_cow *cow)

@@ -83,7 +83,7 @@ uint64_t br_cow_generation(const struct br_cow *cow);
  * Nothing may be pending in either.
  */
 void br_cow_exchange(struct br_cow *cow, struct br_cow *fresh);
-/* Gives the host the blocks of all free slots back (before a freeze). */
+/* Gives the host the blocks of all free slots and the log's room back (before a freeze). Between commits. */
 void br_cow_punch(struct br_cow *cow);
 /* From now on it only reads: every write and commit says -EIO. */
 void br_cow_break(struct br_cow *cow);

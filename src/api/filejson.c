@@ -57,10 +57,13 @@ json_t *br_diff_to_json(const struct br_diff *d)
 		{ BR_DIFF_OWNER, "owner" }, { BR_DIFF_TIME, "time" },
 	};
 	const struct br_fs_attr *a = d->after ? d->after : d->before;
-	json_t *o = json_pack("{s:s, s:s}", "change", !d->before ? "added" : !d->after ? "removed" : "changed", "type",
-		br_file_type_name(a->mode));
-	json_t *what = json_array();
+	json_t *what, *o;
 
+	if (!a) /* on neither side: nobody says that */
+		return NULL;
+	what = json_array();
+	o = json_pack("{s:s, s:s}", "change", !d->before ? "added" : !d->after ? "removed" : "changed", "type",
+		br_file_type_name(a->mode));
 	if (!o || !what)
 		return NULL;
 	br_json_set_bytes(o, "path", d->path);

@@ -231,7 +231,7 @@ static int rollback(struct br_call *call, struct br_error *err)
 
 	if (!r)
 		r = br_call_board(call, &board, err);
-	if (r < 0)
+	if (r)
 		return r;
 	r = br_boots_plan(api->boots, &board, &plan, err);
 	if (r >= 0)

@@ -186,7 +186,7 @@ static int describe(struct br_store *store, struct br_image *image, const char *
 	r = br_layer_content(store, layer, info->sha256, err);
 	if (!r)
 		r = br_layer_stack(store, layer, base->layer, br_image_blocks(image), &blocks, err);
-	if (r < 0)
+	if (r)
 		return r;
 	r = look_into_root(image, blocks, info, err);
 	br_blocks_unref(blocks);

@@ -368,7 +368,7 @@ int br_image_diff(struct br_image *before, struct br_image *after, br_diff_fn fn
 
 	if (!r)
 		r = br_view_open(after, &b, err);
-	if (r < 0)
+	if (r)
 		return r;
 	p.fs[0] = br_view_root_fs(a);
 	p.fs[1] = br_view_root_fs(b);

@@ -740,7 +740,7 @@ static void damage_is_named(void **state)
 	assert_int_equal(test_sh("mv %s/layer.json %s/x; echo '{' >%s/layer.json", layer, layer, layer), 0);
 	assert_int_equal(br_disk_open(image, disk_dir, &again, &err), -EUCLEAN);
 	assert_non_null(strstr(err.text, id));
-	assert_int_equal(test_sh("mv %s/x %s/layer.json; truncate -s -1 %s/map", layer, layer, layer), 0);
+	assert_int_equal(test_sh("mv %s/x %s/layer.json; truncate -s 100 %s/map", layer, layer, layer), 0);
 	assert_int_equal(br_disk_open(image, disk_dir, &again, &err), -EUCLEAN);
 	assert_int_equal(test_sh("rm -r %s", layer), 0);
 	assert_int_equal(br_disk_open(image, disk_dir, &again, &err), -EUCLEAN);

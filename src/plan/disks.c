@@ -12,6 +12,7 @@
 #include "plan/disks.h"
 
 #include <errno.h>
+#include <glob.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -46,6 +47,19 @@ struct br_disks {
 	struct entry *entries;
 };
 
+/* Copies for readers that a daemon before us did not get to remove. They would keep the layers they name. */
+static void sweep_copies(const char *dir)
+{
+	br_cleanup(br_freep) char *pattern = br_asprintf("%s/*/copy-*", dir);
+	glob_t found;
+
+	if (!pattern || strpbrk(dir, "*?[\\") || glob(pattern, GLOB_NOSORT, NULL, &found))
+		return;
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		(void)br_remove_tree(found.gl_pathv[i], NULL); /* what stays takes room only */
+	globfree(&found);
+}
+
 int br_disks_new(const char *state_dir, struct br_disks **ret, struct br_error *err)
 {
 	struct br_disks *disks = calloc(1, sizeof(*disks));
@@ -63,6 +77,7 @@ int br_disks_new(const char *state_dir, struct br_disks **ret, struct br_error *
 	}
 	pthread_mutex_init(&disks->lock, NULL);
 	pthread_cond_init(&disks->changed, NULL);
+	sweep_copies(disks->dir);
 	*ret = disks;
 	return 0;
 }
@@ -419,7 +434,7 @@ int br_disks_rollback(struct br_disks *disks, struct br_plan *plan, const char *
 /* Is there something else at this path than the image has? */
 static int own_file(struct br_fs *below, struct br_fs *base, const char *path)
 {
-	struct br_fs_attr x, y;
+	struct br_fs_attr x = { 0 }, y = { 0 };
 	uint64_t ino;
 	int r = br_fs_walk(below, path, &ino);
 

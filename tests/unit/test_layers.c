@@ -3,6 +3,8 @@
 #include "tests/unit/test.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -407,6 +409,66 @@ static void a_death_at_any_step_loses_nothing(void **state)
 	assert_int_equal(count("layers/*"), 0);
 }
 
+/* ---- freezing beside commits ---- */
+
+struct busy {
+	struct br_fs *fs;
+	pthread_mutex_t lock;
+	atomic_bool stop;
+	int r;
+};
+
+/* As the server does: the commit's waiting is done without the lock. */
+static void *write_and_commit(void *ctx)
+{
+	struct busy *b = ctx;
+
+	for (unsigned i = 0; !b->stop && !b->r; i++) {
+		char name[20];
+
+		snprintf(name, sizeof(name), "w%u", i % 50);
+		pthread_mutex_lock(&b->lock);
+		write_file(b->fs, name, "some text");
+		pthread_mutex_unlock(&b->lock);
+		b->r = br_fs_commit(b->fs, &b->lock);
+	}
+	return NULL;
+}
+
+static void commits_under_way_are_waited_for(void **state)
+{
+	br_cleanup(br_image_unrefp) struct br_image *image = NULL;
+	struct busy b = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	struct br_disk *disk;
+	pthread_t t[3];
+	char id[33];
+
+	test_needs(TOOLS);
+	image = image_open("card");
+	disk = disk_open(image, disk_dir);
+	b.fs = br_disk_fs(disk);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&t[i], NULL, write_and_commit, &b), 0);
+	for (int i = 0; i < 40; i++) {
+		pthread_mutex_lock(&b.lock);
+		freeze(disk, id);
+		pthread_mutex_unlock(&b.lock);
+		usleep(1000 * (useconds_t)(i % 7));
+	}
+	b.stop = true;
+	for (int i = 0; i < 3; i++)
+		pthread_join(t[i], NULL);
+	assert_int_equal(b.r, 0);
+	assert_clean(disk);
+	br_disk_close(disk);
+	disk = disk_open(image, disk_dir);
+	assert_string_equal(read_file(br_disk_fs(disk), "/w1"), "some text");
+	assert_clean(disk);
+	br_disk_close(disk);
+	assert_int_equal(br_remove_tree(disk_dir, NULL), 0);
+	gc(false);
+}
+
 /* ---- images ---- */
 
 static void derive(struct br_disk *disk, const char *name, struct br_image_info *ret)
@@ -754,6 +816,7 @@ int main(void)
 		cmocka_unit_test(layers_merge_into_one_map),
 		cmocka_unit_test(a_frozen_disk_goes_on),
 		cmocka_unit_test(a_death_at_any_step_loses_nothing),
+		cmocka_unit_test(commits_under_way_are_waited_for),
 		cmocka_unit_test(a_disk_becomes_an_image),
 		cmocka_unit_test(names_have_tags),
 		cmocka_unit_test(snapshots_lead_back),

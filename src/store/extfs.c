@@ -53,6 +53,7 @@ static void log_alloc(struct br_extfs *fs, struct ext_alloc a)
 
 	if (fs->undoing)
 		return;
+	ext_bitmaps_changed(fs, &a);
 	fs->touched = true;
 	if (last && !a.inode && !last->inode && last->inuse == a.inuse && last->first + last->n == a.first &&
 		last->n < INT32_MAX && a.n < INT32_MAX) {
@@ -181,8 +182,7 @@ int ext_need_bitmaps(struct br_extfs *fs)
 
 	if (fs->bitmaps)
 		return 0;
-	fs->e2->default_bitmap_type = EXT2FS_BMAP64_RBTREE;
-	r = ext_errno(ext2fs_read_bitmaps(fs->e2));
+	r = ext_bitmaps_load(fs);
 	fs->bitmaps = r == 0;
 	return r;
 }
@@ -287,6 +287,7 @@ static void fs_close(struct br_fs *base)
 	if (fs->on_close)
 		fs->on_close(fs->close_ctx);
 	free(fs->allocs);
+	free(fs->dirty_groups);
 	free(fs->block);
 	free(fs);
 }

@@ -49,6 +49,7 @@ struct br_extfs {
 	struct br_cow *cow;
 	bool writable;
 	bool bitmaps;  /* loaded, at the first allocation */
+	uint8_t *dirty_groups; /* extfs_bitmaps.c; NULL: not loaded, or the library writes them all */
 	bool in_op;
 	bool undoing;  /* allocations are not logged */
 	bool log_full; /* the allocation log ran out of memory: the operation must fail */
@@ -112,6 +113,11 @@ int ext_recover_journal(struct br_extfs *fs, struct br_error *err);
 int ext_recover_read_only(struct br_extfs *fs, struct br_error *err); /* in memory only */
 /* Counts and orphans, then a commit. */
 int ext_recover_rest(struct br_extfs *fs, bool replayed, struct br_error *err);
+
+/* extfs_bitmaps.c */
+int ext_bitmaps_load(struct br_extfs *fs);
+/* A bit or more of these will differ. */
+void ext_bitmaps_changed(struct br_extfs *fs, const struct ext_alloc *a);
 
 /* extfs.c: every changing operation runs between these. end returns r, or why it could not be kept. */
 int ext_begin(struct br_extfs *fs);

@@ -134,8 +134,9 @@ static const char *const sql[ST_N] = {
 	/* ?1 after, ?2 up to this number, ?3 before this time: the last of a batch that is too old */
 	[ST_EVENT_OLD] = "SELECT max(seq) FROM (SELECT seq, wall_ns FROM event WHERE seq > ?1 ORDER BY seq LIMIT 500)"
 			 " WHERE seq <= ?2 OR wall_ns < ?3",
-	/* a board's last boot.start stays: by it a boot that is under way is taken up again (plan/boots.c) */
-	[ST_EVENT_FORGET] = "DELETE FROM event WHERE seq > ?1 AND seq <= ?2 AND NOT (type = '" BR_EV_BOOT_START
+	/* ?4 the last of the batch. The clock of a server without a battery starts in the past: among the young ones may be
+	 * some that look old. A board's last boot.start stays: by it a boot that is under way is taken up again (plan/boots.c) */
+	[ST_EVENT_FORGET] = "DELETE FROM event WHERE seq > ?1 AND seq <= ?4 AND (seq <= ?2 OR wall_ns < ?3) AND NOT (type = '" BR_EV_BOOT_START
 			    "' AND boot = coalesce((SELECT boots FROM board WHERE id = event.board_id), 0))",
 	[ST_EVENT_LAST] = "SELECT coalesce(max(seq), 0) FROM event",
 	[ST_EVENT_FROM] =
@@ -265,6 +266,7 @@ static void roll_back(struct br_fleet *fleet)
 		reset_all(fleet);
 		sqlite3_exec(fleet->db, "ROLLBACK", NULL, NULL, NULL);
 	}
+	fleet->gap_hint = 0; /* addresses came free */
 	fleet->txn++;
 	fleet->txn_open = false;
 }
@@ -300,6 +302,7 @@ static void undo(struct br_fleet *fleet)
 		return;
 	}
 	reset_all(fleet);
+	fleet->gap_hint = 0; /* addresses came free */
 	if (sqlite3_get_autocommit(fleet->db) || br_db_run(br_db_stmt(fleet, ST_ROLLBACK_TO)) < 0 ||
 		br_db_run(br_db_stmt(fleet, ST_RELEASE)) < 0)
 		lose_transaction(fleet);

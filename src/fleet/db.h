@@ -65,6 +65,7 @@ struct br_stable {
 	pthread_cond_t changed;
 	int log_fd;
 	bool busy;		 /* somebody syncs */
+	bool damaged;		 /* a sync failed: the log must begin anew before the next one counts */
 	uint64_t stable, failed; /* transactions up to these */
 	int failed_r;
 	/* who waits in the place of the group's thread */

@@ -35,22 +35,44 @@ void br_stable_init(struct br_fleet *fleet)
 	fleet->txn = 1;
 }
 
+/*
+ * After a sync that failed the kernel may have thrown pages of the log away, and a later sync that succeeds says nothing
+ * about these: what a crash leaves of the log is read up to the first one that is lost, however well the rest is stored.
+ * So all of it goes into the database, which SQLite syncs, and the log begins anew. An old log that came back would undo
+ * some of that: its end is made stable by the sync that follows. Whoever reads on in another process prevents it.
+ */
+static int begin_log_anew(struct br_fleet *fleet)
+{
+	int r;
+
+	br_db_lock(fleet);
+	r = br_db_commit(fleet);
+	if (r >= 0 && sqlite3_wal_checkpoint_v2(fleet->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) != SQLITE_OK)
+		r = br_db_errno(fleet->db);
+	br_db_unlock(fleet);
+	return r;
+}
+
 /* st->lock is held, and let go of meanwhile. */
 static void sync_log(struct br_fleet *fleet)
 {
 	struct br_stable *st = &fleet->stable;
+	bool anew = st->damaged;
 	uint64_t upto;
 	int r;
 
 	st->busy = true;
 	pthread_mutex_unlock(&st->lock);
+	r = anew ? begin_log_anew(fleet) : 0;
 	upto = atomic_load(&fleet->committed); /* before: what is committed during the sync may miss it */
-	r = fdatasync(st->log_fd) < 0 ? -errno : 0;
+	if (!r && fdatasync(st->log_fd) < 0)
+		r = -errno;
 	pthread_mutex_lock(&st->lock);
 	st->busy = false;
-	if (r < 0) { /* the kernel may have thrown the pages away: a later success says nothing about these */
+	st->damaged = r < 0;
+	if (r < 0) {
 		st->failed = upto;
-		st->failed_r = r;
+		st->failed_r = anew && r == -EBUSY ? st->failed_r : r; /* busy: still for the first reason */
 	} else {
 		st->stable = upto;
 	}
@@ -161,9 +183,22 @@ uint64_t br_group_writes(const struct br_fleet *fleet)
 	return fleet->group.writes;
 }
 
+/* Whether the last that the group's thread was told is that something was lost. What stands in the database is not to be
+ * promised then, before a sync succeeds. */
+static bool was_lost(struct br_stable *st)
+{
+	bool lost;
+
+	pthread_mutex_lock(&st->lock);
+	lost = st->failed_r && st->failed >= st->wanted;
+	pthread_mutex_unlock(&st->lock);
+	return lost;
+}
+
 int br_group_end(struct br_fleet *fleet, uint64_t *ret_ticket, struct br_error *err)
 {
 	struct br_stable *st = &fleet->stable;
+	bool lost = was_lost(st);
 	struct br_group g;
 	int r = 0;
 
@@ -175,16 +210,15 @@ int br_group_end(struct br_fleet *fleet, uint64_t *ret_ticket, struct br_error *
 		br_db_error(fleet, err, r, "store leases");
 	else if (g.first && fleet->undone >= g.first)
 		r = br_error_set(err, EIO, "database %s/bramble.db: what was to be stored was undone", fleet->dir);
+	else if (lost) /* a number for what is there already */
+		atomic_store(&fleet->committed, g.last = fleet->txn++);
 	br_db_unlock(fleet);
 	*ret_ticket = g.last;
-	if (r < 0 || !g.last)
+	if (r < 0 || !(g.writes || lost))
 		return r;
 	pthread_mutex_lock(&st->lock);
-	r = g.writes || st->failed > st->stable; /* the next one shows whether the disk is well again */
-	if (r) {
-		st->wanted = g.last;
-		pthread_cond_broadcast(&st->changed);
-	}
+	st->wanted = g.last;
+	pthread_cond_broadcast(&st->changed);
 	pthread_mutex_unlock(&st->lock);
-	return r;
+	return 1;
 }

@@ -3,6 +3,7 @@
 #include "tests/unit/test.h"
 
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -199,27 +200,100 @@ static void a_lost_transaction_is_told(void **state)
 	wait_for(f, ticket);
 }
 
+/* A client takes an address in a group of its own. What it is told of the disk. */
+static int take_and_wait(struct fixture *f, uint32_t n, uint64_t *ret_ticket)
+{
+	struct br_lease lease;
+
+	br_group_begin(f->fleet);
+	assert_int_equal(take(f->fleet, n, 10, 20, &lease), 0);
+	assert_int_equal(br_group_end(f->fleet, ret_ticket, NULL), 1);
+	wait_for(f, *ret_ticket);
+	return f->r;
+}
+
 /* A sync that fails is told of, and no success of a later one makes up for it. */
 static void a_failed_sync_is_told(void **state)
 {
 	struct fixture *f = *state;
 	int fd = f->fleet->stable.log_fd;
-	struct br_lease lease;
 	uint64_t ticket = 0, next = 0;
 
 	f->fleet->stable.log_fd = -1;
-	br_group_begin(f->fleet);
-	assert_int_equal(take(f->fleet, 1, 10, 20, &lease), 0);
-	assert_int_equal(br_group_end(f->fleet, &ticket, NULL), 1);
-	wait_for(f, ticket);
-	assert_int_equal(f->r, -EBADF);
+	assert_int_equal(take_and_wait(f, 1, &ticket), -EBADF);
 	f->fleet->stable.log_fd = fd;
 	assert_int_equal(br_stable_wait(f->fleet, ticket), -EBADF);
+	assert_int_equal(take_and_wait(f, 2, &next), 0);
+}
+
+/* A log that may have a hole is not relied on again: it must begin anew, and as long as that cannot be, nothing is stable. */
+static void after_a_failed_sync_the_log_begins_anew(void **state)
+{
+	struct fixture *f = *state;
+	br_cleanup(br_freep) char *path = br_asprintf("%s/bramble.db", f->dir), *log = br_asprintf("%s-wal", path);
+	int fd = f->fleet->stable.log_fd;
+	sqlite3 *other = NULL;
+	uint64_t ticket = 0;
+	struct stat st;
+
+	f->fleet->stable.log_fd = -1;
+	assert_int_equal(take_and_wait(f, 1, &ticket), -EBADF);
+	f->fleet->stable.log_fd = fd;
+	/* another process reads what is in the log */
+	assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(other, "BEGIN; SELECT * FROM lease", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_busy_timeout(f->fleet->db, 0);
+	assert_int_equal(take_and_wait(f, 2, &ticket), -EBADF);
+	assert_int_equal(sqlite3_exec(other, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(other);
+	assert_int_equal(take_and_wait(f, 3, &ticket), 0);
+	assert_int_equal(stat(log, &st), 0);
+	assert_int_equal(st.st_size, 0); /* all of it is in the database */
+	assert_int_equal(take_and_wait(f, 4, &ticket), 0);
+}
+
+/* What stands already is not promised either before a sync has shown that the disk is well again. */
+static void what_stands_waits_after_a_failed_sync(void **state)
+{
+	struct fixture *f = *state;
+	int fd = f->fleet->stable.log_fd;
+	struct br_lease lease;
+	uint64_t lost = 0, ticket = 0;
+
+	f->fleet->stable.log_fd = -1;
+	assert_int_equal(take_and_wait(f, 1, &lost), -EBADF);
+	assert_int_equal(take_and_wait(f, 1, &ticket), -EBADF); /* nothing to write: it has it */
+	assert_true(ticket > lost);
+	f->fleet->stable.log_fd = fd;
+	/* others store something meanwhile, but the group's thread was told of a loss last */
+	assert_int_equal(br_setting_put(f->fleet, "a", "b", NULL), 0);
+	assert_int_equal(take_and_wait(f, 1, &ticket), 0);
 	br_group_begin(f->fleet);
-	assert_int_equal(take(f->fleet, 2, 10, 20, &lease), 0);
-	assert_int_equal(br_group_end(f->fleet, &next, NULL), 1);
-	wait_for(f, next);
-	assert_int_equal(f->r, 0);
+	assert_int_equal(take(f->fleet, 1, 10, 20, &lease), 0);
+	assert_int_equal(br_group_end(f->fleet, &ticket, NULL), 0);
+}
+
+/* Addresses that were given in a transaction that is lost are free again. */
+static void a_lost_transaction_gives_addresses_back(void **state)
+{
+	struct fixture *f = *state;
+	struct br_board a = { .name = "a", .mac = mac_of(50) }, bad = { .name = "b", .mac = mac_of(50) };
+	struct br_lease lease;
+	uint64_t ticket = 0;
+
+	br_group_begin(f->fleet);
+	for (uint32_t i = 1; i <= 3; i++)
+		assert_int_equal(take(f->fleet, i, 10, 11, &lease), i < 3 ? 0 : -ENOSPC);
+	assert_int_equal(sqlite3_exec(f->fleet->db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+	assert_true(br_group_end(f->fleet, &ticket, NULL) < 0);
+	br_group_begin(f->fleet);
+	for (uint32_t i = 4; i <= 5; i++)
+		assert_int_equal(take(f->fleet, i, 10, 11, &lease), 0);
+	assert_int_equal(br_board_save(f->fleet, &a, NULL), 0);
+	assert_int_equal(br_board_save(f->fleet, &bad, NULL), -EEXIST);
+	assert_int_equal(f->fleet->gap_hint, 0); /* of one change that is undone, too */
+	assert_int_equal(br_group_end(f->fleet, &ticket, NULL), 1);
+	wait_for(f, ticket);
 }
 
 /* The child stores leases in groups and says which are stable; then it is killed. */
@@ -336,6 +410,21 @@ static void old_events_go_but_for_the_last_boots(void **state)
 	assert_int_equal(n_events(f, BR_EV_BOOT_START), 1);
 }
 
+/* The clock of a server without a battery starts in the past, some events look old: only these go. */
+static void one_old_stamp_takes_no_young_events_along(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int i = 0; i < 300; i++)
+		br_event_emit(f->fleet, 0, 0, BR_EV_DHCP_OFFER, NULL);
+	assert_int_equal(br_event_flush(f->fleet), 0);
+	assert_int_equal(sqlite3_exec(f->fleet->db, "UPDATE event SET wall_ns = 1 WHERE seq = 200", NULL, NULL, NULL), 0);
+	br_event_retain(f->fleet, 3600, 0);
+	while (br_events_forget(f->fleet) > 0)
+		;
+	assert_int_equal(n_events(f, BR_EV_DHCP_OFFER), 299);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -346,7 +435,11 @@ int main(void)
 		T(others_may_store_meanwhile),
 		T(a_lost_transaction_is_told),
 		T(a_failed_sync_is_told),
+		T(after_a_failed_sync_the_log_begins_anew),
+		T(what_stands_waits_after_a_failed_sync),
+		T(a_lost_transaction_gives_addresses_back),
 		T(old_events_go_but_for_the_last_boots),
+		T(one_old_stamp_takes_no_young_events_along),
 		cmocka_unit_test(a_killed_daemon_leaves_what_it_promised),
 	};
 

@@ -205,6 +205,8 @@ static errcode_t grow(struct grow *g)
 	ext2fs_mark_bb_dirty(g->e2);
 	ext2fs_mark_ib_dirty(g->e2);
 	ext2fs_mark_super_dirty(g->e2);
+	/* the new groups' copies of superblock and descriptors are to be there, and the old ones to know of the new groups */
+	g->e2->flags &= ~EXT2_FLAG_MASTER_SB_ONLY;
 	return ext2fs_flush2(g->e2, EXT2_FLAG_FLUSH_NO_SYNC);
 }
 

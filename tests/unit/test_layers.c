@@ -20,7 +20,7 @@
 #include "store/image.h"
 #include "tests/unit/shell.h"
 
-#define TOOLS "sfdisk mkfs.fat mke2fs e2fsck"
+#define TOOLS "sfdisk mkfs.fat mke2fs e2fsck dumpe2fs"
 
 BR_DEFINE_CLEANUP(struct br_image *, br_image_unref);
 
@@ -672,6 +672,24 @@ static void import_made_with(const char *name, const char *options, unsigned mib
 		fail_msg("%s: %s", options, err.text);
 }
 
+/* The copy of the superblock in the second group is there and sound. */
+static void assert_backup(struct br_disk *disk, const char *options)
+{
+	bool small_blocks = strstr(options, "-b 1024");
+	br_cleanup(br_freep) char *path = br_path_join(dir, "backup.img");
+	struct br_error err = BR_ERROR_NULL;
+
+	if (strstr(options, "uninit_bg")) /* mke2fs chooses other sizes of groups then */
+		return;
+	unlink(path);
+	if (br_disk_export(disk, path, true, &err) < 0)
+		fail_msg("%s", err.text);
+	if (test_sh("dumpe2fs -h -o superblock=%s -o blocksize=%s %s >%s.log 2>&1 || { cat %s.log; exit 1; }",
+		    small_blocks ? "8193" : "32768", small_blocks ? "1024" : "4096", path, path, path))
+		fail_msg("%s: no copy of the superblock", options);
+	unlink(path);
+}
+
 static void grow_one(const char *options, unsigned mib, uint64_t to, bool fails)
 {
 	br_cleanup(br_image_unrefp) struct br_image *image = NULL;
@@ -702,6 +720,7 @@ static void grow_one(const char *options, unsigned mib, uint64_t to, bool fails)
 		assert_int_equal(br_disk_fs(disk)->ops->statfs(br_disk_fs(disk), &after), 0);
 		assert_true(after.free_bytes > before.free_bytes + (to - ((uint64_t)mib << 20)) / 100 * 90);
 		assert_true(after.free_files >= before.free_files);
+		assert_backup(disk, options);
 	}
 	assert_clean(disk);
 	/* more than there was, where that does not take long */

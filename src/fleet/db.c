@@ -250,6 +250,7 @@ int br_db_begin(struct br_fleet *fleet, bool relaxed, struct br_error *err, cons
 		return r;
 	}
 	fleet->txn_open = true;
+	fleet->changes = sqlite3_total_changes64(fleet->db);
 	return r;
 }
 
@@ -266,7 +267,6 @@ static void roll_back(struct br_fleet *fleet)
 		reset_all(fleet);
 		sqlite3_exec(fleet->db, "ROLLBACK", NULL, NULL, NULL);
 	}
-	fleet->gap_hint = 0; /* addresses came free */
 	fleet->txn++;
 	fleet->txn_open = false;
 }
@@ -275,6 +275,7 @@ static void roll_back(struct br_fleet *fleet)
 static void lose_transaction(struct br_fleet *fleet)
 {
 	fleet->undone = fleet->txn;
+	fleet->gap_hint = 0; /* addresses came free */
 	roll_back(fleet);
 }
 
@@ -297,12 +298,13 @@ int br_db_commit(struct br_fleet *fleet)
 /* Undoes one change and leaves the others of the transaction alone, where SQLite did not undo them all. */
 static void undo(struct br_fleet *fleet)
 {
+	if (sqlite3_total_changes64(fleet->db) != fleet->changes)
+		fleet->gap_hint = 0; /* an address may have come free; one that was refused changed nothing, and is cheap */
 	if (!fleet->nested) {
 		roll_back(fleet);
 		return;
 	}
 	reset_all(fleet);
-	fleet->gap_hint = 0; /* addresses came free */
 	if (sqlite3_get_autocommit(fleet->db) || br_db_run(br_db_stmt(fleet, ST_ROLLBACK_TO)) < 0 ||
 		br_db_run(br_db_stmt(fleet, ST_RELEASE)) < 0)
 		lose_transaction(fleet);

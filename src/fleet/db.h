@@ -101,6 +101,7 @@ struct br_fleet {
 	/* Transactions are numbered. One stays open between calls while a thread has a group. */
 	uint64_t txn;		   /* the open one, or the next */
 	bool txn_open, nested;	   /* nested: the call that runs has a savepoint in it */
+	int64_t changes;	   /* ... of rows before it, as SQLite counts */
 	bool relaxed;		   /* ... and need not be stable at once */
 	uint64_t undone;	   /* the last that failed as a whole */
 	_Atomic uint64_t committed; /* the last */

@@ -202,9 +202,17 @@ static void cell_size(const json_t *row, char out[static BR_CELL_MAX])
 	bytes_cell(row, "size", out);
 }
 
+/* What it takes on the host; of one that shares its parent's bytes what it has besides. */
 static void cell_stored(const json_t *row, char out[static BR_CELL_MAX])
 {
-	bytes_cell(row, "allocated", out);
+	const char *layer = json_string_value(json_object_get(row, "layer"));
+	char size[16];
+
+	if (layer && *layer)
+		snprintf(out, BR_CELL_MAX, "+%s", br_format_size(size, sizeof(size),
+			(uint64_t)json_integer_value(json_object_get(row, "layer_bytes"))));
+	else
+		bytes_cell(row, "allocated", out);
 }
 
 /* Many are usual; all of them are in 'show'. */

@@ -346,6 +346,7 @@ static int commit(void *ctx, uint64_t *ret_ticket)
 	struct br_error err = BR_ERROR_NULL;
 	int r = br_group_end(glue->fleet, ret_ticket, &err);
 
+	br_boots_settle(glue->boots, r >= 0);
 	if (r < 0 && br_pool_may_tell(glue->pool, br_now_ns()))
 		br_log_error("DHCP: boards are not answered: %s", br_error_text(&err, r));
 	return r;

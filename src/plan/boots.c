@@ -24,6 +24,7 @@ struct boot {
 	struct br_plan *plan;
 	struct br_boot_status status;
 	bool by_files; /* no firmware DHCP was seen: the files began it */
+	uint64_t group; /* of changes of the database, its number is in */
 	UT_hash_handle hh;
 };
 
@@ -42,6 +43,7 @@ struct br_boots {
 	char default_image[BR_IMAGE_NAME_MAX + 1];
 	char default_disk[16];
 	struct boot *boots;
+	uint64_t group; /* the present one */
 	struct image_base *bases;
 	struct br_plan *anonymous; /* made at first use for the default image */
 	uint64_t anonymous_ns;	   /* when; made anew after a while, since it has no boots that could begin */
@@ -254,6 +256,7 @@ static int put_boot(struct br_boots *boots, int64_t board_id, struct br_plan *pl
 	br_plan_unref(b->plan);
 	b->plan = plan;
 	b->by_files = false;
+	b->group = boots->group;
 	b->status = (struct br_boot_status){
 		.boot = in->boot,
 		.started_wall_ns = br_wall_ns(),
@@ -328,6 +331,27 @@ static int resume_boot(struct br_boots *boots, const struct br_board *board, str
 	return put_boot(boots, board->id, plan, ret);
 }
 
+/* Locked. Bases that nobody uses any more stay. */
+static void drop_boot(struct br_boots *boots, struct boot *b)
+{
+	HASH_DEL(boots->boots, b);
+	br_plan_unref(b->plan);
+	free(b);
+}
+
+/*
+ * Whether a plan was made for this board. An id is given anew when the change that made its board was undone (a full disk);
+ * what it was given to first is not to be served to the next. A board may come to be known better, or get another MAC.
+ */
+static bool is_of(const struct boot *b, const struct br_board *board)
+{
+	const struct br_board *was = &br_plan_input(b->plan)->board;
+
+	if (was->serial_known && board->serial_known)
+		return (uint32_t)was->serial == (uint32_t)board->serial;
+	return br_mac_is_zero(was->mac) || br_mac_is_zero(board->mac) || br_mac_equal(was->mac, board->mac);
+}
+
 static bool begins(const struct boot *b, enum br_stage stage)
 {
 	enum br_stage now = b->status.stage;
@@ -355,6 +379,10 @@ static int reach(struct br_boots *boots, const struct br_board *board, enum br_s
 
 	*ret_new = false;
 	HASH_FIND(hh, boots->boots, &board->id, sizeof(board->id), b);
+	if (b && !is_of(b, board)) {
+		drop_boot(boots, b);
+		b = NULL;
+	}
 	if (b ? begins(b, stage) : stage != BR_STAGE_NONE && stage < BR_STAGE_MOUNTED) {
 		r = begin_boot(boots, board, stage, &b, err);
 		*ret_new = true;
@@ -474,10 +502,27 @@ void br_boots_forget(struct br_boots *boots, int64_t board_id)
 	pthread_mutex_lock(&boots->lock);
 	HASH_FIND(hh, boots->boots, &board_id, sizeof(board_id), b);
 	if (b) {
-		HASH_DEL(boots->boots, b);
-		br_plan_unref(b->plan);
-		free(b);
+		drop_boot(boots, b);
 		drop_unused_bases(boots, false);
 	}
+	pthread_mutex_unlock(&boots->lock);
+}
+
+void br_boots_settle(struct br_boots *boots, bool stored)
+{
+	struct boot *b, *tmp;
+
+	pthread_mutex_lock(&boots->lock);
+	HASH_ITER(hh, boots->boots, b, tmp)
+	{
+		if (stored)
+			break;
+		/* cppcheck-suppress uninitvar ; HASH_ITER sets it */
+		if (b->group == boots->group)
+			drop_boot(boots, b);
+	}
+	if (!stored)
+		drop_unused_bases(boots, false);
+	boots->group++;
 	pthread_mutex_unlock(&boots->lock);
 }

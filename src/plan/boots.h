@@ -73,5 +73,8 @@ struct br_boot_status {
 int br_boots_status(struct br_boots *boots, int64_t board_id, struct br_boot_status *ret);
 /* Whether a running boot uses this image. */
 bool br_boots_image_in_use(struct br_boots *boots, const char *image);
+/* A group of changes of the database (br_group_end) was stored, or undone with the numbers of the boots that began in it:
+ * these are forgotten, or two boots would have one number. */
+void br_boots_settle(struct br_boots *boots, bool stored);
 /* A board was removed. */
 void br_boots_forget(struct br_boots *boots, int64_t board_id);

@@ -25,7 +25,7 @@ BR_DEFINE_CLEANUP(DIR *, dir_close);
 
 struct known {
 	struct br_layer l;
-	bool needed;
+	bool needed, unread;
 };
 
 struct gc {
@@ -61,19 +61,30 @@ static int add_layer(void *ctx, const char *id)
 		gc->cap = cap;
 	}
 	gc->layers[gc->n] = (struct known){ 0 };
-	/* a damaged one is only removed when nothing names it; what lay below it is then not kept for it */
-	if (br_layer_read(gc->store, id, &gc->layers[gc->n].l, NULL) < 0)
+	/* one that cannot be read is removed when nothing names it; see mark() for when something does */
+	if (br_layer_read(gc->store, id, &gc->layers[gc->n].l, NULL) < 0) {
 		memcpy(gc->layers[gc->n].l.id, id, BR_LAYER_ID);
+		gc->layers[gc->n].unread = true;
+	}
 	gc->n++;
 	return 0;
 }
 
-static void mark(struct gc *gc, const char *id)
+static int mark(struct gc *gc, const char *id)
 {
 	struct known *k;
 
-	for (; *id && (k = find(gc, id)) && !k->needed; id = k->l.parent)
+	for (; *id && (k = find(gc, id)) && !k->needed; id = k->l.parent) {
+		struct br_error why = BR_ERROR_NULL;
+		int r = k->unread ? br_layer_read(gc->store, id, &k->l, &why) : 0; /* once more, to say why */
+
+		if (r < 0)
+			return br_error_set(gc->err, EBADMSG,
+				"layer %s is needed and cannot be read, so nobody knows which ones it lies on (%s); repair it, or "
+				"remove the image or the disk that names it", id, br_error_text(&why, r));
 		k->needed = true;
+	}
+	return 0;
 }
 
 static int mark_image(void *ctx, const struct br_image_info *info, const char *err_text)
@@ -84,14 +95,12 @@ static int mark_image(void *ctx, const struct br_image_info *info, const char *e
 		return br_error_set(gc->err, EBADMSG,
 			"image %s is broken, so nobody knows which layers it needs (%s); remove or repair it first", info->name,
 			err_text);
-	mark(gc, info->layer);
-	return 0;
+	return mark(gc, info->layer);
 }
 
 static int mark_id(void *ctx, const char *id)
 {
-	mark(ctx, id);
-	return 0;
+	return mark(ctx, id);
 }
 
 /* STATE/disks/<board>/<policy>: each directory with a disk.json. */

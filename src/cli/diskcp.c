@@ -219,31 +219,40 @@ static int take(void *ctx, const void *data, size_t n, uint64_t total, struct br
 	return r < 0 ? br_error_set(err, -r, "cannot write: %s", strerrordesc_np(-r)) : 0;
 }
 
+/*
+ * Where something goes: a name in a directory that is open. Below the one the user named nothing is reached by a path:
+ * a board could have put a link on the way with an earlier copy, and what it sends next would go where that leads.
+ */
+struct target {
+	int dir; /* AT_FDCWD: 'name' is what the user gave */
+	const char *name, *shown;
+};
+
 /* Through a file beside it, so that a half one is never taken for whole. */
-static int get_file(struct copy *c, const char *from, const json_t *row, const char *to)
+static int get_file(struct copy *c, const char *from, const json_t *row, const struct target *to)
 {
 	br_cleanup(br_freep) char *path = request(c, "cat", from);
-	br_cleanup(br_freep) char *partial = br_asprintf("%s.%d.part", to, (int)getpid());
+	br_cleanup(br_freep) char *partial = br_asprintf("%s.%d.part", to->name, (int)getpid());
 	br_cleanup(br_closep) int fd = -1;
 	mode_t mode = c->mode ? (mode_t)strtoul(c->mode, NULL, 8) : (mode_t)json_integer_value(json_object_get(row, "mode"));
 	int r;
 
 	if (!path || !partial)
-		return local_error(c, ENOMEM, to);
-	fd = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		return local_error(c, ENOMEM, to->shown);
+	fd = openat(to->dir, partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return local_error(c, errno, partial);
+		return local_error(c, errno, to->shown);
 	r = br_client_stream(c->client, path, take, &fd, c->err);
 	if (!r && ((c->owner && fchown(fd, (uid_t)strtoul(c->uid, NULL, 10), (gid_t)strtoul(c->gid, NULL, 10)) < 0) ||
-			  fchmod(fd, mode & (c->mode ? 07777 : 0777)) < 0 || rename(partial, to) < 0))
-		r = local_error(c, errno, to);
+			  fchmod(fd, mode & (c->mode ? 07777 : 0777)) < 0 || renameat(to->dir, partial, to->dir, to->name) < 0))
+		r = local_error(c, errno, to->shown);
 	if (r < 0)
-		unlink(partial);
+		unlinkat(to->dir, partial, 0);
 	c->n_files++;
 	return r;
 }
 
-static int get_dir(struct copy *c, const char *from, const char *to);
+static int get_dir(struct copy *c, const char *from, const struct target *to);
 
 /* The exact bytes of a name or target (free()). */
 static char *exact(const json_t *row, const char *key, const char *hex_key)
@@ -261,7 +270,7 @@ static char *exact(const json_t *row, const char *key, const char *hex_key)
 }
 
 /* row: what 'ls' says of it. */
-static int get_one(struct copy *c, const char *from, const json_t *row, const char *to)
+static int get_one(struct copy *c, const char *from, const json_t *row, const struct target *to)
 {
 	const char *type = json_string_value(json_object_get(row, "type"));
 	br_cleanup(br_freep) char *target = NULL;
@@ -278,9 +287,9 @@ static int get_one(struct copy *c, const char *from, const json_t *row, const ch
 	}
 	target = exact(row, "target", "target_hex");
 	if (!target)
-		return local_error(c, ENOMEM, to);
+		return local_error(c, ENOMEM, to->shown);
 	c->n_files++;
-	return symlink(target, to) < 0 ? local_error(c, errno, to) : 0;
+	return symlinkat(target, to->dir, to->name) < 0 ? local_error(c, errno, to->shown) : 0;
 }
 
 static int list(struct copy *c, const char *path, json_t **ret)
@@ -296,9 +305,28 @@ static bool name_ok(const char *s)
 	return *s && !strchr(s, '/') && strcmp(s, ".") != 0 && strcmp(s, "..") != 0;
 }
 
-static int get_dir(struct copy *c, const char *from, const char *to)
+/* Makes it, or takes the one there is. A link to a directory is taken only where the user named it. */
+static int open_dir(struct copy *c, const struct target *to)
+{
+	bool named = to->dir == AT_FDCWD;
+	int fd;
+
+	if (mkdirat(to->dir, to->name, 0777) < 0 && errno != EEXIST)
+		return local_error(c, errno, to->shown);
+	fd = openat(to->dir, to->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (named ? 0 : O_NOFOLLOW));
+	if (fd < 0 && !named && (errno == ENOTDIR || errno == ELOOP)) {
+		char vis[300];
+
+		return br_error_set(c->err, ENOTDIR, "%s: is here already and no directory (a link is not followed); remove it, "
+			"or copy to an empty place", br_vis(vis, sizeof(vis), to->shown, strlen(to->shown)));
+	}
+	return fd < 0 ? local_error(c, errno, to->shown) : fd;
+}
+
+static int get_dir(struct copy *c, const char *from, const struct target *to)
 {
 	br_cleanup(json_decrefp) json_t *answer = NULL;
+	br_cleanup(br_closep) int dir = -1;
 	json_t *rows;
 	size_t i;
 	json_t *row;
@@ -306,22 +334,23 @@ static int get_dir(struct copy *c, const char *from, const char *to)
 
 	if (r < 0)
 		return r;
-	if (mkdir(to, 0777) < 0 && errno != EEXIST)
-		return local_error(c, errno, to);
+	dir = open_dir(c, to);
+	if (dir < 0)
+		return dir;
 	rows = json_object_get(answer, "entries");
 	json_array_foreach(rows, i, row)
 	{
 		br_cleanup(br_freep) char *name = exact(row, "name", "name_hex");
 		br_cleanup(br_freep) char *a = br_asprintf("%s%s%s", from, br_str_ends(from, "/") ? "" : "/", name ? name : "");
-		br_cleanup(br_freep) char *b = name ? br_path_join(to, name) : NULL;
+		br_cleanup(br_freep) char *b = name ? br_path_join(to->shown, name) : NULL;
 
 		if (!a || !b)
-			return local_error(c, ENOMEM, to);
+			return local_error(c, ENOMEM, to->shown);
 		if (!name_ok(name)) {
 			skip(c, a, "a name that cannot be here: left out");
 			continue;
 		}
-		r = get_one(c, a, row, b);
+		r = get_one(c, a, row, &(struct target){ dir, name, b });
 		if (r < 0)
 			return r;
 	}
@@ -339,7 +368,7 @@ static int from_board(struct copy *c, const char *from, const char *to)
 	int r;
 
 	if (c->recursive)
-		return get_dir(c, from, to);
+		return get_dir(c, from, &(struct target){ AT_FDCWD, to, to });
 	r = list(c, from, &answer);
 	if (r < 0)
 		return r;
@@ -355,7 +384,7 @@ static int from_board(struct copy *c, const char *from, const char *to)
 		to = in;
 	}
 	/* a link that is named is followed, as cp does */
-	return get_file(c, from, row, to);
+	return get_file(c, from, row, &(struct target){ AT_FDCWD, to, to });
 }
 
 /* ---- the command ---- */

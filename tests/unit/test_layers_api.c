@@ -54,6 +54,13 @@ static void files_are_copied_both_ways(void **state)
 		{ "disk cp cp1:/usr/tree/sub/two . && cat two", 0, "two" },
 		{ "disk cp cp1:/usr/tree there", 1, "add -r" },
 		{ "disk cp cp1:/nope there", 3, "/nope" },
+		/* a link of an earlier copy is no way out of the directory */
+		{ "disk cp -r cp1:/usr/tree again && mkdir -p outside && rm -r again/sub && ln -s ../outside again/sub", 0, "" },
+		{ "disk cp -r cp1:/usr/tree/sub again/sub && ls outside", 0, "two" }, /* named by the user */
+		{ "board list && rm outside/two again/link", 0, "" },
+		{ "disk cp -r cp1:/usr/tree again 2>&1; ls -A outside", 0, "no directory" },
+		{ "disk cat cp1 /root.txt && test -z \"$(ls -A outside)\" && echo empty", 0, "empty" },
+		{ "disk cp cp1:/nope there", 3, "/nope" },
 		{ "disk cp ../tree/one cp1:/nope/there/x", 3, "/nope/there" },
 		{ "disk cp ../nope cp1:/x", 3, "../nope" },
 		{ "disk cp ../tree/one cp1:x", 2, "must begin with '/'" },

@@ -153,11 +153,9 @@ static int open_sized(const struct br_plan_input *in, const char *dir, struct br
 	if (in->board.disk_size > u.base_bytes + BR_COW_BLOCK) {
 		br_disk_close(disk);
 		r = br_disk_grow(image, dir, in->board.disk_size, &why);
-		/* a file system that cannot grow that far still boots, as it is */
-		if (r == -ENOTSUP)
-			br_strcpy(d->problem, sizeof(d->problem), why.text);
-		else if (r < 0)
-			return br_error_set(err, -r, "%s", br_error_text(&why, r));
+		/* a disk that cannot grow still boots, as it is */
+		if (r < 0)
+			snprintf(d->problem, sizeof(d->problem), "%.*s", (int)sizeof(d->problem) - 1, br_error_text(&why, r));
 		r = br_disk_open(image, dir, &disk, err);
 	}
 	if (!r)

@@ -344,7 +344,12 @@ int br_disk_grow(struct br_image *image, const char *dir, uint64_t size, struct 
 		return r;
 	size -= size % BR_COW_BLOCK;
 	if (size > br_cow_size(disk->cow)) {
-		r = freeze(disk, NULL, err); /* the new layer must be over all that was written */
+		/* asked first: a disk that cannot grow is asked to at each boot, and shall not get a layer each time */
+		r = commit_fs(disk, err);
+		if (!r)
+			r = br_extgrow_check(disk->cow, size, err);
+		if (!r)
+			r = freeze(disk, NULL, err); /* the new layer must be over all that was written */
 		if (!r)
 			r = grow(disk, size, err);
 	}

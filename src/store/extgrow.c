@@ -210,26 +210,44 @@ static errcode_t grow(struct grow *g)
 	return ext2fs_flush2(g->e2, EXT2_FLAG_FLUSH_NO_SYNC);
 }
 
-int br_extgrow(struct br_cow *cow, struct br_error *err)
+/* g->e2 may be open also after a failure. */
+static int open_and_plan(struct grow *g, struct br_cow *cow, int flags, uint64_t size, struct br_error *err)
 {
-	struct grow g = { 0 };
 	errcode_t e;
 	int r = ext_check_super(cow, true, err);
 
 	if (r < 0)
 		return r;
-	e = br_extio_open(cow, EXT2_FLAG_64BITS | EXT2_FLAG_SKIP_MMP | EXT2_FLAG_RW, &g.e2);
+	e = br_extio_open(cow, EXT2_FLAG_64BITS | EXT2_FLAG_SKIP_MMP | flags, &g->e2);
 	if (e)
 		return br_error_set(err, EUCLEAN, "the ext4 file system cannot be opened: %s", error_message(e));
-	if (ext2fs_has_feature_journal_needs_recovery(g.e2->super))
-		r = br_error_set(err, EUCLEAN, "the ext4 was not unmounted; it is made larger after its journal was replayed");
-	if (!r)
-		r = plan(&g, br_cow_size(cow), err);
+	if (ext2fs_has_feature_journal_needs_recovery(g->e2->super))
+		return br_error_set(err, EUCLEAN, "the ext4 was not unmounted; it is made larger after its journal was replayed");
+	return plan(g, size, err);
+}
+
+int br_extgrow_check(struct br_cow *cow, uint64_t size, struct br_error *err)
+{
+	struct grow g = { 0 };
+	int r = open_and_plan(&g, cow, 0, size, err);
+
+	if (g.e2)
+		ext2fs_free(g.e2);
+	return r;
+}
+
+int br_extgrow(struct br_cow *cow, struct br_error *err)
+{
+	struct grow g = { 0 };
+	errcode_t e;
+	int r = open_and_plan(&g, cow, EXT2_FLAG_RW, br_cow_size(cow), err);
+
 	if (!r && g.blocks > g.old_blocks) {
 		e = grow(&g);
 		if (e)
 			r = br_error_set(err, -ext_errno(e), "the ext4 file system cannot be made larger: %s", error_message(e));
 	}
-	ext2fs_free(g.e2);
+	if (g.e2)
+		ext2fs_free(g.e2);
 	return r;
 }

@@ -10,3 +10,6 @@
  * system afterwards. -ENOTSUP: it cannot become that large, with how large it can.
  */
 int br_extgrow(struct br_cow *cow, struct br_error *err);
+
+/* Could the ext4 of this layer, as it is stored now, become that large (bytes)? Changes nothing. Errors as above. */
+int br_extgrow_check(struct br_cow *cow, uint64_t size, struct br_error *err);

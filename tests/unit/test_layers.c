@@ -698,7 +698,7 @@ static void grow_one(const char *options, unsigned mib, uint64_t to, bool fails)
 	struct br_fs_statfs before, after;
 	struct br_disk *disk;
 	uint8_t uuid[16];
-	int r;
+	int r, layers = count("layers/*");
 
 	import_made_with("made", options, mib);
 	image = image_open("made");
@@ -710,6 +710,8 @@ static void grow_one(const char *options, unsigned mib, uint64_t to, bool fails)
 	r = br_disk_grow(image, disk_dir, to, &err);
 	if (fails ? r != -ENOTSUP : r < 0)
 		fail_msg("%s: %d %s", options, r, err.text);
+	if (fails) /* else each boot that tries would add one */
+		assert_int_equal(count("layers/*"), layers);
 	disk = disk_open(image, disk_dir);
 	assert_memory_equal(br_disk_uuid(disk), uuid, 16);
 	assert_string_equal(read_file(br_disk_fs(disk), "/old"), "from before");
@@ -829,6 +831,37 @@ static void damage_is_named(void **state)
 	assert_int_equal(br_remove_tree(disk_dir, NULL), 0);
 }
 
+/* What lies below a layer is unknown while that cannot be read. */
+static void a_layer_that_cannot_be_read_keeps_all(void **state)
+{
+	br_cleanup(br_image_unrefp) struct br_image *image = NULL;
+	br_cleanup(br_freep) char *layer = NULL;
+	struct br_error err = BR_ERROR_NULL;
+	struct br_disk *disk;
+	char id[33];
+
+	test_needs(TOOLS);
+	image = image_open("card");
+	disk = disk_open(image, disk_dir);
+	for (int i = 0; i < 3; i++) {
+		write_file(br_disk_fs(disk), "f", i & 1 ? "odd" : "even");
+		freeze(disk, id);
+		if (i == 1)
+			layer = br_asprintf("%s/state/layers/%s", dir, id);
+	}
+	br_disk_close(disk);
+	gc(false); /* of tests before */
+	assert_int_equal(count("layers/*"), 3);
+	assert_int_equal(test_sh("mv %s/layer.json %s/x; echo '{' >%s/layer.json", layer, layer, layer), 0);
+	assert_int_equal(br_store_gc(store, false, NULL, NULL, &err), -EBADMSG);
+	assert_non_null(strstr(err.text, strrchr(layer, '/') + 1));
+	assert_int_equal(count("layers/*"), 3);
+	assert_int_equal(test_sh("mv %s/x %s/layer.json", layer, layer), 0);
+	assert_int_equal(gc(false), 0);
+	assert_int_equal(br_remove_tree(disk_dir, NULL), 0);
+	assert_int_equal(gc(false), 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -842,6 +875,7 @@ int main(void)
 		cmocka_unit_test(a_disk_grows),
 		cmocka_unit_test(a_grown_disk_is_saved_and_rolled_back),
 		cmocka_unit_test(damage_is_named),
+		cmocka_unit_test(a_layer_that_cannot_be_read_keeps_all),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -214,10 +214,10 @@ def measure_boot(w, rounds):
         return w.ours.load(BOOTS, "replay", w.trace, first=w.next_board)
 
     def theirs():
-        for k in range(BOOTS):  # trees as new
-            shutil.rmtree(f"{w.dir}/trees/board-{k}", ignore_errors=True)
-            run("cp", "-a", "--sparse=always", w.boot_tree, f"{w.dir}/trees/board-{k}")
-        return w.theirs.load(BOOTS, "replay", w.trace, export=f"{w.dir}/trees/board-%u")
+        w.n_trees += 1  # new ones: it remembers the inodes of what was removed
+        for k in range(BOOTS):
+            run("cp", "-a", "--sparse=always", w.boot_tree, f"{w.dir}/trees/boot-{w.n_trees}-{k}")
+        return w.theirs.load(BOOTS, "replay", w.trace, export=f"{w.dir}/trees/boot-{w.n_trees}-%u")
 
     results = in_turns(rounds, ours, theirs)
     rate = [median(r, lambda x: x["boots"] / x["seconds"]) for r in results]
@@ -265,6 +265,7 @@ class World:
 
 def prepare(opt):
     w = World()
+    w.n_trees = 0
     w.dir = tempfile.mkdtemp(prefix="bramble-bench-nfs-", dir=opt.dir)
     atexit.register(shutil.rmtree, w.dir, ignore_errors=True)
     os.chmod(w.dir, 0o755)

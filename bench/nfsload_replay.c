@@ -30,6 +30,7 @@ struct trace {
 	int *parents; /* -1: not told; found in answers only */
 	char **names;
 	bool *checked;
+	int *first, *sibling; /* what is in a directory, as a list; -1: the end */
 };
 
 struct state { /* of an object, as a client sees it */
@@ -173,6 +174,18 @@ static void load(struct trace *t, const char *path)
 			nfsload_die("%s: a line that cannot be read", path);
 	}
 	fclose(f);
+	t->first = malloc(t->n_objects * sizeof(*t->first));
+	t->sibling = malloc(t->n_objects * sizeof(*t->sibling));
+	if (!t->first || !t->sibling)
+		nfsload_die("out of memory");
+	for (unsigned i = 0; i < t->n_objects; i++)
+		t->first[i] = t->sibling[i] = -1;
+	for (unsigned i = 0; i < t->n_objects; i++) {
+		if (t->parents[i] < 0 || !t->names[i])
+			continue;
+		t->sibling[i] = t->first[t->parents[i]];
+		t->first[t->parents[i]] = (int)i;
+	}
 }
 
 /* ---- answers ---- */
@@ -209,9 +222,9 @@ static void on_listing(struct boot *b, const struct call *x, const READDIRPLUS3r
 		dir->cookie = e->cookie;
 		if (!e->name_handle.handle_follows)
 			continue;
-		for (unsigned i = 0; i < t->n_objects; i++)
-			if (t->parents[i] == x->a && !b->objects[i].known && t->names[i] && !strcmp(t->names[i], e->name))
-				know(b, (int)i, &e->name_handle.post_op_fh3_u.handle);
+		for (int i = t->first[x->a]; i >= 0; i = t->sibling[i])
+			if (!b->objects[i].known && !strcmp(t->names[i], e->name))
+				know(b, i, &e->name_handle.post_op_fh3_u.handle);
 	}
 }
 

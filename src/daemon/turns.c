@@ -16,11 +16,11 @@
 #define SPEED_EVERY_NS (10 * BR_S) /* a link's speed is known only when it is up */
 
 struct br_turns {
-	pthread_mutex_t lock; /* all below */
+	pthread_mutex_t lock; /* adm */
 	struct br_admission *adm;
 	char interface[BR_NETIF_NAME];
 	bool own_rate; /* follows the link */
-	uint64_t speed_ns;
+	uint64_t speed_ns; /* the DHCP loop's */
 };
 
 struct br_turns *br_turns_new(const struct br_config *config, const char *interface)
@@ -54,7 +54,7 @@ void br_turns_free(struct br_turns *t)
 	free(t);
 }
 
-/* Locked. */
+/* Not locked: the kernel may let us wait for its lock of all interfaces, and TFTP's thread must not wait for us. */
 static void follow_link(struct br_turns *t, uint64_t now_ns)
 {
 	unsigned mbit;
@@ -63,7 +63,9 @@ static void follow_link(struct br_turns *t, uint64_t now_ns)
 		return;
 	t->speed_ns = now_ns;
 	mbit = br_netif_speed(t->interface);
+	pthread_mutex_lock(&t->lock);
 	br_admission_set_rate(t->adm, mbit * 125000ull * 94 / 100); /* Ethernet, IP, UDP and TFTP take the rest */
+	pthread_mutex_unlock(&t->lock);
 }
 
 static int any_event(void *ctx, const struct br_event *ev)
@@ -98,8 +100,8 @@ bool br_turns_ask(struct br_glue *glue, const struct br_board *board, enum br_dh
 	pthread_mutex_unlock(&t->lock);
 	if (!known)
 		ask.proven = has_fetched(glue, board->id);
-	pthread_mutex_lock(&t->lock);
 	follow_link(t, now);
+	pthread_mutex_lock(&t->lock);
 	turn = br_admission_ask(t->adm, &ask, now, &before);
 	pthread_mutex_unlock(&t->lock);
 	if (turn == BR_TURN_QUEUED)
@@ -129,7 +131,7 @@ bool br_turns_any_waiting(struct br_turns *t)
 	bool any;
 
 	pthread_mutex_lock(&t->lock);
-	any = br_admission_any_waiting(t->adm);
+	any = br_admission_any_waiting(t->adm, BR_DHCP_HELD_NS, br_now_ns());
 	pthread_mutex_unlock(&t->lock);
 	return any;
 }

@@ -372,14 +372,15 @@ static void serve_pxe(struct br_dhcp_io *io)
 	}
 }
 
-static void serve_one(struct br_dhcp_io *io, const uint8_t *packet, size_t len, uint64_t now_ns)
+/* again: it was held. Held once more, its client asks anew before it is old. */
+static void serve_one(struct br_dhcp_io *io, const uint8_t *packet, size_t len, bool again, uint64_t now_ns)
 {
 	struct br_dhcp_reply reply;
 	int r = br_dhcp_handle(io->server, packet, len, now_ns, &reply);
 
 	if (r < 0)
 		io->stats.bad++;
-	if (!r && reply.held)
+	if (!r && reply.held && !again)
 		br_dhcp_held_put(io->held, reply.client_mac, packet, len, now_ns);
 	if (r > 0 && reply.stored)
 		br_dhcp_parked_add(io->parked, &reply);
@@ -434,7 +435,7 @@ static int serve(struct br_dhcp_io *io, uint64_t now_ns)
 	for (int i = 0; i < n; i++) {
 		io->stats.received++;
 		note_drops(io, &io->in.headers[i].msg_hdr);
-		serve_one(io, io->in.packets[i], io->in.headers[i].msg_len, now_ns);
+		serve_one(io, io->in.packets[i], io->in.headers[i].msg_len, false, now_ns);
 	}
 	end_group(io);
 	return n;
@@ -493,14 +494,16 @@ void br_dhcp_io_resume(struct br_dhcp_io *io, bool (*next)(void *ctx, struct br_
 	uint8_t packet[BR_DHCP_HELD_MAX];
 	struct br_mac mac;
 
-	if (must_hold(io))
-		return;
+	if (must_hold(io) || !next(ctx, &mac))
+		return; /* mostly: nothing is to be stored for that */
 	br_dhcp_group_begin(io->server);
-	for (size_t i = 0; i < BATCH && next(ctx, &mac); i++) {
+	for (size_t i = 0; i < BATCH; i++) {
 		size_t n = br_dhcp_held_take(io->held, mac, now_ns, packet);
 
 		if (n)
-			serve_one(io, packet, n, now_ns);
+			serve_one(io, packet, n, true, now_ns);
+		if (i + 1 == BATCH || !next(ctx, &mac))
+			break;
 	}
 	end_group(io);
 	send_parked(io);

@@ -582,7 +582,8 @@ int64_t br_admission_next(struct br_admission *adm, uint64_t listens_ns, uint64_
 		if (!best || before(e, best))
 			best = e;
 	}
-	if (!best)
+	/* one that would be held again: those before it asked longer ago, and ask again soon */
+	if (!best || !may_go(adm, best, now_ns))
 		return 0;
 	best->called = true;
 	return best->board_id;
@@ -741,9 +742,14 @@ void br_admission_status(struct br_admission *adm, uint64_t now_ns, struct br_ad
 		ret->waiting += is_waiting(e, now_ns);
 }
 
-bool br_admission_any_waiting(const struct br_admission *adm)
+bool br_admission_any_waiting(const struct br_admission *adm, uint64_t listens_ns, uint64_t now_ns)
 {
-	return adm->waiting;
+	if (!adm->waiting)
+		return false;
+	for (const struct entry *e = adm->entries; e; e = e->hh.next)
+		if (e->state == WAITING && !e->called && age(now_ns, e->asked_ns) < listens_ns)
+			return true;
+	return false;
 }
 
 bool br_admission_waits(struct br_admission *adm, int64_t board_id, uint64_t now_ns, uint32_t *ret_before,

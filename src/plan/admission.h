@@ -83,8 +83,8 @@ struct br_admission_status {
 	uint64_t rate;		   /* bytes of boot files in the last second or two */
 };
 void br_admission_status(struct br_admission *adm, uint64_t now_ns, struct br_admission_status *ret);
-/* Whether any does, as far as it was last looked. */
-bool br_admission_any_waiting(const struct br_admission *adm);
+/* Whether br_admission_next() may name somebody before any asks again. */
+bool br_admission_any_waiting(const struct br_admission *adm, uint64_t listens_ns, uint64_t now_ns);
 /* Whether a board waits; how many are before it, and since when (ns; may be NULL). */
 bool br_admission_waits(struct br_admission *adm, int64_t board_id, uint64_t now_ns, uint32_t *ret_before,
 	uint64_t *ret_since_ns);

@@ -73,7 +73,8 @@ static void io_send(void *ctx, const struct br_tftp_peer *peer, const void *head
 {
 	struct br_tftp_io *io = ctx;
 
-	if (peer->again && peer->link.ifindex && io->links)
+	/* before it has answered nothing went as a frame: a lost OACK says nothing about those */
+	if (peer->again && peer->proven && peer->link.ifindex && io->links)
 		br_tftp_links_doubt(io->links, peer->ip, io->now_ns);
 	br_tftp_outbox_add(io->out, peer, head, head_len, payload, n);
 }

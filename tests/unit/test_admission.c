@@ -202,6 +202,32 @@ static void test_next(void **state)
 	br_admission_free(adm);
 }
 
+/* Whoever is named goes when it is asked for: not one before whom others, who do not listen just now, have their turn. */
+static void test_named_is_let_go(void **state)
+{
+	struct br_admission *adm = new_queue(2);
+	uint64_t t = 100 * BR_S, listens = 3 * BR_S;
+
+	br_admission_sign(adm, 1, t);
+	br_admission_sign(adm, 2, t);
+	for (int64_t id = 10; id < 20; id++)
+		ask(adm, id, false, t);
+	assert_true(br_admission_any_waiting(adm, listens, t + BR_S));
+	assert_false(br_admission_any_waiting(adm, listens, t + 4 * BR_S));
+	ask(adm, 20, false, t + 4 * BR_S);
+	br_admission_sign(adm, 2, t + 4 * BR_S);
+	br_admission_done(adm, 1, t + 4 * BR_S);
+	assert_true(br_admission_any_waiting(adm, listens, t + 4 * BR_S));
+	assert_int_equal(br_admission_next(adm, listens, t + 4 * BR_S), 0);
+	assert_int_equal(ask(adm, 20, false, t + 4 * BR_S), BR_TURN_WAIT);
+	ask(adm, 11, false, t + 5 * BR_S);
+	assert_int_equal(br_admission_next(adm, listens, t + 5 * BR_S), 0); /* it has the slot already */
+	br_admission_done(adm, 11, t + 5 * BR_S);
+	br_admission_done(adm, 2, t + 5 * BR_S);
+	assert_int_equal(br_admission_next(adm, listens, t + 5 * BR_S), 20);
+	br_admission_free(adm);
+}
+
 static void test_unlimited(void **state)
 {
 	struct br_admission *adm = new_queue(BR_ADMISSION_UNLIMITED);
@@ -501,6 +527,7 @@ int main(void)
 		cmocka_unit_test(test_oldest_and_impatient_first),
 		cmocka_unit_test(test_last_chance_of_a_rom),
 		cmocka_unit_test(test_next),
+		cmocka_unit_test(test_named_is_let_go),
 		cmocka_unit_test(test_unlimited),
 		cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_slow_by_themselves),

@@ -88,5 +88,20 @@ struct br_board_disk;
 /* That board and its open disk, under the plan in force; br_board_disk_unref(). */
 int br_call_disk(struct br_call *call, struct br_board *board, struct br_board_disk **ret, struct br_error *err);
 
+/* A file on a board's disk between two pieces of a transfer. Nothing is held meanwhile: a slow client must not keep the board
+ * from its next boot, and the board may remove the file. */
+struct br_disk_file {
+	int64_t board_id;
+	uint8_t disk_id[16];
+	uint64_t ino;
+	uint32_t generation;
+};
+
+/* With the disk's lock. */
+int br_disk_file_keep(struct br_board_disk *disk, uint64_t ino, struct br_disk_file *ret);
+/* The disk, locked, for a piece. -ESTALE: it is another one now, or the file is gone. */
+int br_disk_file_enter(struct br_api *api, const struct br_disk_file *f, struct br_board_disk **ret);
+void br_disk_file_leave(struct br_api *api, struct br_board_disk *disk);
+
 /* "2026-11-21T10:00:38.123456Z" */
 json_t *br_api_time(uint64_t wall_ns);

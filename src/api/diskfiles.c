@@ -122,11 +122,12 @@ static int set_wish(struct br_fs *fs, uint64_t ino, const struct wish *w, unsign
 struct file_sink {
 	struct br_sink sink;
 	struct br_api *api;
-	struct br_board_disk *disk;
+	struct br_disk_file file;
 	struct place place;
 	struct wish wish;
 	char temp[32], *path;
-	uint64_t ino, size; /* ino 0: there is nothing yet */
+	uint64_t size;
+	bool made; /* there is a file with the name 'temp' */
 };
 
 static struct file_sink *of(struct br_sink *sink)
@@ -137,12 +138,13 @@ static struct file_sink *of(struct br_sink *sink)
 static int file_take(struct br_sink *sink, const char *data, size_t n, struct br_error *err)
 {
 	struct file_sink *f = of(sink);
-	struct br_fs *fs = f->disk->fs;
-	int r;
+	struct br_board_disk *disk;
+	int r = br_disk_file_enter(f->api, &f->file, &disk);
 
-	pthread_mutex_lock(&f->disk->lock);
-	r = fs->ops->write(fs, f->ino, f->size, data, n);
-	pthread_mutex_unlock(&f->disk->lock);
+	if (!r) {
+		r = disk->fs->ops->write(disk->fs, f->file.ino, f->size, data, n);
+		br_disk_file_leave(f->api, disk);
+	}
 	if (r < 0)
 		return path_error(err, r, f->path);
 	f->size += n;
@@ -150,28 +152,29 @@ static int file_take(struct br_sink *sink, const char *data, size_t n, struct br
 }
 
 /* Mode and owner come last: a write would take setuid away. */
-static int file_place(struct file_sink *f)
+static int file_place(struct file_sink *f, struct br_fs *fs)
 {
-	struct br_fs *fs = f->disk->fs;
-	int r = set_wish(fs, f->ino, &f->wish, BR_FS_SET_UID | BR_FS_SET_GID | BR_FS_SET_MTIME);
+	int r = set_wish(fs, f->file.ino, &f->wish, BR_FS_SET_UID | BR_FS_SET_GID | BR_FS_SET_MTIME);
 
 	if (!r)
-		r = set_wish(fs, f->ino, &f->wish, BR_FS_SET_MODE);
+		r = set_wish(fs, f->file.ino, &f->wish, BR_FS_SET_MODE);
 	if (!r)
 		r = fs->ops->rename(fs, f->place.dir, f->temp, f->place.dir, f->place.name);
 	if (!r)
-		f->ino = 0;
+		f->made = false;
 	return r ? r : fs->ops->commit(fs);
 }
 
 static int file_finish(struct br_sink *sink, struct br_call *call, struct br_error *err)
 {
 	struct file_sink *f = of(sink);
-	int r;
+	struct br_board_disk *disk;
+	int r = br_disk_file_enter(f->api, &f->file, &disk);
 
-	pthread_mutex_lock(&f->disk->lock);
-	r = file_place(f);
-	pthread_mutex_unlock(&f->disk->lock);
+	if (!r) {
+		r = file_place(f, disk->fs);
+		br_disk_file_leave(f->api, disk);
+	}
 	if (r < 0)
 		return path_error(err, r, f->path);
 	call->json = json_pack("{s:I}", "size", (json_int_t)f->size);
@@ -181,21 +184,20 @@ static int file_finish(struct br_sink *sink, struct br_call *call, struct br_err
 static void file_free(struct br_sink *sink)
 {
 	struct file_sink *f = of(sink);
-	struct br_fs *fs = f->disk->fs;
+	struct br_board_disk *disk;
 
-	pthread_mutex_lock(&f->disk->lock);
-	if (f->ino)
-		(void)fs->ops->unlink(fs, f->place.dir, f->temp); /* else it is a file too many, with a telling name */
-	pthread_mutex_unlock(&f->disk->lock);
-	br_board_disk_unref(f->api->disks, f->disk);
+	if (f->made && !br_disk_file_enter(f->api, &f->file, &disk)) {
+		(void)disk->fs->ops->unlink(disk->fs, f->place.dir, f->temp); /* else it is a file too many, with a telling name */
+		br_disk_file_leave(f->api, disk);
+	}
 	free(f->path);
 	free(f);
 }
 
 /* What a file at the place has is kept where the request says nothing. */
-static int file_create(struct file_sink *f, const char *in_dir)
+static int file_create(struct file_sink *f, struct br_board_disk *disk, const char *in_dir)
 {
-	struct br_fs *fs = f->disk->fs;
+	struct br_fs *fs = disk->fs;
 	struct br_fs_new new = { .mode = S_IFREG | 0600 };
 	struct br_fs_attr old;
 	uint64_t ino, random;
@@ -218,12 +220,15 @@ static int file_create(struct file_sink *f, const char *in_dir)
 	f->wish.set |= BR_FS_SET_MODE | BR_FS_SET_UID | BR_FS_SET_GID;
 	br_random(&random, sizeof(random));
 	snprintf(f->temp, sizeof(f->temp), ".bramble-cp-%016" PRIx64, random);
-	return fs->ops->create(fs, f->place.dir, f->temp, &new, &f->ino);
+	r = fs->ops->create(fs, f->place.dir, f->temp, &new, &ino);
+	f->made = !r;
+	return r ? r : br_disk_file_keep(disk, ino, &f->file);
 }
 
 static int put_file(struct br_call *call, struct br_sink **ret, struct br_error *err)
 {
 	const char *path = br_call_param(call, "path");
+	struct br_board_disk *disk;
 	struct file_sink *f;
 	struct br_board board;
 	int r;
@@ -239,18 +244,17 @@ static int put_file(struct br_call *call, struct br_sink **ret, struct br_error 
 	f->api = call->api;
 	r = read_wish(call, 0644, &f->wish, err);
 	if (!r)
-		r = br_call_disk(call, &board, &f->disk, err);
+		r = br_call_disk(call, &board, &disk, err);
 	if (r < 0) {
 		free(f->path);
 		free(f);
 		return r;
 	}
-	pthread_mutex_lock(&f->disk->lock);
-	r = file_create(f, br_call_param(call, "in_dir"));
-	pthread_mutex_unlock(&f->disk->lock);
+	pthread_mutex_lock(&disk->lock);
+	r = file_create(f, disk, br_call_param(call, "in_dir"));
+	br_disk_file_leave(call->api, disk);
 	if (r < 0) {
 		path_error(err, r, path);
-		f->ino = 0;
 		file_free(&f->sink);
 		return r;
 	}

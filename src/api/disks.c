@@ -34,6 +34,41 @@ int br_call_disk(struct br_call *call, struct br_board *board, struct br_board_d
 	return r;
 }
 
+int br_disk_file_keep(struct br_board_disk *disk, uint64_t ino, struct br_disk_file *ret)
+{
+	struct br_fs_attr a = { 0 };
+	int r = disk->fs->ops->getattr(disk->fs, ino, &a);
+
+	*ret = (struct br_disk_file){ .board_id = disk->board_id, .ino = ino, .generation = a.generation };
+	memcpy(ret->disk_id, disk->id, sizeof(ret->disk_id));
+	return r;
+}
+
+int br_disk_file_enter(struct br_api *api, const struct br_disk_file *f, struct br_board_disk **ret)
+{
+	struct br_board_disk *disk = br_disks_again(api->disks, f->board_id, f->disk_id);
+	struct br_fs_attr a = { 0 };
+	int r;
+
+	if (!disk)
+		return -ESTALE;
+	pthread_mutex_lock(&disk->lock);
+	r = disk->fs->ops->getattr(disk->fs, f->ino, &a);
+	if (r == -ENOENT || (!r && a.generation != f->generation))
+		r = -ESTALE;
+	if (r < 0)
+		br_disk_file_leave(api, disk);
+	else
+		*ret = disk;
+	return r;
+}
+
+void br_disk_file_leave(struct br_api *api, struct br_board_disk *disk)
+{
+	pthread_mutex_unlock(&disk->lock);
+	br_board_disk_unref(api->disks, disk);
+}
+
 static int usage(struct br_call *call, struct br_error *err)
 {
 	struct br_disk_usage u = { 0 };
@@ -206,32 +241,29 @@ static int ls(struct br_call *call, struct br_error *err)
 /* Bytes on their way: of a file on the board's disk, or of a whole copy of it. */
 struct stream {
 	struct br_api *api;
-	struct br_board_disk *disk; /* or */
-	struct br_disk *copy;
-	uint64_t ino, size;
+	struct br_disk *copy; /* NULL: file */
+	struct br_disk_file file;
+	uint64_t size;
 };
-
-static void stream_done(struct stream *s)
-{
-	br_board_disk_unref(s->api->disks, s->disk);
-	br_disk_close(s->copy);
-}
 
 static void stream_free(void *cls)
 {
-	stream_done(cls);
-	free(cls);
+	struct stream *s = cls;
+
+	br_disk_close(s->copy);
+	free(s);
 }
 
 static int read_file(struct stream *s, uint64_t pos, char *buf, size_t n, size_t *ret)
 {
-	struct br_fs *fs = s->disk->fs;
+	struct br_board_disk *disk;
 	bool eof;
-	int r;
+	int r = br_disk_file_enter(s->api, &s->file, &disk);
 
-	pthread_mutex_lock(&s->disk->lock);
-	r = fs->ops->read(fs, s->ino, pos, buf, n, ret, &eof);
-	pthread_mutex_unlock(&s->disk->lock);
+	if (r < 0)
+		return r;
+	r = disk->fs->ops->read(disk->fs, s->file.ino, pos, buf, n, ret, &eof);
+	br_disk_file_leave(s->api, disk);
 	return r;
 }
 
@@ -245,7 +277,7 @@ static ssize_t stream_read(void *cls, uint64_t pos, char *buf, size_t max)
 		return MHD_CONTENT_READER_END_OF_STREAM;
 	got = n = s->size - pos < max ? (size_t)(s->size - pos) : max;
 	r = s->copy ? br_disk_read(s->copy, pos, buf, n) : read_file(s, pos, buf, n, &got);
-	/* a file that the board cut meanwhile: the client sees that bytes are missing */
+	/* a file that the board cut or removed meanwhile: the client sees that bytes are missing */
 	return r < 0 || !got ? MHD_CONTENT_READER_END_WITH_ERROR : (ssize_t)got;
 }
 
@@ -259,7 +291,7 @@ static int start_stream(struct br_call *call, struct stream *from, struct br_err
 	if (s && s->size)
 		call->response = MHD_create_response_from_callback(s->size, CHUNK, stream_read, s, stream_free);
 	if (!s || !call->response) {
-		stream_done(from);
+		br_disk_close(from->copy);
 		free(s);
 		if (from->size)
 			return br_error_set(err, ENOMEM, "out of memory");
@@ -273,6 +305,7 @@ static int cat(struct br_call *call, struct br_error *err)
 {
 	const char *path = br_call_param(call, "path");
 	struct stream s = { .api = call->api };
+	struct br_board_disk *disk;
 	struct br_fs_attr a = { 0 };
 	struct br_board board;
 	uint64_t ino;
@@ -280,21 +313,20 @@ static int cat(struct br_call *call, struct br_error *err)
 
 	if (!path || !path[0])
 		return br_error_set(err, EINVAL, "parameter 'path': a file is needed");
-	r = br_call_disk(call, &board, &s.disk, err);
+	r = br_call_disk(call, &board, &disk, err);
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&s.disk->lock);
-	r = br_fs_walk_follow(s.disk->fs, path, &ino);
+	pthread_mutex_lock(&disk->lock);
+	r = br_fs_walk_follow(disk->fs, path, &ino);
 	if (r >= 0)
-		r = s.disk->fs->ops->getattr(s.disk->fs, ino, &a);
-	pthread_mutex_unlock(&s.disk->lock);
+		r = disk->fs->ops->getattr(disk->fs, ino, &a);
+	if (r >= 0)
+		r = br_disk_file_keep(disk, ino, &s.file);
+	br_disk_file_leave(call->api, disk);
 	if (r >= 0 && !S_ISREG(a.mode))
 		r = S_ISDIR(a.mode) ? -EISDIR : -EINVAL;
-	if (r < 0) {
-		br_board_disk_unref(call->api->disks, s.disk);
+	if (r < 0)
 		return r == -EINVAL ? br_error_set(err, EINVAL, "the path is no plain file") : path_error(err, r, path);
-	}
-	s.ino = a.ino;
 	s.size = a.size;
 	return start_stream(call, &s, err);
 }

@@ -326,6 +326,20 @@ struct br_board_disk *br_disks_by_id(struct br_disks *disks, int64_t board_id, c
 	return e ? &e->d : NULL;
 }
 
+struct br_board_disk *br_disks_again(struct br_disks *disks, int64_t board_id, const uint8_t id[static 16])
+{
+	struct entry *e;
+
+	pthread_mutex_lock(&disks->lock);
+	e = settled(disks, board_id);
+	if (e && memcmp(e->d.id, id, sizeof(e->d.id)))
+		e = NULL;
+	if (e)
+		e->refs++;
+	pthread_mutex_unlock(&disks->lock);
+	return e ? &e->d : NULL;
+}
+
 void br_board_disk_unref(struct br_disks *disks, struct br_board_disk *disk)
 {
 	if (disk) /* the registry has one of its own: this is never the last */

@@ -35,6 +35,8 @@ int br_disks_open(struct br_disks *disks, struct br_plan *plan, struct br_board_
 /* The open disk of a board by its id, NULL when the id is not that of its present disk, or it is not open yet: never
  * waits for a disk. A new reference. */
 struct br_board_disk *br_disks_by_id(struct br_disks *disks, int64_t board_id, const uint8_t id[static 16]);
+/* The same, but waits while that disk is being closed and opened again, for the board's next boot. */
+struct br_board_disk *br_disks_again(struct br_disks *disks, int64_t board_id, const uint8_t id[static 16]);
 void br_board_disk_unref(struct br_disks *disks, struct br_board_disk *disk);
 /* Forgets a board's stored disks (it was removed, or starts afresh). -EBUSY while requests keep on using one; handles
  * from before are stale. */

@@ -242,6 +242,111 @@ static void new_boot(const char *name)
 	assert_true(fresh);
 }
 
+static struct br_board_disk *disk_of(const char *name)
+{
+	struct br_error err = BR_ERROR_NULL;
+	struct br_board_disk *disk;
+	struct br_plan *plan;
+	struct br_board b;
+
+	assert_int_equal(br_board_by_name(sv.fleet, name, &b), 0);
+	assert_int_equal(br_boots_plan(sv.boots, &b, &plan, &err), 0);
+	if (br_disks_open(sv.disks, plan, &disk, &err) < 0)
+		fail_msg("%s", err.text);
+	br_plan_unref(plan);
+	return disk;
+}
+
+/* Runs beside us; its output comes from finish(). */
+static FILE *begin(const char *args, const char *path)
+{
+	br_cleanup(br_freep) char *cmd = br_asprintf(
+		"{ %s -g -m 20 --unix-socket '%s' 'http://x/v1/boards/%s'; echo \"end $?\"; } 2>&1", args, sv.socket, path);
+	FILE *f = popen(cmd, "r");
+
+	assert_non_null(f);
+	usleep(500000); /* under way */
+	return f;
+}
+
+static void finish(FILE *f, const char *says)
+{
+	char out[2000];
+	size_t n = fread(out, 1, sizeof(out) - 1, f);
+
+	out[n] = 0;
+	pclose(f);
+	if (!strstr(out, says))
+		fail_msg("%s", out);
+}
+
+static void a_slow_client_keeps_no_board_waiting(void **state)
+{
+	static const struct step steps[] = {
+		{ "board add slow1 --mac b8:27:eb:03:00:09", 0, "slow1" },
+		{ "disk cp ../tree/big slow1:/big", 0, "" },
+	};
+	FILE *down, *up;
+
+	NEED_IMAGE();
+	assert_int_equal(chdir(sv.state), 0);
+	RUN(steps);
+	down = begin("curl -s --limit-rate 1M -o slow.out", "slow1/disk/cat?path=/big");
+	up = begin("(cat ../tree/one; sleep 2; cat ../tree/one) | curl -s -T -", "slow1/disk/file?path=/up");
+	new_boot("slow1");
+	br_board_disk_unref(sv.disks, disk_of("slow1")); /* the new boot's, at once */
+	finish(down, "end 0"); /* the same disk: both go on */
+	finish(up, "\"size\"");
+	assert_int_equal(test_sh("cmp '%s/tree/big' slow.out", sv.dir), 0);
+	assert_int_equal(chdir("/"), 0);
+}
+
+/* The file an upload goes to, by its name's beginning. */
+static int take_temp(void *ctx, const struct br_fs_dirent *d)
+{
+	if (!strncmp(d->name, ".bramble-cp-", 12))
+		br_strcpy(ctx, 64, d->name);
+	return 0;
+}
+
+static void an_upload_never_goes_to_another_file(void **state)
+{
+	static const struct step steps[] = {
+		{ "board add slow2 --mac b8:27:eb:03:00:0a", 0, "slow2" },
+	};
+	struct br_fs_new new = { .mode = S_IFREG | 0644 };
+	struct br_board_disk *disk;
+	struct br_fs *fs;
+	uint64_t ino, other, root;
+	char temp[64] = "", buf[20] = "";
+	size_t got;
+	bool eof;
+	FILE *up;
+
+	NEED_IMAGE();
+	assert_int_equal(chdir(sv.state), 0);
+	RUN(steps);
+	up = begin("(cat ../tree/one; sleep 2; cat ../tree/one) | curl -s -T -", "slow2/disk/file?path=/up");
+	disk = disk_of("slow2");
+	pthread_mutex_lock(&disk->lock);
+	fs = disk->fs;
+	root = fs->ops->root(fs);
+	assert_int_equal(fs->ops->readdir(fs, root, 0, take_temp, temp, &eof), 0);
+	assert_int_equal(fs->ops->lookup(fs, root, temp, &ino), 0);
+	assert_int_equal(fs->ops->unlink(fs, root, temp), 0);
+	assert_int_equal(fs->ops->create(fs, root, "mine", &new, &other), 0);
+	assert_int_equal(other, ino);
+	pthread_mutex_unlock(&disk->lock);
+	finish(up, "error");
+	pthread_mutex_lock(&disk->lock);
+	assert_int_equal(fs->ops->read(fs, other, 0, buf, sizeof(buf), &got, &eof), 0);
+	assert_int_equal(got, 0);
+	assert_int_equal(fs->ops->lookup(fs, root, "up", &ino), -ENOENT);
+	pthread_mutex_unlock(&disk->lock);
+	br_board_disk_unref(sv.disks, disk);
+	assert_int_equal(chdir("/"), 0);
+}
+
 /* A board's next boot is of what the name stands for then; the one under way is not disturbed. */
 static void a_name_that_moves_is_followed(void **state)
 {
@@ -275,6 +380,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_board_gets_a_larger_disk),
 		cmocka_unit_test(snapshots_do_what_they_say),
 		cmocka_unit_test(a_name_that_moves_is_followed),
+		cmocka_unit_test(a_slow_client_keeps_no_board_waiting),
+		cmocka_unit_test(an_upload_never_goes_to_another_file),
 	};
 
 	if (argc > 1 && !strcmp(argv[1], "--cli"))

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "base/thread.h"
 
 #define CONNECTIONS_MAX 64
 #define TIMEOUT_S 60		 /* of a client that neither sends nor takes */
@@ -138,10 +139,29 @@ static void free_api(struct br_api *api)
 	free(api);
 }
 
+struct start {
+	struct br_api *api;
+	int fd;
+};
+
+/* Its threads inherit the rights of the one that starts it. */
+static void start_daemon(void *arg)
+{
+	struct start *s = arg;
+	struct br_api *api = s->api;
+
+	api->daemon = MHD_start_daemon(
+		MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC, 0,
+		NULL, NULL, answer, api, MHD_OPTION_LISTEN_SOCKET, s->fd, MHD_OPTION_CONNECTION_LIMIT,
+		(unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_NOTIFY_COMPLETED,
+		completed, NULL, MHD_OPTION_END);
+}
+
 int br_api_start(const struct br_api_options *opt, struct br_api **ret, struct br_error *err)
 {
 	struct br_api *api = new_api(opt);
-	int fd;
+	int fd, r;
 
 	if (!api || !api->socket_path || !api->status.interface || !api->status.dhcp) {
 		if (api)
@@ -154,13 +174,8 @@ int br_api_start(const struct br_api_options *opt, struct br_api **ret, struct b
 		return fd;
 	}
 	api->listener = br_event_listen(opt->fleet, news, api);
-	api->daemon = MHD_start_daemon(
-		MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC, 0,
-		NULL, NULL, answer, api, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_NOTIFY_COMPLETED,
-		completed, NULL, MHD_OPTION_END);
-	if (!api->daemon) {
+	r = br_thread_call(start_daemon, &(struct start){ api, fd });
+	if (r || !api->daemon) {
 		close(fd);
 		br_api_stop(api);
 		return br_error_set(err, EIO, "socket %s: the HTTP server did not start", opt->socket_path);

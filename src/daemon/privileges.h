@@ -25,5 +25,6 @@ int br_identity_choose(const char *user, const char *state_dir, struct br_identi
 int br_identity_enter(const struct br_identity *id, const char *state_dir, struct br_error *err);
 /* Back to root for binding ports; 0 also when we never were root. */
 int br_identity_leave(void);
-/* Gives up root for good, in every thread; the calling one keeps CAP_NET_RAW, if it had it. */
+/* Gives up root for good, in every thread; the calling one keeps CAP_NET_RAW, if it had it. What a service manager lent, the
+ * others never had (base/thread.h). */
 int br_privileges_drop(const struct br_identity *id, struct br_error *err);

@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/thread.h"
 #include "fleet/db.h"
 
 #define GROUP_N 256	     /* so many wake the writer at once */
@@ -312,7 +313,7 @@ int br_events_start(struct br_fleet *fleet, bool run_writer, struct br_error *er
 	pthread_cond_init(&fleet->ev_wake, &attr);
 	pthread_condattr_destroy(&attr);
 	if (run_writer) {
-		r = pthread_create(&fleet->writer, NULL, writer, fleet);
+		r = br_thread_start(&fleet->writer, writer, fleet);
 		if (r)
 			return br_error_set(err, r, "cannot start a thread: %s", strerrordesc_np(r));
 	}

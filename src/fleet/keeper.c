@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/thread.h"
 #include "fleet/db.h"
 
 #define LOG_PAGES 4000	   /* of 4 KiB; so long may the log become before it is moved */
@@ -94,7 +95,7 @@ int br_keeper_start(struct br_fleet *fleet, const char *db_path, struct br_error
 	pthread_cond_init(&k->wake, &attr);
 	pthread_condattr_destroy(&attr);
 	sqlite3_wal_hook(fleet->db, on_commit, fleet); /* instead of SQLite's own, which lets the writer wait */
-	r = pthread_create(&k->thread, NULL, keep, fleet);
+	r = br_thread_start(&k->thread, keep, fleet);
 	if (r)
 		return br_error_set(err, r, "cannot start a thread: %s", strerrordesc_np(r));
 	k->runs = true;

@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "base/thread.h"
 #include "fleet/db.h"
 
 int br_stable_open(struct br_fleet *fleet, const char *db_path, struct br_error *err)
@@ -131,7 +132,7 @@ int br_group_open(struct br_fleet *fleet, void (*on_stable)(void *ctx, uint64_t 
 	st->on_stable = on_stable;
 	st->ctx = ctx;
 	st->stopping = false;
-	r = pthread_create(&st->follower, NULL, follow, fleet);
+	r = br_thread_start(&st->follower, follow, fleet);
 	if (r)
 		return br_error_set(err, r, "cannot start a thread: %s", strerrordesc_np(r));
 	st->follows = true;

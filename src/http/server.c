@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "base/thread.h"
 #include "http/range.h"
 
 /* Of one connection: the header of its request and our answer's. Longer ones get 431 from the library. */
@@ -367,6 +368,29 @@ static int listen_on(uint32_t ip, uint16_t *port, int *ret_fd)
 	return 0;
 }
 
+struct start {
+	struct br_http *http;
+	const struct br_http_options *opt;
+	int fd;
+};
+
+/* Its threads inherit the rights of the one that starts it. */
+static void start_daemon(void *arg)
+{
+	struct start *s = arg;
+	struct br_http *http = s->http;
+	const struct br_http_options *opt = s->opt;
+
+	/* Date would be one more field that no board reads */
+	http->daemon = MHD_start_daemon(
+		MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ITC | MHD_USE_SUPPRESS_DATE_NO_CLOCK, 0, NULL,
+		NULL, answer, http, MHD_OPTION_LISTEN_SOCKET, s->fd, MHD_OPTION_CONNECTION_LIMIT,
+		http->max_connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT, opt->max_per_client ?: 16u,
+		MHD_OPTION_CONNECTION_TIMEOUT, opt->timeout_s ?: 15u, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)CONNECTION_MEMORY, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_END);
+}
+
 int br_http_start(const struct br_http_options *opt, struct br_http **ret, struct br_error *err)
 {
 	br_cleanup(br_freep) struct br_http *http = calloc(1, sizeof(*http));
@@ -383,16 +407,9 @@ int br_http_start(const struct br_http_options *opt, struct br_http **ret, struc
 			.max_connections = opt->max_connections ?: 1024,
 		};
 		http->conns.prev = http->conns.next = &http->conns;
-		/* Date would be one more field that no board reads */
-		http->daemon = MHD_start_daemon(
-			MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ITC | MHD_USE_SUPPRESS_DATE_NO_CLOCK, 0, NULL,
-			NULL, answer, http, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-			http->max_connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT, opt->max_per_client ?: 16u,
-			MHD_OPTION_CONNECTION_TIMEOUT, opt->timeout_s ?: 15u, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-			(size_t)CONNECTION_MEMORY, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
-			MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_END);
+		r = br_thread_call(start_daemon, &(struct start){ http, opt, fd });
 	}
-	if (!http || !http->daemon) {
+	if (!http || r || !http->daemon) {
 		close(fd);
 		return br_error_set(err, ENOMEM, "HTTP boot on port %u: the server does not start", port);
 	}

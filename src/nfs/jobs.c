@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "base/thread.h"
+
 struct br_nfs_jobs {
 	pthread_mutex_t lock;
 	pthread_cond_t some; /* jobs, or the end */
@@ -73,7 +75,7 @@ static int start_thread(struct br_nfs_jobs *jobs)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&jobs->threads[jobs->n_threads], NULL, work, jobs);
+	r = br_thread_start(&jobs->threads[jobs->n_threads], work, jobs);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (r == 0)
 		jobs->n_threads++;

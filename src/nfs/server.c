@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/thread.h"
 #include "nfs/listen.h"
 #include "nfs/rpcbind.h"
 #include "nfs/worker.h"
@@ -109,7 +110,7 @@ static int start_threads(struct br_nfs_server *s)
 	while (r == 0 && s->n_threads < s->n_workers) {
 		struct br_nfs_worker *w = &s->workers[s->n_workers - 1 - s->n_threads];
 
-		r = -pthread_create(&s->threads[s->n_threads], NULL, run, w);
+		r = -br_thread_start(&s->threads[s->n_threads], run, w);
 		s->n_threads += r == 0;
 	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/thread.h"
 #include "tftp/links.h"
 #include "tftp/outbox.h"
 #include "tftp/socket.h"
@@ -246,7 +247,7 @@ static int start_thread(struct br_tftp_io *io)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	code = pthread_create(&io->thread, NULL, worker, io);
+	code = br_thread_start(&io->thread, worker, io);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (code == 0)
 		(void)pthread_setname_np(io->thread, "tftp");

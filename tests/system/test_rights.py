@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is left of root, in every thread, however the daemon was started."""
+import glob
+import os
+
+from daemon import Daemon
+from netlab import Net
+from systemtests import quick
+from test_interface import daemon_pid
+
+NET_RAW = 1 << 13
+NOBODY = 65534
+
+
+def rights(pid):
+    """Name and all rights of each thread; the first is the main one."""
+    threads = []
+    for path in sorted(glob.glob(f"/proc/{pid}/task/*/status"), key=lambda p: int(p.split("/")[4])):
+        with open(path) as f:
+            fields = dict(line.split(":\t", 1) for line in f.read().splitlines() if ":\t" in line)
+        assert "0" not in fields["Uid"].split(), fields["Uid"]
+        threads.append((path, int(fields["CapPrm"], 16) | int(fields["CapEff"], 16) | int(fields["CapAmb"], 16)))
+    return threads
+
+
+def check(t, net, daemon):
+    daemon.cli("status")
+    threads = rights(daemon_pid(t, net))
+    assert len(threads) >= 6, threads
+    assert threads[0][1] == NET_RAW, threads[0]
+    more = [thread for thread in threads[1:] if thread[1]]
+    assert not more, more
+
+
+@quick
+def test_of_root_only_the_dhcp_thread_keeps_a_right(t):
+    t.need_root()
+    net = t.enter(Net())
+    check(t, net, t.enter(Daemon(t, net)))
+
+
+@quick
+def test_of_lent_rights_too(t):
+    """As packaging/bramble.service starts it: User= and AmbientCapabilities=."""
+    t.need_root()
+    t.need_program("setpriv")
+    net = t.enter(Net())
+    daemon = Daemon(t, net)
+    os.mkdir(daemon.state)
+    os.chown(daemon.state, NOBODY, NOBODY)
+    caps = "+net_raw,+net_admin,+net_bind_service"
+    at = daemon.argv.index(t.bramble)
+    daemon.argv[at:at] = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", f"--inh-caps={caps}",
+                          f"--ambient-caps={caps}"]
+    check(t, net, t.enter(daemon))

@@ -51,8 +51,6 @@ void br_group_close(struct br_fleet *fleet);
 void br_group_begin(struct br_fleet *fleet);
 /* The group stays open, for the next begin to go on with; what this thread stores until then is not of it. */
 void br_group_pause(struct br_fleet *fleet);
-/* How many changes of this group must be stable before anybody is told of them. */
-uint64_t br_group_writes(const struct br_fleet *fleet);
 /* 1 with a ticket to wait for; 0: nothing was stored that must be stable; negative: all of it was undone. */
 int br_group_end(struct br_fleet *fleet, uint64_t *ret_ticket, struct br_error *err);
 

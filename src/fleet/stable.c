@@ -179,11 +179,6 @@ void br_group_pause(struct br_fleet *fleet)
 	br_db_unlock(fleet);
 }
 
-uint64_t br_group_writes(const struct br_fleet *fleet)
-{
-	return fleet->group.writes;
-}
-
 /* Whether the last that the group's thread was told is that something was lost. What stands in the database is not to be
  * promised then, before a sync succeeds. */
 static bool was_lost(struct br_stable *st)

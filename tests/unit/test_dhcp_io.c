@@ -92,14 +92,17 @@ static void a_zero_checksum_is_sent_as_ones(void **state)
 
 /* One client, one address. */
 static struct world {
-	unsigned offers, acks, releases;
+	unsigned offers, acks, releases, asked, groups;
 	enum br_dhcp_client_kind kind;
-	bool boot;
+	bool boot, hold;
 } w;
 
 static int fake_address(void *ctx, const struct br_dhcp_client *client, bool offer, struct br_dhcp_grant *ret)
 {
 	w.kind = client->kind;
+	w.asked++;
+	if (w.hold)
+		return -EINPROGRESS;
 	*ret = (struct br_dhcp_grant){ .ip = CLIENT, .lease_s = 600, .host_name = "pi07", .boot = w.boot };
 	return 0;
 }
@@ -111,7 +114,12 @@ static void fake_report(void *ctx, const struct br_dhcp_report *report)
 	w.releases += report->kind == BR_DHCP_REPORT_RELEASE;
 }
 
-static const struct br_dhcp_ops ops = { .address = fake_address, .report = fake_report };
+static void fake_begin(void *ctx)
+{
+	w.groups++;
+}
+
+static const struct br_dhcp_ops ops = { .address = fake_address, .begin = fake_begin, .report = fake_report };
 
 static struct br_dhcp_server *new_server(void)
 {
@@ -444,6 +452,59 @@ static void bad_packets_are_counted(void **state)
 	br_dhcp_io_close(io);
 }
 
+/* Names the board so many times. */
+static bool next_board(void *ctx, struct br_mac *ret)
+{
+	unsigned *left = ctx;
+
+	*ret = (struct br_mac){ { 0xb8, 0x27, 0xeb, 0, 0, 2 } };
+	return *left && (*left)--;
+}
+
+static void hold_one(struct br_dhcp_io *io, int fd)
+{
+	unsigned before = w.asked;
+	uint8_t buf[2048];
+
+	w.hold = true;
+	send_rom_discover(fd, false);
+	for (int i = 0; i < 40 && w.asked == before; i++)
+		assert_int_equal(sniff(fd, io, 0x0800, buf, sizeof(buf), 50), -1);
+	assert_int_equal(w.asked, before + 1);
+}
+
+/* Who is named is asked for once, also when it is held again; without anybody the database has no work. */
+static void held_requests_are_taken_up_once(void **state)
+{
+	br_cleanup(br_freep) struct br_dhcp_server *s = NULL;
+	br_cleanup(br_closep) int fd = -1;
+	struct br_dhcp_io *io = NULL;
+	struct br_error err = BR_ERROR_NULL;
+	unsigned left = 0, groups;
+
+	NEEDS_NETNS();
+	s = new_server();
+	if (br_dhcp_io_open("brd0", s, &io, &err) < 0)
+		fail_msg("%s", err.text);
+	fd = open_sniffer("brd1");
+	hold_one(io, fd);
+	groups = w.groups;
+	br_dhcp_io_resume(io, next_board, &left, br_now_ns());
+	assert_int_equal(w.groups, groups);
+	left = 5;
+	br_dhcp_io_resume(io, next_board, &left, br_now_ns());
+	assert_int_equal(w.groups, groups + 1);
+	assert_int_equal(w.asked, 2);
+	assert_int_equal(left, 0);
+	hold_one(io, fd);
+	w.hold = false;
+	left = 2;
+	br_dhcp_io_resume(io, next_board, &left, br_now_ns());
+	assert_int_equal(w.asked, 4);
+	assert_int_equal(w.offers, 1);
+	br_dhcp_io_close(io);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, wire_up, wire_down)
@@ -456,6 +517,7 @@ int main(void)
 		T(busybox_is_served),
 		T(the_rom_is_offered_and_nudged),
 		T(bad_packets_are_counted),
+		T(held_requests_are_taken_up_once),
 	};
 
 	in_netns = netns_enter("dhcp_io");

@@ -89,7 +89,7 @@ static void a_group_is_one_transaction_and_one_ticket(void **state)
 	txn = f->fleet->txn;
 	for (uint32_t i = 1; i <= 100; i++)
 		assert_int_equal(take(f->fleet, i, 1000, 2000, &lease), 0);
-	assert_int_equal(br_group_writes(f->fleet), 100);
+	assert_int_equal(f->fleet->group.writes, 100);
 	assert_int_equal(f->fleet->txn, txn); /* not committed yet, and seen */
 	assert_int_equal(br_lease_by_mac(f->fleet, mac_of(50), &lease), 0);
 	assert_int_equal(br_group_end(f->fleet, &first, NULL), 1);
@@ -121,7 +121,7 @@ static void a_group_may_rest(void **state)
 	assert_int_equal(f->fleet->txn, txn);
 	br_group_begin(f->fleet);
 	assert_int_equal(take(f->fleet, 2, 10, 20, &lease), 0);
-	assert_int_equal(br_group_writes(f->fleet), 2);
+	assert_int_equal(f->fleet->group.writes, 2);
 	br_group_pause(f->fleet);
 	assert_int_equal(take(f->fleet, 3, 10, 20, &lease), 0);
 	assert_true(f->fleet->committed >= txn && f->fleet->stable.stable >= txn);

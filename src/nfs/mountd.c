@@ -8,6 +8,9 @@
 #include "nfs/status.h"
 #include "wire/mount.h"
 
+/* The head with the longest credentials and verifier there may be, and a path. What is longer would be copied for nothing. */
+#define CALL_MAX (40 + 2 * 400 + 4 + BR_MOUNT_PATH_MAX)
+
 static int dir_handle(struct br_nfs_call *call, const struct br_nfs_export *export,
 	uint8_t out[static BR_NFS_HANDLE_SIZE])
 {
@@ -67,7 +70,7 @@ static int mnt(struct br_nfs_call *call)
 	char path[BR_MOUNT_PATH_MAX + 1];
 	int r;
 
-	if (br_mount_get_path(&call->in, path) < 0)
+	if (call->req->len > CALL_MAX || br_mount_get_path(&call->in, path) < 0)
 		return BR_RPC_GARBAGE_ARGS;
 	if (call->rpc.version != 3) {
 		/* a handle of version 1 and 2 has no room for ours (32 bytes) */

@@ -7,7 +7,9 @@
 
 #include "base/cleanup.h"
 
-#define TASKS_MAX 4096 /* of one worker; beyond, datagrams are lost and connections closed */
+/* Of one worker; beyond, datagrams are lost and connections closed. */
+#define TASKS_MAX      4096
+#define LATE_BYTES_MAX (64u << 20) /* in calls that wait for slow work */
 
 static void start(struct br_nfs_worker *w, struct br_nfs_task *task)
 {
@@ -94,6 +96,7 @@ static void late_done(struct br_nfs_task *task)
 	int r = br_nfs_slow_finish(w->core, &t->req, &t->slow, &reply);
 
 	w->n_tasks--;
+	w->late_bytes -= t->req.len;
 	if (t->conn) {
 		t->conn->n_late--;
 		if (br_nfs_conn_answer(w, t->conn, r, reply) < 0)
@@ -108,10 +111,12 @@ static void late_done(struct br_nfs_task *task)
 
 static struct late_task *late_new(struct br_nfs_worker *w, const struct br_nfs_request *req)
 {
-	struct late_task *t = w->jobs && w->n_tasks < TASKS_MAX ? malloc(sizeof(*t) + req->len) : NULL;
+	bool fits = w->jobs && w->n_tasks < TASKS_MAX && req->len <= LATE_BYTES_MAX - w->late_bytes;
+	struct late_task *t = fits ? malloc(sizeof(*t) + req->len) : NULL;
 
 	if (!t)
 		return NULL;
+	w->late_bytes += req->len;
 	*t = (struct late_task){ .req = *req, .slow = w->core->slow };
 	t->task.job.run = run_late;
 	t->task.done = late_done;

@@ -82,7 +82,8 @@ struct br_nfs_worker {
 	struct br_nfs_conn *resuming;   /* have a backlog and room again */
 	struct br_nfs_conn *flushing;   /* got replies from the inbox */
 	unsigned n_conns, n_waiting;
-	unsigned n_tasks; /* handed to job threads */
+	unsigned n_tasks;  /* handed to job threads */
+	size_t late_bytes; /* of calls among them */
 	size_t bytes; /* in buffers of connections */
 	uint64_t now_ns, swept_ns;
 	bool accept_paused;

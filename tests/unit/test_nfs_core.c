@@ -268,6 +268,8 @@ static void portmap_registers_and_forwards_nothing(void **state)
 
 static void mount_refusals(void **state)
 {
+	static const uint8_t padding[2000];
+	struct br_writer *w;
 	static const char too_long[BR_MOUNT_PATH_MAX + 2] = { [0 ... BR_MOUNT_PATH_MAX] = 'a' };
 	struct br_reader r;
 	struct nfs_fh etc = rig_mount(&rig, "/etc"),
@@ -288,6 +290,10 @@ static void mount_refusals(void **state)
 		assert_ended(&r);
 	}
 	br_xdr_put_string(rig_begin(&rig, BR_RPC_MOUNT, 3, BR_MOUNT_MNT), too_long);
+	rig_send(&rig, BR_RPC_GARBAGE_ARGS);
+	w = rig_begin(&rig, BR_RPC_MOUNT, 3, BR_MOUNT_MNT); /* more than a call can be, behind the path */
+	br_xdr_put_string(w, "/");
+	br_put_bytes(w, padding, sizeof(padding));
 	rig_send(&rig, BR_RPC_GARBAGE_ARGS);
 	br_xdr_put_opaque(rig_begin(&rig, BR_RPC_MOUNT, 3, BR_MOUNT_MNT), "/\0etc", 5);
 	rig_send(&rig, BR_RPC_GARBAGE_ARGS);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uthash.h>
 
 #include "base/cleanup.h"
 #include "base/text.h"
@@ -27,6 +28,13 @@ struct names {
 	int r;
 };
 
+/* A directory that was read. Each has one name only: one that turns up again is a damaged or hostile tree, in which as many
+ * as there are blocks could make more paths than anybody can walk. */
+struct seen {
+	uint64_t ino;
+	UT_hash_handle hh;
+};
+
 struct diff {
 	struct br_fs *fs[2];
 	int (*same)(void *ctx, uint64_t ino);
@@ -36,6 +44,7 @@ struct diff {
 	struct br_error *err;
 	struct br_text path;
 	unsigned depth;
+	struct seen *seen[2];
 	uint8_t *buf[2];
 };
 
@@ -253,6 +262,33 @@ static int merge(struct diff *d, const struct names l[2])
 	return r;
 }
 
+static int see(struct diff *d, int side, uint64_t ino)
+{
+	struct seen *s;
+
+	HASH_FIND(hh, d->seen[side], &ino, sizeof(ino), s);
+	if (s)
+		return -ELOOP;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	s->ino = ino;
+	HASH_ADD(hh, d->seen[side], ino, sizeof(s->ino), s);
+	return 0;
+}
+
+static void seen_done(struct diff *d)
+{
+	struct seen *s, *next;
+
+	for (int side = 0; side < 2; side++)
+		HASH_ITER(hh, d->seen[side], s, next)
+		{
+			HASH_DEL(d->seen[side], s);
+			free(s);
+		}
+}
+
 /* NULL: not on that side. */
 static int dir_pair(struct diff *d, const uint64_t *before, const uint64_t *after)
 {
@@ -263,6 +299,10 @@ static int dir_pair(struct diff *d, const uint64_t *before, const uint64_t *afte
 		return failed(d, -ELOOP);
 	d->depth++;
 	if (before)
+		r = see(d, 0, *before);
+	if (!r && after)
+		r = see(d, 1, *after);
+	if (!r && before)
 		r = names_read(d->fs[0], *before, &l[0]);
 	if (!r && after)
 		r = names_read(d->fs[1], *after, &l[1]);
@@ -286,6 +326,7 @@ int br_fs_diff(struct br_fs *before, struct br_fs *after, int (*same)(void *ctx,
 			r = br_error_set(err, ENOMEM, "out of memory");
 	if (!r)
 		r = dir_pair(&d, &roots[0], &roots[1]);
+	seen_done(&d);
 	free(d.buf[0]);
 	free(d.buf[1]);
 	br_text_done(&d.path);

@@ -18,6 +18,7 @@
 
 #define PATH_BYTES_MAX 4096
 #define NAME_BYTES_MAX 255
+#define TEMP_SIZE 32
 
 /* Where something is to be: a directory and a name in it. */
 struct place {
@@ -83,6 +84,14 @@ static bool is_dir(struct br_fs *fs, const char *path, uint64_t *ret)
 	return !br_fs_walk_follow(fs, path, ret) && !fs->ops->getattr(fs, *ret, &a) && S_ISDIR(a.mode);
 }
 
+static void temp_name(char out[static TEMP_SIZE])
+{
+	uint64_t random;
+
+	br_random(&random, sizeof(random));
+	snprintf(out, TEMP_SIZE, ".bramble-cp-%016" PRIx64, random);
+}
+
 /* in_dir (may be NULL): the name it gets when path is a directory. */
 static int find_place(struct br_fs *fs, const char *path, const char *in_dir, struct place *ret)
 {
@@ -125,7 +134,7 @@ struct file_sink {
 	struct br_disk_file file;
 	struct place place;
 	struct wish wish;
-	char temp[32], *path;
+	char temp[TEMP_SIZE], *path;
 	uint64_t size;
 	bool made; /* there is a file with the name 'temp' */
 };
@@ -200,7 +209,7 @@ static int file_create(struct file_sink *f, struct br_board_disk *disk, const ch
 	struct br_fs *fs = disk->fs;
 	struct br_fs_new new = { .mode = S_IFREG | 0600 };
 	struct br_fs_attr old;
-	uint64_t ino, random;
+	uint64_t ino;
 	int r = find_place(fs, f->path, in_dir, &f->place);
 
 	if (r < 0)
@@ -218,8 +227,7 @@ static int file_create(struct file_sink *f, struct br_board_disk *disk, const ch
 		return r;
 	}
 	f->wish.set |= BR_FS_SET_MODE | BR_FS_SET_UID | BR_FS_SET_GID;
-	br_random(&random, sizeof(random));
-	snprintf(f->temp, sizeof(f->temp), ".bramble-cp-%016" PRIx64, random);
+	temp_name(f->temp);
 	r = fs->ops->create(fs, f->place.dir, f->temp, &new, &ino);
 	f->made = !r;
 	return r ? r : br_disk_file_keep(disk, ino, &f->file);
@@ -264,11 +272,34 @@ static int put_file(struct br_call *call, struct br_sink **ret, struct br_error 
 
 /* ---- directories and links ---- */
 
-/* Makes 'new' at the path, or finds a directory there when one is to be made. */
+/* What is there is replaced by the link in one step, unless it is a directory. */
+static int replace(struct br_fs *fs, const struct place *at, struct br_fs_new *new)
+{
+	char temp[TEMP_SIZE];
+	struct br_fs_attr old;
+	uint64_t ino;
+	int r = fs->ops->lookup(fs, at->dir, at->name, &ino);
+
+	if (!r)
+		r = fs->ops->getattr(fs, ino, &old);
+	if (r < 0 || S_ISDIR(old.mode))
+		return r < 0 ? r : -EISDIR;
+	temp_name(temp);
+	r = fs->ops->create(fs, at->dir, temp, new, &ino);
+	if (r < 0)
+		return r;
+	r = fs->ops->rename(fs, at->dir, temp, at->dir, at->name);
+	if (r < 0)
+		(void)fs->ops->unlink(fs, at->dir, temp); /* else it is a link too many, with a telling name */
+	return r;
+}
+
+/* Makes 'new' at the path, or finds a directory there when one is to be made. Where a link leads to one it is taken too, but
+ * stays what it is: mode and owner are of what was named. */
 static int make(struct br_fs *fs, const char *path, struct br_fs_new *new, const struct wish *w)
 {
 	struct place at;
-	uint64_t ino;
+	uint64_t ino, own;
 	int r = find_place(fs, path, NULL, &at);
 
 	if (r == -EISDIR && S_ISDIR(new->mode)) /* the root */
@@ -276,12 +307,12 @@ static int make(struct br_fs *fs, const char *path, struct br_fs_new *new, const
 	if (r < 0)
 		return r;
 	r = fs->ops->create(fs, at.dir, at.name, new, &ino);
-	if (r == -EEXIST && S_ISDIR(new->mode) && is_dir(fs, path, &ino))
-		r = 0;
-	else if (r == -EEXIST && S_ISLNK(new->mode) && !is_dir(fs, path, &ino)) {
-		r = fs->ops->unlink(fs, at.dir, at.name);
-		if (!r)
-			r = fs->ops->create(fs, at.dir, at.name, new, &ino);
+	if (r == -EEXIST && S_ISLNK(new->mode))
+		r = replace(fs, &at, new);
+	else if (r == -EEXIST && S_ISDIR(new->mode) && is_dir(fs, path, &ino)) {
+		r = fs->ops->lookup(fs, at.dir, at.name, &own);
+		if (!r && own != ino)
+			return 0;
 	}
 	if (!r && S_ISDIR(new->mode))
 		r = set_wish(fs, ino, w, BR_FS_SET_MODE | BR_FS_SET_UID | BR_FS_SET_GID | BR_FS_SET_MTIME);

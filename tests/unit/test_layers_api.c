@@ -69,6 +69,14 @@ static void files_are_copied_both_ways(void **state)
 		{ "disk cp a cp1:/b --mode 9", 2, "octal" },
 		{ "disk cp a cp1:/b --owner root", 2, "UID:GID" },
 		{ "disk cp ../tree/one ghost:/x", 3, "ghost" },
+		/* a link is replaced wherever it leads, and nothing is done to what it leads to */
+		{ "disk cp -r ../links cp1:/links && echo once", 0, "once" },
+		{ "disk cp -r ../links cp1:/links && echo twice", 0, "twice" },
+		{ "disk ls cp1 /links", 0, "to-dir -> ../usr" },
+		{ "disk cp -r ../links/d cp1:/links/to-dir --owner 7:8 && echo through", 0, "through" },
+		{ "disk ls cp1 /", 0, "!7:8" },
+		{ "disk ls cp1 /usr", 0, "inner" },
+		{ "disk ls cp1 /links -q", 0, "!.bramble-cp" },
 		{ "disk ls cp1 / -q", 0, "!.bramble-cp" },
 		{ "disk cp ../tree/one cp1:/etc/hostname --mode 600", 0, "" }, /* over a projected file */
 		{ "disk cat cp1 /etc/hostname", 0, "one\n" },
@@ -79,6 +87,7 @@ static void files_are_copied_both_ways(void **state)
 
 	NEED_IMAGE();
 	assert_int_equal(test_sh("cd '%s'; mkdir -p tree/sub; echo one >tree/one; echo two >tree/sub/two; ln -s sub/two tree/link; "
+				 "mkdir -p links/d; ln -s ../usr links/to-dir; touch links/d/inner; "
 				 "chmod 751 tree/sub/two; head -c 3000000 /dev/urandom >tree/big", sv.dir), 0);
 	assert_int_equal(chdir(sv.state), 0);
 	RUN(steps);

@@ -20,6 +20,8 @@ struct disk_state {
 	size_t n_snapshots;
 };
 
+#define DISK_JSON_MAX (1 << 20) /* bytes of disk.json */
+
 struct br_disk {
 	struct br_image *image;
 	struct br_cow *cow;

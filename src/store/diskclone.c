@@ -87,6 +87,21 @@ static int copy_file(const char *from_dir, const char *to_dir, const char *name,
 	return 0;
 }
 
+/* In one step: half a disk.json would keep br_store_gc() from everything. */
+static int copy_state(const char *from_dir, const char *to_dir, struct br_error *err)
+{
+	br_cleanup(br_freep) char *from = br_path_join(from_dir, "disk.json");
+	br_cleanup(br_freep) char *to = br_path_join(to_dir, "disk.json");
+	br_cleanup(br_freep) char *text = NULL;
+	size_t len;
+	int r;
+
+	if (!from || !to)
+		return br_error_set(err, ENOMEM, "out of memory");
+	r = br_file_read(from, DISK_JSON_MAX, &text, &len, err);
+	return r < 0 ? r : br_file_write(to, text, len, 0600, err);
+}
+
 int br_disk_clone_files(const char *from_dir, const char *to_dir, struct br_error *err)
 {
 	static const char *const names[] = { "slots", "map" };
@@ -103,5 +118,5 @@ int br_disk_clone_files(const char *from_dir, const char *to_dir, struct br_erro
 	for (size_t i = 0; i < BR_ARRAY_SIZE(names) && r >= 0; i++)
 		r = copy_file(from, to, names[i], err);
 	/* last: it is what makes a disk of a directory */
-	return r < 0 ? r : copy_file(from_dir, to_dir, "disk.json", err);
+	return r < 0 ? r : copy_state(from_dir, to_dir, err);
 }

@@ -81,19 +81,24 @@ static int stack(struct br_disk *disk, struct br_blocks **ret, struct br_error *
 	return br_blocks_over(br_cow_base(disk->cow), dir, disk->layer_id, br_cow_size(disk->cow), ret, err);
 }
 
+static bool state_stands(const struct br_disk *disk)
+{
+	struct disk_state now = { 0 };
+	bool stands = !disk_state_read(disk->dir, &now, NULL) && !strcmp(now.layer, disk->state.layer) &&
+		      now.n_snapshots == disk->state.n_snapshots;
+
+	disk_state_done(&now);
+	return stands;
+}
+
 /* disk.json as 'next'. A failure may have come after the rename: then what was before is written once more. */
 static int commit_state(struct br_disk *disk, const struct disk_state *next, struct br_error *err)
 {
 	int r = disk_state_write(disk->dir, next, err);
 
-	if (r < 0 && disk_state_write(disk->dir, &disk->state, NULL) < 0) {
-		struct disk_state now = { 0 };
-
-		/* nobody can tell which one stays: nothing more may be written to either */
-		if (disk_state_read(disk->dir, &now, NULL) < 0 || strcmp(now.layer, disk->state.layer) != 0)
-			br_cow_break(disk->cow);
-		disk_state_done(&now);
-	}
+	/* nobody can tell which one stays (what can be read now says nothing of after a crash): nothing more may be written */
+	if (r < 0 && !state_stands(disk) && disk_state_write(disk->dir, &disk->state, NULL) < 0)
+		br_cow_break(disk->cow);
 	return r;
 }
 

@@ -14,7 +14,6 @@
 #include "base/text.h"
 #include "store/disk_priv.h"
 
-#define JSON_MAX      (1 << 20)
 #define SNAPSHOTS_MAX 1000
 
 static void json_free(json_t *j)
@@ -112,7 +111,7 @@ int disk_state_read(const char *dir, struct disk_state *ret, struct br_error *er
 
 	if (!path)
 		return br_error_set(err, ENOMEM, "%s: out of memory", dir);
-	r = br_file_read(path, JSON_MAX, &text, &len, err);
+	r = br_file_read(path, DISK_JSON_MAX, &text, &len, err);
 	if (r == -ENOTDIR)
 		r = -ENOENT;
 	if (r < 0)

@@ -99,6 +99,18 @@ static errcode_t enlarge(struct grow *g)
 	return e ? e : ext2fs_resize_inode_bitmap2(sb->s_inodes_count, sb->s_inodes_count, e2->inode_map);
 }
 
+/* Only what lies behind the old end reads as zeros: of a table in a group that was there before, old content goes. */
+static errcode_t clear_table(struct grow *g, dgrp_t group)
+{
+	uint8_t zeros[1 << (EXT2_MIN_BLOCK_LOG_SIZE + 2)] = { 0 };
+	blk64_t at = ext2fs_inode_table_loc(g->e2, group), end = at + g->e2->inode_blocks_per_group;
+	errcode_t e = 0;
+
+	for (; !e && at < end && at < g->old_blocks; at++)
+		e = io_channel_write_blk64(g->e2->io, at, 1, zeros);
+	return e;
+}
+
 static errcode_t add_groups(struct grow *g)
 {
 	ext2_filsys e2 = g->e2;
@@ -116,6 +128,8 @@ static errcode_t add_groups(struct grow *g)
 		ext2fs_bg_used_dirs_count_set(e2, i, 0);
 		ext2fs_reserve_super_and_bgd(e2, i, e2->block_map);
 		e = ext2fs_allocate_group_table(e2, i, e2->block_map);
+		if (!e)
+			e = clear_table(g, i);
 		if (e)
 			return e;
 	}

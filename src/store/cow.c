@@ -405,35 +405,6 @@ size_t br_cow_map(const struct br_cow *cow, uint64_t offset, size_t len, const u
 	return br_blocks_map(cow->base, offset, len, ret);
 }
 
-size_t br_cow_locate(const struct br_cow *cow, uint64_t offset, size_t len, int *ret_fd, uint64_t *ret_at)
-{
-	uint32_t value;
-
-	if (offset >= cow->size || !len)
-		return 0;
-	if (len > cow->size - offset)
-		len = (size_t)(cow->size - offset);
-	value = cow_get(cow, (uint32_t)(offset / BR_COW_BLOCK));
-	if (value == COW_MEM)
-		return 0;
-	len = run_length(cow, offset, len, value);
-	if (value) {
-		*ret_fd = cow->slots.fd;
-		*ret_at = (uint64_t)(value - 1) * BR_COW_BLOCK + offset % BR_COW_BLOCK;
-		return len;
-	}
-	if (offset >= br_blocks_size(cow->base)) {
-		*ret_fd = -1;
-		return len;
-	}
-	return br_blocks_locate(cow->base, offset, len, ret_fd, ret_at);
-}
-
-uint64_t br_cow_generation(const struct br_cow *cow)
-{
-	return cow->generation;
-}
-
 /* ---- writing ---- */
 
 static int may_write(const struct br_cow *cow, uint64_t offset, size_t len)
@@ -741,7 +712,6 @@ void br_cow_exchange(struct br_cow *cow, struct br_cow *fresh)
 	assert(cow->size == fresh->size && !fresh->n_mapped);
 	*cow = *fresh;
 	*fresh = t;
-	cow->generation = fresh->generation + 1;
 }
 
 void br_cow_punch(struct br_cow *cow)

@@ -68,14 +68,8 @@ int br_cow_trim(struct br_cow *cow, uint64_t block, uint64_t n);
 bool br_cow_changed(const struct br_cow *cow, uint64_t block); /* is this block of 4 KiB in the layer? */
 struct br_blocks *br_cow_base(const struct br_cow *cow);	    /* what it lies on; not a new reference */
 
-/*
- * Where committed bytes are, as br_blocks_locate(); 0 when the block is only in memory or offset is not below the size.
- * Good until the next change of the layer (br_cow_generation() grows when the files behind it change for good).
- */
-size_t br_cow_locate(const struct br_cow *cow, uint64_t offset, size_t len, int *ret_fd, uint64_t *ret_at);
 /* As br_blocks_map(), of br_cow_base(); 0 too when the first block is in the layer. */
 size_t br_cow_map(const struct br_cow *cow, uint64_t offset, size_t len, const uint8_t **ret);
-uint64_t br_cow_generation(const struct br_cow *cow);
 
 /*
  * The layer becomes a frozen one, and 'fresh', an empty layer over a source that has it, takes its place: who holds cow

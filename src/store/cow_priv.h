@@ -46,7 +46,7 @@ struct cow_log {
 
 struct br_cow {
 	struct br_blocks *base; /* NULL: a frozen layer alone (cow_open_frozen) */
-	uint64_t size, generation;
+	uint64_t size;
 	uint32_t n_blocks;
 	bool writable, in_op, memory, frozen;
 	atomic_bool broken; /* may be set by a sync, outside of the caller's lock */

@@ -26,6 +26,7 @@ BR_DEFINE_CLEANUP(DIR *, dir_close);
 struct known {
 	struct br_layer l;
 	bool needed, unread;
+	char *away; /* where it is until it is removed; free() */
 };
 
 struct gc {
@@ -157,7 +158,7 @@ static uint64_t stored(const char *dir)
 	return bytes;
 }
 
-static int sweep_layer(struct gc *gc, const struct known *k)
+static int sweep_layer(struct gc *gc, struct known *k)
 {
 	br_cleanup(br_freep) char *dir = br_layer_path(gc->store, k->l.id);
 	int r = 0;
@@ -167,7 +168,7 @@ static int sweep_layer(struct gc *gc, const struct known *k)
 	if (gc->fn)
 		gc->fn(gc->ctx, dir, stored(dir));
 	if (!gc->dry)
-		r = br_store_discard(gc->store, dir, gc->err);
+		r = br_store_set_aside(gc->store, dir, &k->away, gc->err);
 	gc->n_removed++;
 	return r;
 }
@@ -188,6 +189,12 @@ int br_store_gc(struct br_store *store, bool dry, void (*fn)(void *ctx, const ch
 	for (size_t i = 0; !r && i < gc.n; i++)
 		if (!gc.layers[i].needed)
 			r = sweep_layer(&gc, &gc.layers[i]);
+	br_closep(&lock); /* removing takes long, and disks that are saved or made larger wait for the lock */
+	for (size_t i = 0; i < gc.n; i++) {
+		if (gc.layers[i].away && br_remove_tree(gc.layers[i].away, r < 0 ? NULL : err) < 0 && !r)
+			r = -EIO;
+		free(gc.layers[i].away);
+	}
 	free(gc.layers);
 	if (r == -ENOMEM)
 		br_error_set(err, ENOMEM, "out of memory");

@@ -242,7 +242,7 @@ int br_store_list(struct br_store *store, int (*fn)(void *ctx, const struct br_i
 	return r;
 }
 
-int br_store_discard(struct br_store *store, const char *path, struct br_error *err)
+int br_store_set_aside(struct br_store *store, const char *path, char **ret, struct br_error *err)
 {
 	br_cleanup(br_freep) char *away = br_store_path(store, ".remove-XXXXXX");
 
@@ -258,7 +258,16 @@ int br_store_discard(struct br_store *store, const char *path, struct br_error *
 		return r;
 	}
 	(void)br_sync_dir(store->images_dir);
-	return br_remove_tree(away, err);
+	*ret = br_take(away);
+	return 0;
+}
+
+int br_store_discard(struct br_store *store, const char *path, struct br_error *err)
+{
+	br_cleanup(br_freep) char *away = NULL;
+	int r = br_store_set_aside(store, path, &away, err);
+
+	return r < 0 ? r : br_remove_tree(away, err);
 }
 
 int br_store_publish(struct br_store *store, const char *dir, const char *name, bool replace, struct br_error *err)

@@ -24,6 +24,9 @@ int br_store_lock(struct br_store *store, int *ret_fd, struct br_error *err);
 char *br_store_path(const struct br_store *store, const char *name); /* images_dir/name, free() */
 /* Takes images/<name> away at once and then removes it. Lock held. */
 int br_store_discard(struct br_store *store, const char *path, struct br_error *err);
+/* The first half of it, quick: under another name, to be removed by the caller (*ret: where; free()), or by who opens the
+ * store next. */
+int br_store_set_aside(struct br_store *store, const char *path, char **ret, struct br_error *err);
 
 /* images/<name> becomes 'dir', a directory beside it: the one visible step. -EEXIST without words when the name is taken
  * and not to be replaced. Takes the store's lock. */

@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "store/blocks.h"
 #include "store/cow.h"
+#include "store/diff.h"
 #include "store/disk.h"
 #include "store/image.h"
 #include "tests/unit/shell.h"
@@ -831,6 +832,36 @@ static void damage_is_named(void **state)
 	assert_int_equal(br_remove_tree(disk_dir, NULL), 0);
 }
 
+static int no_difference(void *ctx, const struct br_diff *d)
+{
+	++*(unsigned *)ctx;
+	return 0;
+}
+
+/* A directory that names itself twice: 2^512 paths within the greatest depth. */
+static void a_tree_that_leads_into_itself_is_refused(void **state)
+{
+	struct br_import_options opt = { .quiet = true, .name = "loop" };
+	br_cleanup(br_image_unrefp) struct br_image *card = NULL, *loop = NULL;
+	br_cleanup(br_freep) char *path = br_path_join(dir, "loop.img");
+	struct br_error err = BR_ERROR_NULL;
+	unsigned n = 0;
+
+	test_needs(TOOLS " debugfs");
+	assert_int_equal(test_sh("cd '%s'; export PATH=$PATH:/usr/sbin:/sbin; cp card.img loop.img; dd if=card.img of=fs bs=1M skip=8 2>/dev/null\n"
+				 "printf 'mkdir a\nlink a a/x\nlink a a/y\n' | debugfs -w fs >/dev/null 2>&1\n"
+				 "dd if=fs of=loop.img bs=1M seek=8 conv=notrunc 2>/dev/null", dir), 0);
+	if (br_store_import(store, path, &opt, NULL, &err) < 0)
+		fail_msg("%s", err.text);
+	card = image_open("card");
+	loop = image_open("loop");
+	assert_int_equal(br_image_diff(card, loop, no_difference, &n, &err), -ELOOP);
+	assert_non_null(strstr(err.text, "/a/"));
+	assert_true(n < 10);
+	br_image_unref(br_take(loop));
+	assert_int_equal(br_store_remove(store, "loop", &err), 0);
+}
+
 /* What lies below a layer is unknown while that cannot be read. */
 static void a_layer_that_cannot_be_read_keeps_all(void **state)
 {
@@ -876,6 +907,7 @@ int main(void)
 		cmocka_unit_test(a_grown_disk_is_saved_and_rolled_back),
 		cmocka_unit_test(damage_is_named),
 		cmocka_unit_test(a_layer_that_cannot_be_read_keeps_all),
+		cmocka_unit_test(a_tree_that_leads_into_itself_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

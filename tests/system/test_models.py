@@ -5,26 +5,9 @@ import os
 
 from daemon import Daemon
 from images import sha256, small_image
+from models import models, overrides
 from netlab import ADDRESS, Net
 from systemtests import quick
-
-# 32-bit kernels, for those that can run no other
-KERNELS = ("kernel.img", "kernel7.img")
-
-
-def models(t):
-    """What bramble itself lists."""
-    r = t.run(t.bramble, "sim", "--model", "none", check=False)
-    return r.stderr.split("'none': ")[1].split(";")[0].split()
-
-
-def overrides(t):
-    os.makedirs(t.path("boot/all"))
-    for name in KERNELS:
-        with open(t.path("boot/all/" + name), "wb") as f:
-            f.write(bytes(36) + b"\x18\x28\x6f\x01" + bytes(50_000))
-    return t.path("boot")
-
 
 @quick
 def test_every_model_boots(t):

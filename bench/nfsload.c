@@ -210,7 +210,7 @@ bool nfsload_walk(struct nfsload_client *c, const char *path, struct nfsload_fh 
 
 	snprintf(copy, sizeof(copy), "%s", path);
 	for (char *name = strtok_r(copy, "/", &save); name; name = strtok_r(NULL, "/", &save)) {
-		struct nfsload_fh fh;
+		struct nfsload_fh fh = { 0 };
 		struct found found = { .c = c, .fh = &fh, .size = ret_size };
 		LOOKUP3args args = { .what = { nfsload_fh3(&dir), name } };
 

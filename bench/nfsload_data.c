@@ -3,6 +3,7 @@
 #include "nfsload.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,8 +111,7 @@ void nfsload_read(const struct nfsload_options *opt, int argc, char **argv)
 		clients[i].next = read_next;
 	}
 	seconds = nfsload_run(clients, opt->n_clients);
-	printf("{\"seconds\": %.6f, \"bytes\": %llu}\n", seconds,
-		(unsigned long long)(rows[0].size * passes * opt->n_clients));
+	printf("{\"seconds\": %.6f, \"bytes\": %" PRIu64 "}\n", seconds, rows[0].size * passes * opt->n_clients);
 	nfsload_close(clients, opt->n_clients);
 	free(rows);
 }
@@ -219,7 +219,7 @@ void nfsload_write(const struct nfsload_options *opt, int argc, char **argv)
 		nfsload_wait(c);
 	}
 	seconds = nfsload_run(clients, opt->n_clients);
-	printf("{\"seconds\": %.6f, \"bytes\": %llu}\n", seconds, (unsigned long long)(size * opt->n_clients));
+	printf("{\"seconds\": %.6f, \"bytes\": %" PRIu64 "}\n", seconds, size * opt->n_clients);
 	nfsload_close(clients, opt->n_clients);
 	free(data);
 	free(rows);

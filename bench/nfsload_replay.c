@@ -76,6 +76,14 @@ static char *unquoted(char *s)
 	return strdup(s);
 }
 
+static void *grown(void *p, size_t size)
+{
+	p = realloc(p, size);
+	if (!p)
+		nfsload_die("out of memory");
+	return p;
+}
+
 static int object_of(struct trace *t, const char *word)
 {
 	int n = word[0] == '-' ? -1 : atoi(word);
@@ -85,9 +93,9 @@ static int object_of(struct trace *t, const char *word)
 	if (n >= (int)t->n_objects) {
 		unsigned old = t->n_objects, new = (unsigned)n + 1024;
 
-		t->parents = realloc(t->parents, new * sizeof(*t->parents));
-		t->names = realloc(t->names, new * sizeof(*t->names));
-		t->checked = realloc(t->checked, new * sizeof(*t->checked));
+		t->parents = grown(t->parents, new * sizeof(*t->parents));
+		t->names = grown(t->names, new * sizeof(*t->names));
+		t->checked = grown(t->checked, new * sizeof(*t->checked));
 		for (unsigned i = old; i < new; i++) {
 			t->parents[i] = -1;
 			t->names[i] = NULL;
@@ -102,6 +110,8 @@ static void add_object(struct trace *t, char **w)
 {
 	int n = object_of(t, w[1]);
 
+	if (n < 0)
+		nfsload_die("trace: an object without a number");
 	t->parents[n] = object_of(t, w[2]);
 	t->names[n] = unquoted(w[7]);
 	t->checked[n] = atoi(w[6]) > 0;
@@ -112,7 +122,7 @@ static void add_call(struct trace *t, char **w, int n)
 {
 	struct call *x;
 
-	t->calls = realloc(t->calls, (t->n_calls + 1) * sizeof(*t->calls));
+	t->calls = grown(t->calls, (t->n_calls + 1) * sizeof(*t->calls));
 	x = &t->calls[t->n_calls++];
 	*x = (struct call){ .others = (unsigned)atoi(w[0]), .op = w[1][0], .a = n > 2 ? object_of(t, w[2]) : 0, .b = -1 };
 	if (strchr("LCMYN", x->op)) {
@@ -159,8 +169,11 @@ static void load(struct trace *t, const char *path)
 	if (!f)
 		nfsload_die("%s: cannot be opened", path);
 	while (fgets(line, sizeof(line), f)) {
-		char *w[WORDS + 2] = { 0 }, *save = NULL;
+		char *w[WORDS + 2], *save = NULL, none[1] = ""; /* a word that is missing is empty */
 		int n = 0;
+
+		for (int i = 0; i < WORDS + 2; i++)
+			w[i] = none;
 
 		for (char *p = strtok_r(line, " \n", &save); p && n < WORDS + 1; p = strtok_r(NULL, " \n", &save))
 			w[n++] = p;
@@ -174,6 +187,8 @@ static void load(struct trace *t, const char *path)
 			nfsload_die("%s: a line that cannot be read", path);
 	}
 	fclose(f);
+	if (!t->n_objects)
+		nfsload_die("%s: no objects", path);
 	t->first = malloc(t->n_objects * sizeof(*t->first));
 	t->sibling = malloc(t->n_objects * sizeof(*t->sibling));
 	if (!t->first || !t->sibling)
@@ -432,10 +447,11 @@ static int send_look(struct boot *b, const struct call *x, struct pending *p)
 {
 	struct rpc_context *rpc = b->c->rpc;
 	nfs_fh3 fh = nfsload_fh3(&b->objects[x->a].fh);
+	uint32_t number = (uint32_t)x->number;
 
 	switch (x->op) {
 	case 'A':
-		return rpc_nfs3_access_async(rpc, on_answer, &(ACCESS3args){ fh, (uint32_t)x->number }, p);
+		return rpc_nfs3_access_async(rpc, on_answer, &(ACCESS3args){ fh, number }, p);
 	case 'K':
 		return rpc_nfs3_readlink_async(rpc, on_answer, &(READLINK3args){ fh }, p);
 	case 'F':

@@ -258,7 +258,7 @@ void br_sim_faults_put(struct br_sim_faults *f, size_t board, enum br_sim_direct
 		l->last_ns = due;
 	}
 	f->counts.duplicated += twice;
-	for (int i = 0; i <= twice; i++) {
+	for (int i = twice ? 2 : 1; i > 0; i--) {
 		if (due <= now_ns)
 			pass_on(f, board, to, now_ns, frame, len, unsummed);
 		else

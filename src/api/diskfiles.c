@@ -280,10 +280,13 @@ static int replace(struct br_fs *fs, const struct place *at, struct br_fs_new *n
 	uint64_t ino;
 	int r = fs->ops->lookup(fs, at->dir, at->name, &ino);
 
-	if (!r)
-		r = fs->ops->getattr(fs, ino, &old);
-	if (r < 0 || S_ISDIR(old.mode))
-		return r < 0 ? r : -EISDIR;
+	if (r < 0)
+		return r;
+	r = fs->ops->getattr(fs, ino, &old);
+	if (r < 0)
+		return r;
+	if (S_ISDIR(old.mode))
+		return -EISDIR;
 	temp_name(temp);
 	r = fs->ops->create(fs, at->dir, temp, new, &ino);
 	if (r < 0)

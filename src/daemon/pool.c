@@ -2,6 +2,7 @@
 /* Limits, offers and quarantine of the DHCP server's addresses. All tables are of a fixed size. */
 #include "daemon/pool.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
@@ -137,6 +138,7 @@ static struct offer *find_offer(const struct br_pool *pool, struct br_mac mac)
 
 static void drop_offer(struct br_pool *pool, struct offer *o)
 {
+	assert(pool->by_mac && pool->by_ip && pool->queue); /* an offer is in all three */
 	HASH_DELETE(by_mac, pool->by_mac, o);
 	HASH_DELETE(by_ip, pool->by_ip, o);
 	DL_DELETE(pool->queue, o);

@@ -50,8 +50,9 @@ static inline void simserver_udp(struct simserver *s, const uint8_t *to_mac, uin
 	const void *data, size_t n)
 {
 	uint8_t f[1600];
+	size_t len = simframe_udp(f, to_mac, simserver_mac, SIMSERVER_IP, to_ip, from, to, data, n);
 
-	simserver_queue(s, f, simframe_udp(f, to_mac, simserver_mac, SIMSERVER_IP, to_ip, from, to, data, n));
+	simserver_queue(s, f, len);
 }
 
 static inline void simserver_dhcp(struct simserver *s, const uint8_t *q, const uint8_t *mac)

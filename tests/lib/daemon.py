@@ -12,6 +12,16 @@ from systemtests import stop
 REPORTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:")
 
 
+def daemon_pid(t, net):
+    """Of the one that serves in this namespace, below whatever started it."""
+    r = t.run("ip", "netns", "pids", net.name)
+    for pid in r.stdout.split():
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            if b"\0serve\0" in f.read():
+                return pid
+    raise AssertionError("no daemon")
+
+
 class Daemon:
     """with Daemon(context, net, "image") as d: ... d.cli("board", "list") ...
 

@@ -2,7 +2,7 @@
 """The boards' interface goes away and comes back: a USB adapter that was pulled, a bridge made anew."""
 import subprocess
 
-from daemon import Daemon
+from daemon import Daemon, daemon_pid
 from images import small_image
 from netlab import CIDR, Net
 from systemtests import quick, wait_until
@@ -44,12 +44,3 @@ def test_an_interface_made_anew_is_served_again(t):
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     assert fields["Uid"].split()[0] != "0", fields["Uid"]
     assert int(fields["CapPrm"], 16) == 1 << 13, fields["CapPrm"]   # CAP_NET_RAW and nothing else
-
-
-def daemon_pid(t, net):
-    r = t.run("ip", "netns", "pids", net.name)
-    for pid in r.stdout.split():
-        with open(f"/proc/{pid}/cmdline", "rb") as f:
-            if b"\0serve\0" in f.read():
-                return pid
-    raise AssertionError("no daemon")

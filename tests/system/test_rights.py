@@ -3,10 +3,9 @@
 import glob
 import os
 
-from daemon import Daemon
+from daemon import Daemon, daemon_pid
 from netlab import Net
 from systemtests import quick
-from test_interface import daemon_pid
 
 NET_RAW = 1 << 13
 NOBODY = 65534

@@ -102,6 +102,8 @@ int br_disk_file_keep(struct br_board_disk *disk, uint64_t ino, struct br_disk_f
 /* The disk, locked, for a piece. -ESTALE: it is another one now, or the file is gone. */
 int br_disk_file_enter(struct br_api *api, const struct br_disk_file *f, struct br_board_disk **ret);
 void br_disk_file_leave(struct br_api *api, struct br_board_disk *disk);
+/* "PATH: what r means". r. */
+int br_call_path_error(struct br_error *err, int r, const char *path);
 
 /* "2026-11-21T10:00:38.123456Z" */
 json_t *br_api_time(uint64_t wall_ns);

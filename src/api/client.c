@@ -203,37 +203,34 @@ static int perform(struct transfer *t, const char *method, const char *path, con
 	return status >= 300 ? daemon_refused(t, status) : 0;
 }
 
+/* The end of a transfer that went as r says: its text as JSON, where somebody wants it. */
+static int take_answer(struct transfer *t, int r, json_t **ret)
+{
+	if (r >= 0 && ret) {
+		*ret = t->text.buf ? json_loadb(t->text.buf, t->text.len, 0, NULL) : NULL;
+		if (!*ret)
+			r = br_error_set(t->err, EIO, "the daemon's answer is no JSON; is it another version?");
+	}
+	br_text_done(&t->text);
+	return r;
+}
+
 int br_client_call(struct br_client *client, const char *method, const char *path, const json_t *body, json_t **ret,
 	struct br_error *err)
 {
 	struct transfer t = { .client = client, .err = err };
 	br_cleanup(br_freep) char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-	int r;
 
 	if (body && !text)
 		return br_error_set(err, ENOMEM, "out of memory");
-	r = perform(&t, method, path, text);
-	if (r >= 0 && ret) {
-		*ret = t.text.buf ? json_loadb(t.text.buf, t.text.len, 0, NULL) : NULL;
-		if (!*ret)
-			r = br_error_set(err, EIO, "the daemon's answer is no JSON; is it another version?");
-	}
-	br_text_done(&t.text);
-	return r;
+	return take_answer(&t, perform(&t, method, path, text), ret);
 }
 
 int br_client_upload(struct br_client *client, const char *path, int fd, json_t **ret, struct br_error *err)
 {
 	struct transfer t = { .client = client, .err = err, .in_fd = &fd };
-	int r = perform(&t, "PUT", path, NULL);
 
-	if (r >= 0 && ret) {
-		*ret = t.text.buf ? json_loadb(t.text.buf, t.text.len, 0, NULL) : NULL;
-		if (!*ret)
-			r = br_error_set(err, EIO, "the daemon's answer is no JSON; is it another version?");
-	}
-	br_text_done(&t.text);
-	return r;
+	return take_answer(&t, perform(&t, "PUT", path, NULL), ret);
 }
 
 int br_client_stream(struct br_client *client, const char *path, br_client_data_fn fn, void *ctx,

@@ -33,13 +33,6 @@ struct wish {
 	struct timespec mtime;
 };
 
-static int path_error(struct br_error *err, int r, const char *path)
-{
-	char vis[300];
-
-	return br_error_set(err, -r, "%s: %s", br_vis(vis, sizeof(vis), path, strlen(path)), strerrordesc_np(-r));
-}
-
 static int read_wish(const struct br_call *call, uint32_t mode, struct wish *ret, struct br_error *err)
 {
 	struct wish w = { .mode = mode };
@@ -155,7 +148,7 @@ static int file_take(struct br_sink *sink, const char *data, size_t n, struct br
 		br_disk_file_leave(f->api, disk);
 	}
 	if (r < 0)
-		return path_error(err, r, f->path);
+		return br_call_path_error(err, r, f->path);
 	f->size += n;
 	return 0;
 }
@@ -185,7 +178,7 @@ static int file_finish(struct br_sink *sink, struct br_call *call, struct br_err
 		br_disk_file_leave(f->api, disk);
 	}
 	if (r < 0)
-		return path_error(err, r, f->path);
+		return br_call_path_error(err, r, f->path);
 	call->json = json_pack("{s:I}", "size", (json_int_t)f->size);
 	return 0;
 }
@@ -262,7 +255,7 @@ static int put_file(struct br_call *call, struct br_sink **ret, struct br_error 
 	r = file_create(f, disk, br_call_param(call, "in_dir"));
 	br_disk_file_leave(call->api, disk);
 	if (r < 0) {
-		path_error(err, r, path);
+		br_call_path_error(err, r, path);
 		file_free(&f->sink);
 		return r;
 	}
@@ -345,7 +338,7 @@ static int make_at(struct br_call *call, struct br_fs_new *new, struct br_error 
 	pthread_mutex_unlock(&disk->lock);
 	br_board_disk_unref(call->api->disks, disk);
 	if (r < 0)
-		return path_error(err, r, path);
+		return br_call_path_error(err, r, path);
 	call->json = json_pack("{s:b}", "made", 1);
 	return 0;
 }

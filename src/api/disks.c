@@ -15,6 +15,7 @@
 #include "fleet/event.h"
 #include "plan/boots.h"
 #include "plan/disks.h"
+#include "store/names.h"
 
 #define PATH_BYTES_MAX 4096
 #define ENTRIES_MAX 100000 /* of one listing */
@@ -69,6 +70,13 @@ void br_disk_file_leave(struct br_api *api, struct br_board_disk *disk)
 	br_board_disk_unref(api->disks, disk);
 }
 
+int br_call_path_error(struct br_error *err, int r, const char *path)
+{
+	char vis[300];
+
+	return br_error_set(err, -r, "%s: %s", br_vis(vis, sizeof(vis), path, strlen(path)), strerrordesc_np(-r));
+}
+
 static int usage(struct br_call *call, struct br_error *err)
 {
 	struct br_disk_usage u = { 0 };
@@ -96,13 +104,6 @@ static int usage(struct br_call *call, struct br_error *err)
 	return r;
 }
 
-static int path_error(struct br_error *err, int r, const char *path)
-{
-	char vis[300];
-
-	return br_error_set(err, -r, "%s: %s", br_vis(vis, sizeof(vis), path, strlen(path)), strerrordesc_np(-r));
-}
-
 static int add_entry(struct br_fs *fs, json_t *out, const char *name, uint64_t ino)
 {
 	char target[PATH_BYTES_MAX];
@@ -126,75 +127,16 @@ static int add_entry(struct br_fs *fs, json_t *out, const char *name, uint64_t i
 	return json_array_append_new(out, e) < 0 ? -ENOMEM : 0;
 }
 
-struct names {
-	struct {
-		uint64_t ino;
-		char *name;
-	} *v;
-	size_t n, cap;
-	uint64_t cookie;
-	int r;
-};
-
-/* Only collects: asking the file system from within its readdir is not for a callback. */
-static int add_name(void *ctx, const struct br_fs_dirent *d)
-{
-	struct names *names = ctx;
-
-	names->cookie = d->cookie;
-	if (!strcmp(d->name, ".") || !strcmp(d->name, ".."))
-		return 0;
-	if (names->n == names->cap) {
-		size_t cap = names->cap ? 2 * names->cap : 64;
-		void *v = names->n < ENTRIES_MAX ? reallocarray(names->v, cap, sizeof(*names->v)) : NULL;
-
-		if (!v) {
-			names->r = names->n < ENTRIES_MAX ? -ENOMEM : -EFBIG;
-			return 1;
-		}
-		names->v = v;
-		names->cap = cap;
-	}
-	names->v[names->n].ino = d->ino;
-	names->v[names->n].name = strdup(d->name);
-	if (!names->v[names->n].name) {
-		names->r = -ENOMEM;
-		return 1;
-	}
-	names->n++;
-	return 0;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-	const struct { uint64_t ino; char *name; } *x = a, *y = b;
-
-	return strcmp(x->name, y->name);
-}
-
 static int list_dir(struct br_fs *fs, uint64_t dir, json_t *out)
 {
-	struct names names = { 0 };
-	bool eof = false;
-	int r = 0;
+	struct br_names names = { 0 };
+	int r = br_names_read(fs, dir, ENTRIES_MAX, &names);
 
-	while (!eof && r >= 0) {
-		uint64_t before = names.cookie;
-
-		r = fs->ops->readdir(fs, dir, names.cookie, add_name, &names, &eof);
-		if (r >= 0)
-			r = names.r;
-		if (r >= 0 && !eof && names.cookie == before)
-			r = -EIO; /* it would never end */
-	}
-	if (r >= 0 && names.n)
-		qsort(names.v, names.n, sizeof(*names.v), compare_names);
-	for (size_t i = 0; i < names.n; i++) {
-		if (r >= 0)
-			r = add_entry(fs, out, names.v[i].name, names.v[i].ino);
-		free(names.v[i].name);
-	}
-	free(names.v);
+	if (r > 0)
+		r = -EIO;
+	for (size_t i = 0; r >= 0 && i < names.n; i++)
+		r = add_entry(fs, out, names.v[i].name, names.v[i].ino);
+	br_names_done(&names);
 	return r;
 }
 
@@ -231,7 +173,7 @@ static int ls(struct br_call *call, struct br_error *err)
 	br_board_disk_unref(call->api->disks, disk);
 	if (r < 0) {
 		json_decref(entries);
-		return path_error(err, r, path);
+		return br_call_path_error(err, r, path);
 	}
 	call->json = json_pack("{s:o}", "entries", entries);
 	br_json_set_bytes(call->json, "path", path);
@@ -326,7 +268,7 @@ static int cat(struct br_call *call, struct br_error *err)
 	if (r >= 0 && !S_ISREG(a.mode))
 		r = S_ISDIR(a.mode) ? -EISDIR : -EINVAL;
 	if (r < 0)
-		return r == -EINVAL ? br_error_set(err, EINVAL, "the path is no plain file") : path_error(err, r, path);
+		return r == -EINVAL ? br_error_set(err, EINVAL, "the path is no plain file") : br_call_path_error(err, r, path);
 	s.size = a.size;
 	return start_stream(call, &s, err);
 }
@@ -350,11 +292,6 @@ static int export_disk(struct br_call *call, struct br_error *err)
 	return start_stream(call, &s, err);
 }
 
-static int add_diff(void *ctx, const struct br_diff *d)
-{
-	return json_array_append_new(ctx, br_diff_to_json(d)) < 0 ? -ENOMEM : 0;
-}
-
 /* Of a copy: comparing may take long, and the board goes on meanwhile. */
 static int diff(struct br_call *call, struct br_error *err)
 {
@@ -370,7 +307,7 @@ static int diff(struct br_call *call, struct br_error *err)
 	if (r < 0)
 		return r;
 	call->json = json_array();
-	r = br_disk_diff(copy, add_diff, call->json, err);
+	r = br_disk_diff(copy, br_json_add_diff, call->json, err);
 	br_disk_close(copy);
 	return r < 0 ? br_error_prefix(err, "disk of board %s", board.name) : 0;
 }

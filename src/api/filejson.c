@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/filejson.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -47,7 +48,7 @@ const char *br_file_type_name(uint32_t mode)
 	return "unknown";
 }
 
-json_t *br_diff_to_json(const struct br_diff *d)
+static json_t *diff_to_json(const struct br_diff *d)
 {
 	static const struct {
 		unsigned bit;
@@ -76,4 +77,14 @@ json_t *br_diff_to_json(const struct br_diff *d)
 			json_array_append_new(what, json_string(whats[i].name));
 	json_object_set_new(o, "what", what);
 	return o;
+}
+
+int br_json_add_diff(void *rows, const struct br_diff *d)
+{
+	return json_array_append_new(rows, diff_to_json(d)) < 0 ? -ENOMEM : 0;
+}
+
+void br_json_add_garbage(void *rows, const char *what, uint64_t bytes)
+{
+	json_array_append_new(rows, json_pack("{s:s, s:I}", "path", what, "bytes", (json_int_t)bytes));
 }

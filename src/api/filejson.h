@@ -11,5 +11,8 @@
 void br_json_set_bytes(json_t *obj, const char *key, const char *s);
 /* "file", "directory", "link", "char", "block", "fifo", "socket"; "unknown". */
 const char *br_file_type_name(uint32_t mode);
-/* {"path", "change": "added" | "removed" | "changed", "type", "what": ["content", "mode", ...], "size", "size_before"} */
-json_t *br_diff_to_json(const struct br_diff *d);
+/* br_diff_fn: appends {"path", "change": "added" | "removed" | "changed", "type", "what": ["content", "mode", ...], "size",
+ * "size_before"} to an array. */
+int br_json_add_diff(void *rows, const struct br_diff *d);
+/* For br_store_gc(): appends {"path", "bytes"} to an array. */
+void br_json_add_garbage(void *rows, const char *what, uint64_t bytes);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "api/call.h"
+#include "api/filejson.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/text.h"
@@ -298,11 +299,6 @@ static int tag(struct br_call *call, struct br_error *err)
 	return 0;
 }
 
-static void add_garbage(void *ctx, const char *what, uint64_t bytes)
-{
-	json_array_append_new(ctx, json_pack("{s:s, s:I}", "path", what, "bytes", (json_int_t)bytes));
-}
-
 static int gc(struct br_call *call, struct br_error *err)
 {
 	uint64_t dry = 0;
@@ -311,7 +307,7 @@ static int gc(struct br_call *call, struct br_error *err)
 	if (r < 0)
 		return r;
 	call->json = json_array();
-	r = br_store_gc(call->api->store, dry, add_garbage, call->json, err);
+	r = br_store_gc(call->api->store, dry, br_json_add_garbage, call->json, err);
 	return r < 0 ? r : 0;
 }
 

@@ -12,7 +12,6 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "base/state.h"
 #include "base/text.h"
 #include "cli/cli.h"
 #include "cli/ls.h"
@@ -70,14 +69,6 @@ static int read_options(int argc, char **argv, const struct option *options, int
 	return 0;
 }
 
-static int open_store(const struct request *q, struct br_store **ret, struct br_error *err)
-{
-	br_cleanup(br_freep) char *state = NULL;
-	int r = br_state_dir(q->common.state, &state, err);
-
-	return r < 0 ? r : br_store_open(state, ret, err);
-}
-
 static void format_time(char out[static 32], int64_t t)
 {
 	struct tm tm;
@@ -128,7 +119,7 @@ static int image_add(int argc, char **argv)
 	opt.quiet = q.common.quiet;
 	sigaction(SIGINT, &act, NULL);
 	sigaction(SIGTERM, &act, NULL);
-	r = info ? open_store(&q, &store, &err) : -ENOMEM;
+	r = info ? br_common_store(&q.common, &store, &err) : -ENOMEM;
 	if (!r)
 		r = br_store_import(store, q.words[0], &opt, info, &err);
 	if (r == -ECANCELED) {
@@ -249,7 +240,7 @@ static int image_list(int argc, char **argv)
 
 	if (r)
 		return r;
-	r = open_store(&q, &store, &err);
+	r = br_common_store(&q.common, &store, &err);
 	if (!r)
 		r = br_store_list(store, take_info, rows, &err);
 	if (r < 0)
@@ -315,7 +306,7 @@ static int image_show(int argc, char **argv)
 
 	if (r)
 		return r;
-	r = info ? open_store(&q, &store, &err) : -ENOMEM;
+	r = info ? br_common_store(&q.common, &store, &err) : -ENOMEM;
 	if (!r)
 		r = br_store_info(store, q.words[0], info, &err);
 	if (r < 0)
@@ -347,7 +338,7 @@ static int remove_one(const struct request *q, struct br_client *client, const c
 	if (r != -ECONNREFUSED)
 		return r;
 	*err = BR_ERROR_NULL;
-	r = open_store(q, &store, err);
+	r = br_common_store(&q->common, &store, err);
 	return r < 0 ? r : br_store_remove(store, name, err);
 }
 
@@ -380,7 +371,7 @@ static int open_view(const struct request *q, struct br_fs **ret, struct br_erro
 {
 	br_cleanup(br_store_closep) struct br_store *store = NULL;
 	br_cleanup(br_image_unrefp) struct br_image *image = NULL;
-	int r = open_store(q, &store, err);
+	int r = br_common_store(&q->common, &store, err);
 
 	if (!r)
 		r = br_image_open(store, q->words[0], &image, err);

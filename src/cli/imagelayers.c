@@ -8,7 +8,6 @@
 
 #include "api/filejson.h"
 #include "base/cleanup.h"
-#include "base/state.h"
 #include "base/text.h"
 #include "cli/cli.h"
 #include "cli/diffrows.h"
@@ -51,14 +50,6 @@ static int read_options(int argc, char **argv, const struct option *options, int
 	return 0;
 }
 
-static int open_store(const struct request *q, struct br_store **ret, struct br_error *err)
-{
-	br_cleanup(br_freep) char *state = NULL;
-	int r = br_state_dir(q->common.state, &state, err);
-
-	return r < 0 ? r : br_store_open(state, ret, err);
-}
-
 /* The daemon's answer; -ECONNREFUSED: there is none, and the store is ours. Takes body. */
 static int ask_daemon(const struct request *q, const char *path, json_t *body, json_t **ret, struct br_error *err)
 {
@@ -84,7 +75,7 @@ static int tag(const struct request *q, struct br_error *err)
 	if (r != -ECONNREFUSED)
 		return r;
 	*err = BR_ERROR_NULL;
-	r = open_store(q, &store, err);
+	r = br_common_store(&q->common, &store, err);
 	return r < 0 ? r : br_store_tag(store, q->words[0], q->words[1], q->replace, err);
 }
 
@@ -106,11 +97,6 @@ static int image_tag(int argc, char **argv)
 
 /* ---- gc ---- */
 
-static void add_garbage(void *ctx, const char *what, uint64_t bytes)
-{
-	json_array_append_new(ctx, json_pack("{s:s, s:I}", "path", what, "bytes", (json_int_t)bytes));
-}
-
 static int gc(const struct request *q, json_t **ret, struct br_error *err)
 {
 	br_cleanup(br_store_closep) struct br_store *store = NULL;
@@ -119,11 +105,11 @@ static int gc(const struct request *q, json_t **ret, struct br_error *err)
 	if (r != -ECONNREFUSED)
 		return r;
 	*err = BR_ERROR_NULL;
-	r = open_store(q, &store, err);
+	r = br_common_store(&q->common, &store, err);
 	if (r < 0)
 		return r;
 	*ret = json_array();
-	return br_store_gc(store, q->dry, add_garbage, *ret, err);
+	return br_store_gc(store, q->dry, br_json_add_garbage, *ret, err);
 }
 
 static void cell_path(const json_t *row, char out[static BR_CELL_MAX])
@@ -168,11 +154,6 @@ static int image_gc(int argc, char **argv)
 
 /* ---- diff ---- */
 
-static int add_diff(void *ctx, const struct br_diff *d)
-{
-	return json_array_append_new(ctx, br_diff_to_json(d)) < 0 ? -ENOMEM : 0;
-}
-
 static int image_diff(int argc, char **argv)
 {
 	br_cleanup(br_store_closep) struct br_store *store = NULL;
@@ -184,13 +165,13 @@ static int image_diff(int argc, char **argv)
 
 	if (r)
 		return r;
-	r = open_store(&q, &store, &err);
+	r = br_common_store(&q.common, &store, &err);
 	if (!r)
 		r = br_image_open(store, q.words[0], &a, &err);
 	if (!r)
 		r = br_image_open(store, q.words[1], &b, &err);
 	if (!r)
-		r = br_image_diff(a, b, add_diff, rows, &err);
+		r = br_image_diff(a, b, br_json_add_diff, rows, &err);
 	if (r < 0)
 		return br_cli_error(&err, r);
 	br_table_print(rows, br_diff_columns, "path", &q.common);

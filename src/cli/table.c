@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/state.h"
 #include "base/text.h"
 #include "cli/cli.h"
 
@@ -65,6 +66,14 @@ int br_common_start(struct br_common *common, int argc, char **argv, int min, in
 		return br_cli_usage("too many words");
 	r = br_client_new(common->state, ret, &err);
 	return r < 0 ? br_cli_error(&err, r) : 0;
+}
+
+int br_common_store(const struct br_common *common, struct br_store **ret, struct br_error *err)
+{
+	br_cleanup(br_freep) char *state = NULL;
+	int r = br_state_dir(common->state, &state, err);
+
+	return r < 0 ? r : br_store_open(state, ret, err);
 }
 
 int br_cli_error(const struct br_error *err, int r)

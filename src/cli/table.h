@@ -7,6 +7,7 @@
 
 #include "api/client.h"
 #include "base/error.h"
+#include "store/image.h"
 
 /*
  * What all commands that talk to the daemon share: common options, errors to exit codes, and lists as an aligned
@@ -39,6 +40,9 @@ int br_common_take(struct br_common *common, int argc, char **argv, int c);
  */
 int br_common_start(struct br_common *common, int argc, char **argv, int min, int max, const char *what,
 	struct br_client **ret);
+
+/* The store of the state directory that the options name, for commands that need no daemon. */
+int br_common_store(const struct br_common *common, struct br_store **ret, struct br_error *err);
 
 /* "bramble: WORDS" on stderr, and the exit code of the error. */
 int br_cli_error(const struct br_error *err, int r);

@@ -82,6 +82,9 @@ void br_glue_unserved(struct br_glue *glue, const struct br_dhcp_report *rep);
 /* Sees, and where wanted adopts, a board; emits board.adopted. -ENOENT: not known and not adopted. */
 int br_glue_see(struct br_glue *glue, const struct br_sighting *s, bool adopt, struct br_board *ret);
 
+/* Whether a board ever fetched a file, before our time too: 1, 0, or why the database cannot say. */
+int br_glue_has_fetched(struct br_glue *glue, int64_t board_id);
+
 extern const struct br_dhcp_ops br_glue_dhcp_ops; /* ctx: struct br_glue */
 void br_glue_stable(void *ctx, uint64_t ticket, int r); /* of br_group_open() */
 

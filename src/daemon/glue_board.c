@@ -32,6 +32,19 @@ int br_glue_see(struct br_glue *glue, const struct br_sighting *s, bool adopt, s
 	return 0;
 }
 
+static int any_event(void *ctx, const struct br_event *ev)
+{
+	return 1;
+}
+
+int br_glue_has_fetched(struct br_glue *glue, int64_t board_id)
+{
+	const struct br_event_filter files = { .board_id = board_id, .type = "file", .limit = 1 };
+	struct br_error err = BR_ERROR_NULL;
+
+	return br_event_query(glue->fleet, &files, any_event, NULL, &err);
+}
+
 /* The MAC the kernel has for an address on our interface: /proc/net/arp, as arp(7) describes it. */
 static int neighbour(const struct br_glue *glue, uint32_t ip, struct br_mac *ret)
 {

@@ -88,22 +88,15 @@ struct ghosts {
 	size_t n;
 };
 
-static int any_event(void *ctx, const struct br_event *ev)
-{
-	return 1;
-}
-
 /* Made by us, edited by nobody, and no file was ever sent to it. */
 static int look_at_board(void *ctx, const struct br_board *b)
 {
 	struct ghosts *g = ctx;
-	const struct br_event_filter files = { .board_id = b->id, .type = "file", .limit = 1 };
-	struct br_error err = BR_ERROR_NULL;
 
 	if (b->image[0] || b->disk[0] || b->road[0] || b->notes[0] || b->address || strncmp(b->name, "pi-", 3) != 0 ||
 		b->adopted_at > g->now - GHOST_AFTER_S || b->seen_at > b->adopted_at + GHOST_SEEN_S)
 		return 0;
-	if (br_event_query(g->glue->fleet, &files, any_event, NULL, &err) != 0)
+	if (br_glue_has_fetched(g->glue, b->id) != 0)
 		return 0;
 	g->found[g->n].id = b->id;
 	memcpy(g->found[g->n].name, b->name, sizeof(b->name));

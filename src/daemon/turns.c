@@ -68,20 +68,6 @@ static void follow_link(struct br_turns *t, uint64_t now_ns)
 	pthread_mutex_unlock(&t->lock);
 }
 
-static int any_event(void *ctx, const struct br_event *ev)
-{
-	return 1;
-}
-
-/* The database knows of boots before our time. */
-static bool has_fetched(struct br_glue *glue, int64_t board_id)
-{
-	const struct br_event_filter files = { .board_id = board_id, .type = "file", .limit = 1 };
-	struct br_error err = BR_ERROR_NULL;
-
-	return br_event_query(glue->fleet, &files, any_event, NULL, &err) > 0;
-}
-
 bool br_turns_ask(struct br_glue *glue, const struct br_board *board, enum br_dhcp_client_kind kind)
 {
 	struct br_turns *t = glue->turns;
@@ -99,7 +85,7 @@ bool br_turns_ask(struct br_glue *glue, const struct br_board *board, enum br_dh
 	known = br_admission_knows(t->adm, board->id);
 	pthread_mutex_unlock(&t->lock);
 	if (!known)
-		ask.proven = has_fetched(glue, board->id);
+		ask.proven = br_glue_has_fetched(glue, board->id) > 0;
 	follow_link(t, now);
 	pthread_mutex_lock(&t->lock);
 	turn = br_admission_ask(t->adm, &ask, now, &before);

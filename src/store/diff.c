@@ -13,20 +13,11 @@
 #include "store/cow.h"
 #include "store/disk_priv.h"
 #include "store/extfs.h"
+#include "store/names.h"
 #include "store/view.h"
 
 #define PIECE	  (256u << 10)
 #define DEPTH_MAX 512 /* of directories: more is a damaged tree that leads into itself */
-
-struct names {
-	struct name {
-		uint64_t ino;
-		char *name;
-	} *v;
-	size_t n, cap;
-	uint64_t cookie;
-	int r;
-};
 
 /* A directory that was read. Each has one name only: one that turns up again is a damaged or hostile tree, in which as many
  * as there are blocks could make more paths than anybody can walk. */
@@ -58,66 +49,13 @@ static int failed(struct diff *d, int r)
 
 /* ---- the names of a directory ---- */
 
-static int add_name(void *ctx, const struct br_fs_dirent *e)
+static int names_read(struct br_fs *fs, uint64_t dir, struct br_names *names)
 {
-	struct names *l = ctx;
+	int r = br_names_read(fs, dir, SIZE_MAX, names);
 
-	l->cookie = e->cookie;
-	if (!strcmp(e->name, ".") || !strcmp(e->name, ".."))
-		return 0;
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? 2 * l->cap : 64;
-		struct name *v = reallocarray(l->v, cap, sizeof(*v));
-
-		if (!v) {
-			l->r = -ENOMEM;
-			return 1;
-		}
-		l->v = v;
-		l->cap = cap;
-	}
-	l->v[l->n] = (struct name){ .name = strdup(e->name) };
-	if (!l->v[l->n].name) {
-		l->r = -ENOMEM;
-		return 1;
-	}
-	l->n++;
-	return 0;
-}
-
-static int by_name(const void *a, const void *b)
-{
-	const struct name *x = a, *y = b;
-
-	return strcmp(x->name, y->name);
-}
-
-static void names_done(struct names *l)
-{
-	for (size_t i = 0; i < l->n; i++)
-		free(l->v[i].name);
-	free(l->v);
-}
-
-static int names_read(struct br_fs *fs, uint64_t dir, struct names *l)
-{
-	bool eof = false;
-	int r = 0;
-
-	while (!eof && !r) {
-		uint64_t before = l->cookie;
-
-		r = fs->ops->readdir(fs, dir, l->cookie, add_name, l, &eof);
-		if (!r)
-			r = l->r;
-		if (!r && !eof && l->cookie == before)
-			r = -EUCLEAN; /* it would never end */
-	}
-	for (size_t i = 0; !r && i < l->n; i++) /* by lookup: what covers a name counts */
-		r = fs->ops->lookup(fs, dir, l->v[i].name, &l->v[i].ino);
-	if (!r && l->n)
-		qsort(l->v, l->n, sizeof(*l->v), by_name);
-	return r;
+	for (size_t i = 0; !r && i < names->n; i++) /* by lookup: what covers a name counts */
+		r = fs->ops->lookup(fs, dir, names->v[i].name, &names->v[i].ino);
+	return r > 0 ? -EUCLEAN : r;
 }
 
 /* ---- two files ---- */
@@ -238,14 +176,14 @@ static int both_sides(struct diff *d, uint64_t before, uint64_t after)
 	return r;
 }
 
-static int merge(struct diff *d, const struct names l[2])
+static int merge(struct diff *d, const struct br_names l[2])
 {
 	size_t i = 0, k = 0, len = d->path.len;
 	int r = 0;
 
 	while (!r && (i < l[0].n || k < l[1].n)) {
 		int c = i == l[0].n ? 1 : k == l[1].n ? -1 : strcmp(l[0].v[i].name, l[1].v[k].name);
-		const struct name *x = c <= 0 ? &l[0].v[i] : &l[1].v[k];
+		const struct br_name *x = c <= 0 ? &l[0].v[i] : &l[1].v[k];
 
 		br_text_addf(&d->path, "/%s", x->name);
 		if (d->path.failed)
@@ -292,7 +230,7 @@ static void seen_done(struct diff *d)
 /* NULL: not on that side. */
 static int dir_pair(struct diff *d, const uint64_t *before, const uint64_t *after)
 {
-	struct names l[2] = { 0 };
+	struct br_names l[2] = { 0 };
 	int r = 0;
 
 	if (d->depth >= DEPTH_MAX)
@@ -307,8 +245,8 @@ static int dir_pair(struct diff *d, const uint64_t *before, const uint64_t *afte
 	if (!r && after)
 		r = names_read(d->fs[1], *after, &l[1]);
 	r = r < 0 ? failed(d, r) : merge(d, l);
-	names_done(&l[0]);
-	names_done(&l[1]);
+	br_names_done(&l[0]);
+	br_names_done(&l[1]);
 	d->depth--;
 	return r;
 }

@@ -24,11 +24,7 @@
 #include "store/extgrow.h"
 #include "store/store.h"
 
-static void cow_close(struct br_cow *cow)
-{
-	br_cow_close(cow);
-}
-BR_DEFINE_CLEANUP(struct br_cow *, cow_close);
+BR_DEFINE_CLEANUP(struct br_cow *, br_cow_close);
 BR_DEFINE_CLEANUP(struct br_blocks *, br_blocks_unref);
 
 /* A state with another own layer over 'parent'; snapshots are copied. */
@@ -107,7 +103,7 @@ static int freeze_locked(struct br_disk *disk, struct disk_state *next, const ui
 {
 	br_cleanup(br_freep) char *own = disk_layer_dir(disk->dir, &disk->state);
 	br_cleanup(br_blocks_unrefp) struct br_blocks *base = NULL;
-	br_cleanup(cow_closep) struct br_cow *fresh = NULL;
+	br_cleanup(br_cow_closep) struct br_cow *fresh = NULL;
 	struct disk_state old;
 	int r = own ? publish(disk, own, err) : br_error_set(err, ENOMEM, "%s: out of memory", disk->dir);
 
@@ -268,7 +264,7 @@ static int rollback_locked(struct br_image *image, const char *dir, const char *
 	struct br_error *err)
 {
 	br_cleanup(br_blocks_unrefp) struct br_blocks *base = NULL;
-	br_cleanup(cow_closep) struct br_cow *fresh = NULL;
+	br_cleanup(br_cow_closep) struct br_cow *fresh = NULL;
 	struct br_disk_snapshot *x = find_snapshot(s, name);
 	struct disk_state next = { 0 };
 	uint8_t id[16];
@@ -316,7 +312,7 @@ int br_disk_rollback(struct br_image *image, const char *dir, const char *name, 
 /* The disk is as it was until disk.json names the new layer. */
 static int grow(struct br_disk *disk, uint64_t size, struct br_error *err)
 {
-	br_cleanup(cow_closep) struct br_cow *fresh = NULL;
+	br_cleanup(br_cow_closep) struct br_cow *fresh = NULL;
 	struct disk_state next = { 0 };
 	uint8_t id[16];
 	int r;

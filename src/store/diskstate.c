@@ -16,12 +16,6 @@
 
 #define SNAPSHOTS_MAX 1000
 
-static void json_free(json_t *j)
-{
-	json_decref(j);
-}
-BR_DEFINE_CLEANUP(json_t *, json_free);
-
 void disk_state_done(struct disk_state *s)
 {
 	free(br_take(s->snapshots));
@@ -91,7 +85,7 @@ static int parse(const json_t *o, struct disk_state *s)
 
 int disk_state_parse(const char *text, size_t len, struct disk_state *ret)
 {
-	br_cleanup(json_freep) json_t *o = json_loadb(text, len, 0, NULL);
+	br_cleanup(json_decrefp) json_t *o = json_loadb(text, len, 0, NULL);
 	struct disk_state s = { 0 };
 	int r = o ? parse(o, &s) : -EUCLEAN;
 
@@ -142,7 +136,7 @@ int disk_state_write(const char *dir, const struct disk_state *s, struct br_erro
 {
 	br_cleanup(br_freep) char *path = br_path_join(dir, "disk.json");
 	br_cleanup(br_freep) char *text = NULL;
-	br_cleanup(json_freep) json_t *o = NULL;
+	br_cleanup(json_decrefp) json_t *o = NULL;
 	bool plain;
 	char hex[33];
 

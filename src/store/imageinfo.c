@@ -65,12 +65,6 @@ static const struct field partition_fields[] = {
 	FIELD(struct br_partition, partuuid, STRING, true),
 };
 
-static void json_free(json_t *j)
-{
-	json_decref(j);
-}
-BR_DEFINE_CLEANUP(json_t *, json_free);
-
 static int put(json_t *j, const struct field *f, const void *object)
 {
 	const char *p = (const char *)object + f->at;
@@ -112,7 +106,7 @@ static int get(const json_t *j, const struct field *f, void *object)
 
 char *br_image_info_json(const struct br_image_info *info)
 {
-	br_cleanup(json_freep) json_t *j = json_object(), *list = json_array();
+	br_cleanup(json_decrefp) json_t *j = json_object(), *list = json_array();
 	int r = 0;
 
 	for (size_t i = 0; i < BR_ARRAY_SIZE(info_fields); i++)
@@ -154,7 +148,7 @@ int br_image_info_read(const char *path, struct br_image_info *ret, struct br_er
 {
 	br_cleanup(br_freep) struct br_image_info *info = calloc(1, sizeof(*info));
 	br_cleanup(br_freep) char *text = NULL;
-	br_cleanup(json_freep) json_t *j = NULL;
+	br_cleanup(json_decrefp) json_t *j = NULL;
 	const json_t *list;
 	size_t len;
 	int r;

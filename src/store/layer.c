@@ -21,17 +21,7 @@
 
 #define JSON_MAX 65536
 
-static void json_free(json_t *j)
-{
-	json_decref(j);
-}
-BR_DEFINE_CLEANUP(json_t *, json_free);
-
-static void cow_close(struct br_cow *cow)
-{
-	br_cow_close(cow);
-}
-BR_DEFINE_CLEANUP(struct br_cow *, cow_close);
+BR_DEFINE_CLEANUP(struct br_cow *, br_cow_close);
 
 bool br_layer_id_ok(const char *id)
 {
@@ -61,7 +51,7 @@ static bool sha256_ok(const char *s)
 
 int br_layer_parse(const char *text, size_t len, struct br_layer *ret)
 {
-	br_cleanup(json_freep) json_t *j = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	br_cleanup(json_decrefp) json_t *j = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
 	struct br_layer l = { 0 };
 	json_int_t size, at;
 	int format, r;
@@ -87,7 +77,7 @@ int br_layer_parse(const char *text, size_t len, struct br_layer *ret)
 static int write_json(const char *dir, const struct br_layer *l, struct br_error *err)
 {
 	br_cleanup(br_freep) char *path = br_path_join(dir, "layer.json");
-	br_cleanup(json_freep) json_t *j = json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:s}", "format", 1, "id", l->id, "parent",
+	br_cleanup(json_decrefp) json_t *j = json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:s}", "format", 1, "id", l->id, "parent",
 		l->parent, "base", l->base, "size", (json_int_t)l->size, "frozen_at", (json_int_t)l->frozen_at, "content",
 		l->content);
 	br_cleanup(br_freep) char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
@@ -305,7 +295,7 @@ static int find_content(struct br_store *store, struct br_layer *l, const char *
 {
 	static const char magic[] = "bramble layer 1\n";
 	br_cleanup(br_freep) char *dir = br_layer_path(store, l->id);
-	br_cleanup(cow_closep) struct br_cow *cow = NULL;
+	br_cleanup(br_cow_closep) struct br_cow *cow = NULL;
 	struct br_sha256 *h;
 	uint8_t digest[32], size[8];
 	int r = open_alone(store, l, &cow, err);
@@ -359,7 +349,7 @@ struct measure {
 static int add_measure(void *ctx, const struct br_layer *l, struct br_error *err)
 {
 	struct measure *m = ctx;
-	br_cleanup(cow_closep) struct br_cow *cow = NULL;
+	br_cleanup(br_cow_closep) struct br_cow *cow = NULL;
 	int r = open_alone(m->store, l, &cow, err);
 
 	if (r < 0)

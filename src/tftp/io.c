@@ -63,12 +63,6 @@ struct br_tftp_io {
 	struct in_slot in[IN_BATCH];
 };
 
-static void count(_Atomic uint64_t *counter, uint64_t n)
-{
-	/* one writer: no locked instruction needed */
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
-}
-
 static void io_send(void *ctx, const struct br_tftp_peer *peer, const void *head, size_t head_len,
 	const struct br_span *payload, size_t n)
 {
@@ -223,7 +217,7 @@ static void *worker(void *arg)
 		for (int i = 0; i < n; i++)
 			input(io, (size_t)i, now_ns);
 		if (n > 0)
-			count(&io->received, (uint64_t)n);
+			br_tftp_count(&io->received, (uint64_t)n);
 		else if (n < 0 && errno != EAGAIN && errno != EINTR)
 			(void)poll(NULL, 0, TICK_MS); /* the interface went away: do not spin until it is back */
 		next_ns = br_tftp_tick(io->engine, now_ns);

@@ -89,12 +89,6 @@ void br_tftp_outbox_free(struct br_tftp_outbox *box)
 	free(box);
 }
 
-static void count(_Atomic uint64_t *counter, uint64_t n)
-{
-	/* one writer: no locked instruction needed */
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
-}
-
 uint64_t br_tftp_outbox_sent(const struct br_tftp_outbox *box)
 {
 	return atomic_load_explicit(&box->sent, memory_order_relaxed);
@@ -188,7 +182,7 @@ static void send_segments(struct br_tftp_outbox *box, struct slot *s, struct msg
 
 		h.msg_iov = s->iov + s->first_iov[i];
 		h.msg_iovlen = end - s->first_iov[i];
-		count(send_one(box, s, &h) < 0 ? &box->lost : &box->sent, 1);
+		br_tftp_count(send_one(box, s, &h) < 0 ? &box->lost : &box->sent, 1);
 	}
 }
 
@@ -200,7 +194,7 @@ static void unframe(struct br_tftp_outbox *box, struct slot *s, struct msghdr h)
 	h.msg_namelen = sizeof(s->addr);
 	s->iov[0] = (struct iovec){ s->frame_head + FRAME_HEAD, BR_TFTP_HEAD };
 	set_control(box, s, &h, false);
-	count(send_one(box, s, &h) < 0 ? &box->lost : &box->sent, 1);
+	br_tftp_count(send_one(box, s, &h) < 0 ? &box->lost : &box->sent, 1);
 }
 
 /* The message that was not sent: no route, a firewall's EPERM, a full queue; or segments that cannot be had. */
@@ -213,7 +207,7 @@ static void skip(struct br_tftp_outbox *box, unsigned i, int code)
 		return;
 	}
 	if (s->n_segments == 1) {
-		count(&box->lost, 1);
+		br_tftp_count(&box->lost, 1);
 		return;
 	}
 	/* EIO: the interface has no checksum offload; EINVAL: a segment is larger than the path's MTU */
@@ -257,12 +251,12 @@ void br_tftp_outbox_flush(struct br_tftp_outbox *box)
 		if (n > 0) {
 			uint64_t n_sent = datagrams(box, done, done + (unsigned)n);
 
-			count(&box->sent, n_sent);
+			br_tftp_count(&box->sent, n_sent);
 			if (s->framed)
-				count(&box->framed, n_sent);
+				br_tftp_count(&box->framed, n_sent);
 			done += (unsigned)n;
 		} else if (errno == EAGAIN && !wait_writable(fd)) {
-			count(&box->lost, datagrams(box, done, n_all));
+			br_tftp_count(&box->lost, datagrams(box, done, n_all));
 			return;
 		} else if (errno != EAGAIN && errno != EINTR) {
 			skip(box, done++, errno);
@@ -283,7 +277,7 @@ static void send_scattered(struct br_tftp_outbox *box, struct slot *s, struct ms
 	h.msg_iov = iov;
 	h.msg_iovlen = 1 + n;
 	set_control(box, s, &h, false);
-	count(send_one(box, s, &h) < 0 ? &box->lost : &box->sent, 1);
+	br_tftp_count(send_one(box, s, &h) < 0 ? &box->lost : &box->sent, 1);
 }
 
 static size_t total(size_t head_len, const struct br_span *payload, size_t n)

@@ -16,6 +16,12 @@
  */
 struct br_tftp_outbox;
 
+/* Counters of the worker's thread, read by others: with one writer no locked instruction is needed. */
+static inline void br_tftp_count(_Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
 /* bound: the socket has one address, so that the source of a reply need not be told. The fd stays the caller's. */
 int br_tftp_outbox_new(int fd, bool bound, struct br_tftp_outbox **ret);
 /* Frames may go out by this packet socket (PACKET_VNET_HDR is set), as from this UDP port. It stays the caller's. */

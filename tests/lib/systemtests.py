@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finds and runs tests/system/test_*.py. A test is a function test_* of one argument, a Context.
 
-Marks: @quick (part of './dev test quick'), @alone (nothing else runs beside it), @timeout(seconds).
+Marks: @quick (part of './dev test quick'), @alone (nothing else runs beside it), @long (many minutes: only in
+'./dev test long' or when named).
 A test passes by returning, fails by raising, and skips with context.skip(reason).
 """
 import concurrent.futures
@@ -33,6 +34,11 @@ def quick(function):
 
 def alone(function):
     function.alone = True
+    return function
+
+
+def long(function):
+    function.long = True
     return function
 
 
@@ -207,8 +213,16 @@ def _run(report, tests):
             _run_one(report, *t)
 
 
+def _is_long(test):
+    return getattr(test[1], "long", False)
+
+
 def run_all(report):
-    _run(report, discover())
+    _run(report, [t for t in discover() if not _is_long(t)])
+
+
+def run_long(report):
+    _run(report, [t for t in discover() if _is_long(t)])
 
 
 def run_quick(report):

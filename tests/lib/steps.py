@@ -171,7 +171,7 @@ def lint(report):
         if not shutil.which(name):
             report.skip(name, "not installed (./dev deps lint)")
             continue
-        _command(report, name, ["tools/lint", SANITIZER_BUILD, name])
+        _command(report, name, ["nice", "-n", "19", "tools/lint", SANITIZER_BUILD, name])
 
 
 def man_pages(report):

@@ -36,12 +36,17 @@ static int open_local(const struct br_board *board, const char *name, struct br_
 	return 0;
 }
 
-static void explain(struct br_glue_file *f)
+static void unref_plan(void *ref)
+{
+	br_plan_unref(ref);
+}
+
+static void explain(struct br_glue_file *f, const struct br_plan *plan)
 {
 	const char *name = strrchr(f->path, '/') ? strrchr(f->path, '/') + 1 : f->path, *words = NULL;
 
 	if (!strcasecmp(name, "boot.img"))
-		words = br_plan_bootimg_problem(f->plan);
+		words = br_plan_bootimg_problem(plan);
 	else if (!strcasecmp(name, "boot.sig"))
 		words = "boot.img is not signed; put its signature beside it in the overrides directory";
 	snprintf(f->reason, sizeof(f->reason), "%s", words ?: "");
@@ -50,6 +55,7 @@ static void explain(struct br_glue_file *f)
 int br_glue_file_open_for(struct br_glue *glue, const struct br_board *board, const char *name,
 	struct br_glue_file *ret)
 {
+	struct br_plan *plan = NULL;
 	int r;
 
 	*ret = (struct br_glue_file){ .board_id = board ? board->id : 0 };
@@ -58,16 +64,18 @@ int br_glue_file_open_for(struct br_glue *glue, const struct br_board *board, co
 	br_vis(ret->path, sizeof(ret->path), name, strlen(name));
 	if (board && !strcmp(board->road, "local"))
 		return open_local(board, name, ret);
-	r = client_plan(glue, board, &ret->plan);
+	r = client_plan(glue, board, &plan);
 	if (r < 0)
 		return r;
-	ret->boot = board ? br_plan_input(ret->plan)->boot : 0;
-	r = br_plan_bootfile(ret->plan, name, &ret->bf, ret->path);
+	ret->boot = board ? br_plan_input(plan)->boot : 0;
+	r = br_plan_bootfile(plan, name, &ret->bf, ret->path);
 	if (r < 0) {
-		explain(ret);
-		br_plan_unref(ret->plan);
-		ret->plan = NULL;
+		explain(ret, plan);
+		br_plan_unref(plan);
+		return r;
 	}
+	ret->ref = plan;
+	ret->unref = unref_plan;
 	return r;
 }
 

@@ -7,7 +7,8 @@
 
 struct br_glue_file {
 	struct br_bootfile bf;
-	struct br_plan *plan; /* holds the spans; NULL for the empty file of road 'local' */
+	void *ref; /* holds the spans; NULL for the empty file of road 'local' */
+	void (*unref)(void *ref); /* what lets it go */
 	char path[BR_BOOT_PATH_MAX]; /* cleaned, or escaped when it could not be */
 	int64_t board_id;	     /* 0: a client that is no board */
 	uint64_t boot;

@@ -75,7 +75,8 @@ static int open_file(void *ctx, uint32_t ip, const char *path, struct br_http_fi
 		.spans = f.bf.spans,
 		.n_spans = f.bf.n_spans,
 		.size = f.bf.size,
-		.ref = f.plan,
+		.ref = f.ref,
+		.unref = f.unref,
 		.origin = f.bf.origin,
 		.board_id = f.board_id,
 		.boot = f.boot,
@@ -90,8 +91,10 @@ static int open_file(void *ctx, uint32_t ip, const char *path, struct br_http_fi
 
 static void release(void *ctx, struct br_http_file *file)
 {
-	br_plan_unref(file->ref);
+	if (file->unref)
+		file->unref(file->ref);
 	file->ref = NULL;
+	file->unref = NULL;
 }
 
 static void report(void *ctx, const struct br_http_report *rep)

@@ -18,7 +18,8 @@ static int open_file(void *ctx, uint32_t ip, const char *name, struct br_tftp_fi
 		.n_spans = f.bf.n_spans,
 		.size = f.bf.size,
 		.origin = f.bf.origin,
-		.ref = f.plan,
+		.ref = f.ref,
+		.unref = f.unref,
 		.board_id = f.board_id,
 		.boot = f.boot,
 	};
@@ -28,8 +29,10 @@ static int open_file(void *ctx, uint32_t ip, const char *name, struct br_tftp_fi
 
 static void release(void *ctx, struct br_tftp_file *file)
 {
-	br_plan_unref(file->ref);
+	if (file->unref)
+		file->unref(file->ref);
 	file->ref = NULL;
+	file->unref = NULL;
 }
 
 static void report(void *ctx, const struct br_tftp_report *rep)

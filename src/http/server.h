@@ -24,6 +24,7 @@ struct br_http_file {
 	size_t n_spans;
 	uint64_t size;
 	void *ref;	    /* the owner's, for release */
+	void (*unref)(void *ref); /* the owner's, too */
 	const char *origin; /* the owner's, for reports */
 	char reason[200];   /* why it cannot be had: words for the report, or "" */
 	char path[512];	    /* cleaned name for reports */

@@ -25,3 +25,7 @@ void br_extfs_on_close(struct br_fs *fs, void (*fn)(void *ctx), void *ctx);
  */
 int br_extfs_extents(struct br_fs *fs, uint64_t ino, int (*fn)(void *ctx, uint64_t offset, uint64_t at, uint64_t len),
 	void *ctx);
+
+/* Calls fn with each run of bytes of the partition that belongs to the file system: what its bitmaps do not call free. fn
+ * returns 0 to go on. -EUCLEAN: they are damaged. */
+int br_extfs_in_use(struct br_fs *fs, int (*fn)(void *ctx, uint64_t offset, uint64_t len), void *ctx);

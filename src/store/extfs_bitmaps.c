@@ -130,3 +130,34 @@ int ext_bitmaps_load(struct br_extfs *fs)
 	fs->e2->write_bitmaps = write_changed;
 	return 0;
 }
+
+int br_extfs_in_use(struct br_fs *base, int (*fn)(void *ctx, uint64_t offset, uint64_t len), void *ctx)
+{
+	struct br_extfs *fs = ext_of(base);
+	uint64_t first = fs->e2->super->s_first_data_block, last = fs->n_blocks - 1, at = 0;
+	errcode_t e = fs->e2->block_map ? 0 : ext2fs_read_block_bitmap(fs->e2);
+
+	if (e)
+		return ext_errno(e);
+	/* block 0 of a file system of small blocks is in no bitmap, and is the boot sector */
+	for (uint64_t b = first; b <= last;) {
+		blk64_t used, end;
+		int r;
+
+		e = ext2fs_find_first_set_block_bitmap2(fs->e2->block_map, b, last, &used);
+		if (e == ENOENT)
+			break;
+		if (!e)
+			e = ext2fs_find_first_zero_block_bitmap2(fs->e2->block_map, used, last, &end);
+		if (e == ENOENT)
+			end = last + 1;
+		else if (e)
+			return ext_errno(e);
+		at = used == first ? 0 : (uint64_t)used << fs->bs_bits;
+		r = fn(ctx, at, ((uint64_t)end << fs->bs_bits) - at);
+		if (r)
+			return r;
+		b = end;
+	}
+	return 0;
+}

@@ -784,3 +784,24 @@ size_t br_fat_count(const struct br_fat *fat)
 {
 	return fat->n_nodes - 1;
 }
+
+int br_fat_in_use(const struct br_fat *fat, int (*fn)(void *ctx, uint64_t offset, uint64_t len), void *ctx)
+{
+	uint64_t from = 0, to = fat->clusters_at; /* the run that grows */
+
+	for (uint32_t c = 2; c - 2 < fat->n_clusters; c++) {
+		uint64_t at = fat->clusters_at + (uint64_t)(c - 2) * fat->cluster_bytes;
+		int r = 0;
+
+		if (!next_cluster(fat, c))
+			continue;
+		if (at != to) {
+			r = fn(ctx, from, to - from);
+			from = at;
+		}
+		to = at + fat->cluster_bytes;
+		if (r)
+			return r;
+	}
+	return fn(ctx, from, to - from);
+}

@@ -53,3 +53,8 @@ const struct br_fat_entry *br_fat_list(const struct br_fat *fat, const char *dir
 /* Every entry of the tree but the root, sorted by path, in order i = 0, 1, ... NULL at the end. */
 const struct br_fat_entry *br_fat_walk(const struct br_fat *fat, size_t i);
 size_t br_fat_count(const struct br_fat *fat); /* of these */
+/*
+ * Calls fn with each run of bytes that means something: the tables in front of the clusters, and the clusters that the
+ * table does not call free. offset and len lie in the data. fn returns 0 to go on.
+ */
+int br_fat_in_use(const struct br_fat *fat, int (*fn)(void *ctx, uint64_t offset, uint64_t len), void *ctx);

@@ -23,6 +23,7 @@ struct br_tftp_file {
 	size_t n_spans;
 	uint64_t size;
 	void *ref; /* the owner's, for release */
+	void (*unref)(void *ref); /* the owner's, too */
 	const char *origin; /* the owner's, for reports */
 	char path[512]; /* cleaned name for reports */
 	int64_t board_id; /* 0: none */

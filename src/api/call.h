@@ -65,7 +65,7 @@ struct br_route {
 };
 
 /* Tables ended by method == NULL. */
-extern const struct br_route br_api_boards[], br_api_events[], br_api_disks[], br_api_disk_files[], br_api_images[],
+extern const struct br_route br_api_boards[], br_api_events[], br_api_disks[], br_api_disk_files[], br_api_disk_list[], br_api_images[],
 	br_api_layers[], br_api_misc[], br_api_why[];
 
 /* Finds the route and runs it; always leaves a response in call. text: the body, n bytes. */

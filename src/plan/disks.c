@@ -22,6 +22,7 @@
 #include <uthash.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/text.h"
@@ -35,6 +36,7 @@ struct entry {
 	struct br_board_disk d; /* first: the public part */
 	atomic_uint refs;	/* the registry's own one among them */
 	int64_t board_id;	/* key */
+	int64_t opened_at;	/* s since 1970 */
 	bool busy;		/* being opened or closed, by one thread, which alone touches it */
 	struct br_fs *proj;
 	UT_hash_handle hh;
@@ -133,9 +135,14 @@ static int store_boot(const char *dir, uint64_t boot, struct br_error *err)
 	return br_file_write(path, text, strlen(text), 0600, err);
 }
 
+char *br_disks_path(const struct br_disks *disks, int64_t board_id, const char *disk)
+{
+	return br_asprintf("%s/%" PRId64 "/%s", disks->dir, board_id, disk);
+}
+
 static char *stored_dir(const struct br_disks *disks, const struct br_plan_input *in)
 {
-	return br_asprintf("%s/%" PRId64 "/%s", disks->dir, in->board.id, in->disk);
+	return br_disks_path(disks, in->board.id, in->disk);
 }
 
 /* A board that is to have a larger disk gets it when the disk is opened. */
@@ -199,6 +206,7 @@ static int entry_open(struct br_disks *disks, struct br_plan *plan, struct entry
 	pthread_mutex_init(&e->d.lock, NULL);
 	e->d.board_id = in->board.id;
 	e->d.boot = in->boot;
+	e->opened_at = (int64_t)(br_wall_ns() / BR_S);
 	e->d.plan = br_plan_ref(plan);
 	r = open_stored(disks, in, &e->d, err);
 	if (!r) {
@@ -344,6 +352,22 @@ void br_board_disk_unref(struct br_disks *disks, struct br_board_disk *disk)
 {
 	if (disk) /* the registry has one of its own: this is never the last */
 		br_container_of(disk, struct entry, d)->refs--;
+}
+
+int br_disks_status(struct br_disks *disks, int64_t board_id, struct br_disks_status *ret)
+{
+	struct entry *e;
+
+	pthread_mutex_lock(&disks->lock);
+	HASH_FIND(hh, disks->entries, &board_id, sizeof(board_id), e);
+	if (e && e->busy) {
+		*ret = (struct br_disks_status){ .busy = true };
+	} else if (e) {
+		*ret = (struct br_disks_status){ .boot = e->d.boot, .opened_at = e->opened_at };
+		br_strcpy(ret->disk, sizeof(ret->disk), br_plan_input(e->d.plan)->disk);
+	}
+	pthread_mutex_unlock(&disks->lock);
+	return e ? 0 : -ENOENT;
 }
 
 int br_disks_close(struct br_disks *disks, int64_t board_id)

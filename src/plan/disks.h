@@ -50,6 +50,18 @@ int br_disks_close(struct br_disks *disks, int64_t board_id);
  */
 int br_disks_snapshot(struct br_disks *disks, struct br_board_disk *disk, struct br_disk **ret, struct br_error *err);
 
+/* A board's open disk, without using it. */
+struct br_disks_status {
+	uint64_t boot;	    /* it is open for */
+	char disk[16];	    /* "volatile", "persistent" */
+	int64_t opened_at;  /* s since 1970 */
+	bool busy;	    /* just being opened or closed: the rest is not known */
+};
+/* -ENOENT: it is not open. */
+int br_disks_status(struct br_disks *disks, int64_t board_id, struct br_disks_status *ret);
+/* Where a board's disk of a kind is stored, when there is one; free(). */
+char *br_disks_path(const struct br_disks *disks, int64_t board_id, const char *disk);
+
 /* Snapshots of the plan's board's stored disk. */
 size_t br_disks_count_snapshots(struct br_disks *disks, struct br_plan *plan);
 /* Makes that disk what it was at a snapshot. -EBUSY as with br_disks_remove(); handles from before are stale. */

@@ -76,6 +76,15 @@ int br_disk_grow(struct br_image *image, const char *dir, uint64_t size, struct 
 
 /* Calls fn with each frozen layer that the disk in dir names; nothing when there is no disk. */
 int br_disk_layers(const char *dir, int (*fn)(void *ctx, const char *id), void *ctx, struct br_error *err);
+/* What can be told of the (closed or open) disk in dir by looking at its files. -ENOENT: there is none. */
+struct br_disk_facts {
+	char image[BR_IMAGE_NAME_MAX + 1];
+	char parent[33]; /* topmost frozen layer it lies on, "" : the image's disk.img */
+	size_t n_snapshots;
+	uint64_t stored_bytes; /* what the files of its own layer take on the host */
+	int64_t written_at;    /* when they last changed, s since 1970 */
+};
+int br_disk_facts(const char *dir, struct br_disk_facts *ret, struct br_error *err);
 /* How many snapshots the (closed or open) disk in dir has; 0 when there is no disk, or none that can be read. */
 size_t br_disk_count_snapshots(const char *dir);
 

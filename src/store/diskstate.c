@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -237,6 +238,39 @@ size_t br_disk_count_snapshots(const char *dir)
 
 	disk_state_done(&s);
 	return n;
+}
+
+/* Names of the layer's files; map.new is there only while the log is written anew. */
+static void add_file(const char *dir, const char *name, struct br_disk_facts *f)
+{
+	br_cleanup(br_freep) char *path = br_path_join(dir, name);
+	struct stat st;
+
+	if (!path || stat(path, &st) < 0)
+		return;
+	f->stored_bytes += (uint64_t)st.st_blocks * 512;
+	if (st.st_mtim.tv_sec > f->written_at)
+		f->written_at = st.st_mtim.tv_sec;
+}
+
+int br_disk_facts(const char *dir, struct br_disk_facts *ret, struct br_error *err)
+{
+	br_cleanup(br_freep) char *layer = NULL;
+	struct disk_state s = { 0 };
+	int r = disk_state_read(dir, &s, err);
+
+	if (r < 0)
+		return r;
+	*ret = (struct br_disk_facts){ .n_snapshots = s.n_snapshots };
+	br_strcpy(ret->image, sizeof(ret->image), s.image);
+	br_strcpy(ret->parent, sizeof(ret->parent), s.parent);
+	layer = disk_layer_dir(dir, &s);
+	if (layer) {
+		add_file(layer, "slots", ret);
+		add_file(layer, "map", ret);
+	}
+	disk_state_done(&s);
+	return layer ? 0 : br_error_set(err, ENOMEM, "%s: out of memory", dir);
 }
 
 int disk_snapshot_name_check(const char *name, struct br_error *err)

@@ -95,3 +95,32 @@ def depends(t, package, suite, arch):
     options, _ = _foreign_options(suite, arch)
     said = _run("apt-cache", *options, "depends", package)
     return [line.split()[-1] for line in said.splitlines() if line.strip().startswith("Depends:")]
+
+
+def with_depends(t, packages, status, suite, arch):
+    """The .deb files that apt would fetch for a system with this dpkg status file to get these packages."""
+    t.need_program("apt-get")
+    with _lock:
+        try:
+            options, lists = _foreign_options(suite, arch)
+            install = ["-qq", "-y", "--no-install-recommends", "install", *packages]
+            if not any(name.endswith("_Packages") for name in os.listdir(lists)):
+                _run("apt-get", "-q", *options, "update")
+            options.append(f"-oDir::State::status={status}")
+            archives = os.path.join(CACHE, "apt", f"{suite}-{arch}", "cache", "archives")
+            with tempfile.TemporaryDirectory(dir=t.dir) as none:     # what lies in archives already is not listed
+                os.mkdir(os.path.join(none, "partial"))
+                said = _run("apt-get", *options, f"-oDir::Cache::archives={none}", "--print-uris", *install)
+            _run("apt-get", *options, "--download-only", *install)
+        except Missing as e:
+            t.skip(f"cannot download {' '.join(packages)} of {suite}: {e}")
+    return [os.path.join(archives, line.split()[1]) for line in said.splitlines()]
+
+
+def cross_compiled(t, source, target):
+    """A static arm64 program of one C file, made with the libraries of Debian's arm64 packages."""
+    t.need_program("clang", "ld.lld")
+    root = unpacked(t, "libc6-dev", "libgcc-12-dev", "linux-libc-dev", suite="bookworm", arch="arm64")
+    t.run("clang", "--target=aarch64-linux-gnu", f"--sysroot={root}", "-static", "-fuse-ld=lld", "-O2", "-Wall", "-Wextra",
+          "-Werror", "-o", target, source)
+    return target

@@ -4,17 +4,11 @@ import json
 import os
 import re
 
+from boards import Board, board_name, serve_stock, sim_argv
 from daemon import Daemon
 from images import sha256, small_image
 from netlab import Net
-from serial import Console
 from systemtests import alone, quick, wait_until
-
-BOOT_SECONDS = 900      # never asserted: only so that a hang ends
-
-
-def sim_argv(t, net, model, serial, *more):
-    return net.exec(t.bramble, "sim", "--model", model, "--serial", serial, "--interface", "br0", *more)
 
 
 def stored_image(daemon):
@@ -66,50 +60,6 @@ def test_firmware_of_the_5(t):
 
 
 # ---- real kernels --------------------------------------------------------------------------------
-
-
-class Board:
-    """A virtual board whose kernel runs under QEMU, at its console."""
-
-    def __init__(self, t, net, model, serial):
-        self.t = t
-        self.serial = serial
-        argv = sim_argv(t, net, model, serial, "--boot")
-        self.console = Console(argv, t.path(f"board-{serial}-{len(os.listdir(t.dir))}.log"), env=t.env)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.console.close()
-
-    def login(self):
-        self.console.login(seconds=BOOT_SECONDS)
-        return self
-
-    def sh(self, line, check=True):
-        out = self.console.command(line, BOOT_SECONDS)
-        assert not check or self.console.status == 0, f"{line}: status {self.console.status}: {out}"
-        return "\n".join(line.strip() for line in out.strip().splitlines() if line.strip())
-
-    def off(self):
-        self.sh("sync")
-        self.console.close()
-
-
-def serve_stock(t, *arguments):
-    t.need_root()
-    t.need_program("qemu-system-aarch64")
-    image = t.image()
-    net = t.enter(Net())
-    daemon = t.enter(Daemon(t, net, *arguments, image=image))
-    return net, daemon
-
-
-def board_name(daemon, serial):
-    names = [b["name"] for b in daemon.json("board", "list") if str(b.get("serial", "")).endswith(serial)]
-    assert len(names) == 1, daemon.json("board", "list")
-    return names[0]
 
 
 def test_kernel_boots_to_login_and_a_volatile_disk_forgets(t):

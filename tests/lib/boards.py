@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Virtual boards whose real kernel runs under QEMU, at their consoles."""
+import os
+
+from daemon import Daemon
+from netlab import Net
+from serial import Console
+
+BOOT_SECONDS = 900      # never asserted: only so that a hang ends
+
+
+def sim_argv(t, net, model, serial, *more):
+    return net.exec(t.bramble, "sim", "--model", model, "--serial", serial, "--interface", "br0", *more)
+
+
+class Board:
+    """A virtual board whose kernel runs under QEMU, at its console."""
+
+    def __init__(self, t, net, model, serial):
+        self.t = t
+        self.serial = serial
+        argv = sim_argv(t, net, model, serial, "--boot")
+        self.console = Console(argv, t.path(f"board-{serial}-{len(os.listdir(t.dir))}.log"), env=t.env)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.console.close()
+
+    def login(self):
+        self.console.login(seconds=BOOT_SECONDS)
+        return self
+
+    def sh(self, line, check=True, seconds=BOOT_SECONDS):
+        out = self.console.command(line, seconds)
+        assert not check or self.console.status == 0, f"{line}: status {self.console.status}: {out}"
+        return "\n".join(line.strip() for line in out.strip().splitlines() if line.strip())
+
+    def off(self):
+        """Its power goes, after a sync."""
+        self.sh("sync")
+        self.console.close()
+
+    def shut_down(self):
+        """As its user does it; the end of QEMU is waited for."""
+        self.console.send("systemctl poweroff\n")
+        self.console.expect(r"reboot: Power down", BOOT_SECONDS)
+        self.console.process.wait(BOOT_SECONDS)
+        self.console.close()
+
+
+def serve_stock(t, *arguments):
+    t.need_root()
+    t.need_program("qemu-system-aarch64")
+    image = t.image()
+    net = t.enter(Net())
+    daemon = t.enter(Daemon(t, net, *arguments, image=image))
+    return net, daemon
+
+
+def board_name(daemon, serial):
+    names = [b["name"] for b in daemon.json("board", "list") if str(b.get("serial", "")).endswith(serial)]
+    assert len(names) == 1, daemon.json("board", "list")
+    return names[0]

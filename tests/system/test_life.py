@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What people do on a computer, done on a real kernel whose root is ours: packages installed, files hammered, trees unpacked.
+
+BRAMBLE_LIFE=short: the same with a part of everything, in some minutes.
+"""
+import os
+import re
+import subprocess
+import sys
+import time
+
+import debian
+from boards import Board, serve_stock
+from daemon import daemon_pid
+from netlab import ADDRESS
+from systemtests import TOP, long, stop
+
+SHORT = os.environ.get("BRAMBLE_LIFE") == "short"
+PATIENCE = 7200         # of one step; never asserted
+SERIAL = "4000aaaa"
+PORT = 8000
+PACKAGES = ["fio", "git"]
+KERNEL = "linux-source-6.1"
+TREE = [f"{KERNEL}/{d}" for d in ("lib", "mm", "Documentation/filesystems")] if SHORT else [KERNEL]
+REPOSITORY = [f"{KERNEL}/{d}" for d in (("lib",) if SHORT else ("lib", "mm", "kernel", "fs"))]
+HAMMER_SECONDS = 20 if SHORT else 150
+FIO_PART = 8 if SHORT else 1     # divides the sizes
+
+FIO = """
+[global]
+directory=/srv/fio
+verify=crc32c
+verify_fatal=1
+fallocate=none
+[sequential, buffered]
+stonewall
+rw=write
+bs=64k
+size={big}m
+[random, buffered]
+stonewall
+rw=randwrite
+bs=4k
+size={small}m
+[sequential, direct]
+stonewall
+rw=write
+bs=256k
+direct=1
+ioengine=libaio
+iodepth=8
+size={big}m
+[random, direct]
+stonewall
+rw=randwrite
+bsrange=4k-64k
+direct=1
+ioengine=libaio
+iodepth=16
+size={small}m
+[random reads and writes, mapped]
+stonewall
+rw=randwrite
+ioengine=mmap
+bs=4k
+size={small}m
+"""
+
+
+class Child:
+    """A helper in the server's namespace."""
+
+    def __init__(self, net, log, *argv):
+        self.argv, self.log, self.process = net.exec(*argv), log, None
+
+    def __enter__(self):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        return self
+
+    def __exit__(self, *_):
+        stop(self.process)
+
+
+def operations(board):
+    """{operation: (calls, milliseconds until the answer)} of the root, as its kernel counted them."""
+    said = board.sh("awk '/^device/ { r = / mounted on \\/ / } r && $1 ~ /^[A-Z]+:$/ { print $1, $2, $8 }' /proc/self/mountstats")
+    return {m[1]: (int(m[2]), int(m[3])) for m in re.finditer(r"^([A-Z]+): (\d+) (\d+)$", said, re.M) if m[2] != "0"}
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Life:
+    """The steps of a board's life, each with what it cost."""
+
+    def __init__(self, t, net, board):
+        self.t, self.board, self.pid = t, board, daemon_pid(t, net)
+
+    def __call__(self, what, line):
+        before, cpu, began = operations(self.board), cpu_seconds(self.pid), time.monotonic()
+        said = self.board.sh(line, seconds=PATIENCE)
+        took, cpu = time.monotonic() - began, cpu_seconds(self.pid) - cpu
+        spent = {k: (n - before.get(k, (0, 0))[0], ms - before.get(k, (0, 0))[1])
+                 for k, (n, ms) in operations(self.board).items()}
+        calls = sum(n for n, _ in spent.values())
+        self.t.say(f"      {what}: {took:.0f} s, the server's CPU {cpu:.1f} s, {calls} calls: " + ", ".join(
+            f"{k} {n} ({ms / n:.1f} ms)" for k, (n, ms) in sorted(spent.items(), key=lambda x: -x[1][0]) if n))
+        return said
+
+
+def debian_repository(t, www, status):
+    """A small repository of real packages, served as a directory."""
+    t.need_program("dpkg-scanpackages")
+    os.mkdir(f"{www}/debian")
+    for deb in debian.with_depends(t, PACKAGES, status, "bookworm", "arm64"):
+        os.symlink(deb, f"{www}/debian/{os.path.basename(deb).replace('%3a', ':')}")
+    said = t.run("sh", "-c", "cd \"$1\" && exec dpkg-scanpackages -m debian >debian/Packages", "sh", www)
+    assert "Wrote" in said.stderr, said.stderr
+
+
+def git_repository(t, tar, git):
+    """A bare repository of some directories of the kernel, a commit for each."""
+    t.need_program("git")
+    work = t.path("work")
+    os.mkdir(work)
+    t.run("git", "init", "-q", "--bare", f"{git}/kernel.git")
+    t.run("git", "-C", work, "init", "-q", "-b", "main")
+    for directory in REPOSITORY:
+        t.run("tar", "-xf", tar, "-C", work, "--strip-components=1", directory)
+        t.run("git", "-C", work, "add", "-A", timeout=600)
+        t.run("git", "-C", work, "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "-m", directory, timeout=600)
+    t.run("git", "-C", work, "push", "-q", f"{git}/kernel.git", "main", timeout=600)
+
+
+def things_to_fetch(t, status):
+    """A directory to be served: packages, programs, the kernel's source."""
+    www, git = t.path("www"), t.path("git")
+    os.mkdir(www)
+    os.mkdir(git)
+    source = debian.unpacked(t, KERNEL, suite="bookworm", arch="arm64")
+    t.run("sh", "-c", 'exec xz -dc "$1" >"$2"', "sh", f"{source}/usr/src/{KERNEL}.tar.xz", t.path("kernel.tar"), timeout=1200)
+    git_repository(t, t.path("kernel.tar"), git)
+    # in the order and with the owners of the archive, of which this is a part or all
+    tree = t.path("tree")
+    os.mkdir(tree)
+    t.run("tar", "-xf", t.path("kernel.tar"), "-C", tree, "--no-same-owner", *TREE, timeout=1200)
+    t.run("tar", "--owner=0", "--group=0", "--sort=name", "-cf", f"{www}/tree.tar", "-C", tree, KERNEL, timeout=1200)
+    os.unlink(t.path("kernel.tar"))
+    debian_repository(t, www, status)
+    debian.cross_compiled(t, os.path.join(TOP, "tests", "life", "onefile.c"), f"{www}/onefile")
+    with open(f"{www}/verify.fio", "w") as f:
+        f.write(FIO.format(big=128 // FIO_PART, small=24 // FIO_PART))
+    return www, git, tree
+
+
+def live(life, board):
+    """All the steps, on a board that is logged in."""
+    url = f"http://{ADDRESS}:{PORT}"
+    assert " / nfs " in board.sh("grep ' / ' /proc/mounts")
+    board.sh(f"mkdir -p /srv/fio; cd /srv; echo 'deb [trusted=yes] {url} debian/' >/etc/apt/sources.list")
+    life("apt-get update", "apt-get -q update")
+    life("apt-get install", f"DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install {' '.join(PACKAGES)}"
+         " >/root/apt.log 2>&1 || tail -n 30 /root/apt.log")
+    board.sh("fio --version && git --version && test -z \"$(dpkg --audit)\"")
+    board.sh(f"busybox wget -q {url}/onefile {url}/verify.fio && chmod 755 onefile")
+    life("two files hammered", f"./onefile one 1 {HAMMER_SECONDS} & ./onefile two 2 {HAMMER_SECONDS}; a=$?; wait $! && test $a = 0")
+    life("fio --verify", "fio --output=/root/fio.log verify.fio; a=$?; tail -n 40 /root/fio.log; test $a = 0")
+    life("untar", f"set -o pipefail; busybox wget -q -O - {url}/tree.tar | tar -x; a=$?; sync; test $a = 0")
+    board.sh("echo 3 >/proc/sys/vm/drop_caches")
+    life("compared with the archive", f"set -o pipefail; busybox wget -q -O - {url}/tree.tar | tar --compare")
+    part = f"{KERNEL}/mm" if SHORT else f"{KERNEL}/drivers/net/ethernet"
+    life("cp -a of a part", f"cp -a {part} copy; sync")
+    board.sh("echo 3 >/proc/sys/vm/drop_caches")
+    life("diff -r with the copy", f"diff -r {part} copy")
+    life("git clone", f"git clone -q git://{ADDRESS}/kernel.git && git -C kernel fsck --full --no-progress")
+    life("git clone of a local one, a change, a push", "git clone -q --bare kernel bare.git && git clone -q bare.git again && "
+         "cd again && date >new && git add new && git -c user.name=t -c user.email=t@t commit -q -m new && git push -q; "
+         "a=$?; cd /srv; test $a = 0 && git -C bare.git gc -q && git -C bare.git fsck --full --no-progress")
+    changed = life("dpkg --verify", "dpkg --verify | grep '^..5' | grep -v ' c /'; true")
+    assert not changed, changed
+    life("rm -r", "rm -r copy again kernel")
+
+
+@long
+def test_what_people_do_on_a_real_kernel(t):
+    t.need_program("clang", "ld.lld", "debugfs")
+    net, daemon = serve_stock(t, "--disk", "persistent")
+    daemon.cli("board", "add", "life", "--serial", SERIAL, "--size", "8G")
+    with open(t.path("status"), "w") as f:
+        f.write(daemon.cli("disk", "cat", "life", "/var/lib/dpkg/status").stdout)
+    www, git, tree = things_to_fetch(t, t.path("status"))
+    t.enter(Child(net, t.path("http.log"), sys.executable, "-m", "http.server", str(PORT), "--bind", ADDRESS, "--directory", www))
+    t.enter(Child(net, t.path("git.log"), "git", "daemon", "--export-all", "--reuseaddr", f"--base-path={git}",
+                  f"--listen={ADDRESS}", git))
+    with Board(t, net, "4", SERIAL).login() as board:
+        t.say("      its boot: " + ", ".join(f"{k} {n} ({ms / n:.1f} ms)" for k, (n, ms) in
+                                         sorted(operations(board).items(), key=lambda x: -x[1][0])))
+        live(Life(t, net, board), board)
+        board.shut_down()
+    disk = t.path("disk.ext4")
+    daemon.cli("disk", "export", "life", disk, timeout=1800)
+    r = t.run("e2fsck", "-fn", disk, check=False, timeout=1800)
+    assert r.returncode == 0, r.stdout
+    # what lies there, read by other code than ours and the board's
+    os.mkdir(t.path("read"))
+    t.run("debugfs", "-R", f"rdump /srv/{KERNEL} {t.path('read')}", disk, timeout=1800)
+    t.run("diff", "-r", "--no-dereference", tree, t.path("read"), timeout=1800)

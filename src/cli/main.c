@@ -25,6 +25,7 @@ static const struct br_command *const tables[] = {
 	br_cli_disk_cp,
 	br_cli_layers,
 	br_cli_why,
+	br_cli_uboot,
 	br_cli_sim,
 	br_cli_serve,
 	br_cli_misc,

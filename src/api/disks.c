@@ -283,7 +283,7 @@ static int export_disk(struct br_call *call, struct br_error *err)
 
 	if (r < 0)
 		return r;
-	r = br_disks_snapshot(call->api->disks, disk, &s.copy, err);
+	r = br_disk_view(disk->disk, &disk->lock, &s.copy, err);
 	br_board_disk_unref(call->api->disks, disk);
 	if (r < 0)
 		return r;
@@ -302,7 +302,7 @@ static int diff(struct br_call *call, struct br_error *err)
 
 	if (r < 0)
 		return r;
-	r = br_disks_snapshot(call->api->disks, disk, &copy, err);
+	r = br_disk_view(disk->disk, &disk->lock, &copy, err);
 	br_board_disk_unref(call->api->disks, disk);
 	if (r < 0)
 		return r;

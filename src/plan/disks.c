@@ -27,7 +27,6 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "store/cow.h"
-#include "store/diskclone.h"
 #include "store/projfs.h"
 
 #define PATIENCE 300 /* naps until requests of the last boot are said to keep its disk: three seconds */
@@ -49,7 +48,7 @@ struct br_disks {
 	struct entry *entries;
 };
 
-/* Copies for readers that a daemon before us did not get to remove. They would keep the layers they name. */
+/* Copies for readers that an older daemon did not get to remove (now they are in memory). They would keep the layers they name. */
 static void sweep_copies(const char *dir)
 {
 	br_cleanup(br_freep) char *pattern = br_asprintf("%s/*/copy-*", dir);
@@ -501,31 +500,5 @@ int br_disks_own_files(struct br_board_disk *disk, int (*fn)(void *ctx, const ch
 			r = fn(ctx, p[i].path);
 	}
 	base->ops->close(base);
-	return r;
-}
-
-int br_disks_snapshot(struct br_disks *disks, struct br_board_disk *disk, struct br_disk **ret, struct br_error *err)
-{
-	const struct br_plan_input *in = br_plan_input(disk->plan);
-	br_cleanup(br_freep) char *from = stored_dir(disks, in);
-	br_cleanup(br_freep) char *to = br_asprintf("%s/%" PRId64 "/copy-XXXXXX", disks->dir, disk->board_id);
-	int r;
-
-	if (!from || !to)
-		return br_error_set(err, ENOMEM, "out of memory");
-	if (!mkdtemp(to))
-		return br_error_set(err, errno, "directory %s: %s", to, strerrordesc_np(errno));
-	pthread_mutex_lock(&disk->lock);
-	r = disk->fs->ops->commit(disk->fs);
-	if (r < 0)
-		br_error_set(err, -r, "board %s: its disk cannot be written out: %s", in->board.name,
-			strerrordesc_np(-r));
-	else
-		r = br_disk_clone_files(from, to, err);
-	pthread_mutex_unlock(&disk->lock);
-	if (r >= 0)
-		r = br_disk_open(br_disk_image(disk->disk), to, ret, err);
-	/* the open files are all it needs */
-	br_remove_tree(to, NULL);
 	return r;
 }

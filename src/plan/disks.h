@@ -43,13 +43,6 @@ void br_board_disk_unref(struct br_disks *disks, struct br_board_disk *disk);
 int br_disks_remove(struct br_disks *disks, int64_t board_id, struct br_error *err);
 /* Closes a board's disk without forgetting it. -EBUSY while a request uses it. */
 int br_disks_close(struct br_disks *disks, int64_t board_id);
-/*
- * A disk of its own that stays as the board's is now, for reading while the board goes on (br_disk_close() it). The
- * board waits while what it changed is copied. Nothing of it is left behind after the close, or a crash but for
- * STATE/disks/<board id>/copy-*.
- */
-int br_disks_snapshot(struct br_disks *disks, struct br_board_disk *disk, struct br_disk **ret, struct br_error *err);
-
 /* A board's open disk, without using it. */
 struct br_disks_status {
 	uint64_t boot;	    /* it is open for */

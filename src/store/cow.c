@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,8 @@
  * beyond which writes are refused when that move fails (host disk full). */
 #define MEM_SPILL 1024u
 #define MEM_MAX	  8192u
+
+BR_DEFINE_CLEANUP(struct br_cow *, br_cow_close);
 
 static ssize_t sys_pwrite(void *ctx, int fd, const void *buf, size_t n, off_t offset)
 {
@@ -704,6 +707,40 @@ int cow_open_frozen(const char *dir, const uint8_t uuid[16], uint64_t size, stru
 	return 0;
 }
 
+int br_cow_snapshot(struct br_cow *cow, struct br_cow **ret)
+{
+	br_cleanup(br_cow_closep) struct br_cow *s = cow_new(cow->size, NULL, NULL);
+	int r;
+
+	assert(!cow->n_pend && !cow->in_op);
+	if (!s)
+		return -ENOMEM;
+	s->base = br_blocks_ref(cow->base);
+	s->n_blocks = cow->n_blocks;
+	s->n_mapped = cow->n_mapped;
+	s->leaves = calloc(s->n_blocks / COW_LEAF + 1, sizeof(*s->leaves));
+	if (!s->leaves)
+		return -ENOMEM;
+	for (uint32_t i = 0; i <= s->n_blocks / COW_LEAF; i++) {
+		if (!cow->leaves[i])
+			continue;
+		s->leaves[i] = malloc(COW_LEAF * sizeof(**s->leaves));
+		if (!s->leaves[i])
+			return -ENOMEM;
+		memcpy(s->leaves[i], cow->leaves[i], COW_LEAF * sizeof(**s->leaves));
+	}
+	if (cow->slots.fd >= 0) {
+		s->slots.fd = fcntl(cow->slots.fd, F_DUPFD_CLOEXEC, 3);
+		if (s->slots.fd < 0)
+			return -errno;
+		r = cow_slots_pin(&cow->slots, &s->pins);
+		if (r < 0)
+			return r;
+	}
+	*ret = br_take(s);
+	return 0;
+}
+
 void br_cow_exchange(struct br_cow *cow, struct br_cow *fresh)
 {
 	struct br_cow t = *cow;
@@ -747,6 +784,7 @@ void br_cow_close(struct br_cow *cow)
 	if (cow->slots.fd >= 0)
 		close(cow->slots.fd);
 	br_blocks_unref(cow->base);
+	cow_pins_unref(cow->pins);
 	free(cow);
 }
 

@@ -79,6 +79,12 @@ size_t br_cow_map(const struct br_cow *cow, uint64_t offset, size_t len, const u
 void br_cow_exchange(struct br_cow *cow, struct br_cow *fresh);
 /* Gives the host the blocks of all free slots and the log's room back (before a freeze). Between commits. */
 void br_cow_punch(struct br_cow *cow);
+/*
+ * The layer as it is now, to be read for as long as one likes while it changes on: read-only, of memory only (the map's copy, one
+ * bit per slot), nothing is written or copied. Slots that it needs stay as they are until it is closed; another thread may read and
+ * close it. Nothing may be pending: between commits, or just after br_cow_commit_begin().
+ */
+int br_cow_snapshot(struct br_cow *cow, struct br_cow **ret);
 /* From now on it only reads: every write and commit says -EIO. */
 void br_cow_break(struct br_cow *cow);
 

@@ -234,6 +234,7 @@ static void land(struct br_cow *cow)
 	flight_land(f);
 	if (cow->broken)
 		return;
+	cow_slots_unpin(&cow->slots);
 	/* The commit is done; a log that could not be shortened (host full) is only longer. */
 	(void)cow_log_compact(cow, false);
 	cow_slots_punch(&cow->slots, false);

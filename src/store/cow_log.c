@@ -213,7 +213,8 @@ static int count_slots(struct br_cow *cow, uint64_t slots_size, struct br_error 
 		if (r < 0)
 			return br_error_set(err, -r, "%s/slots: out of memory", cow->dir);
 	}
-	return 0;
+	r = cow->frozen ? 0 : cow_slots_adopt(&cow->slots);
+	return r < 0 ? br_error_set(err, -r, "%s/slots: %s", cow->dir, strerrordesc_np(-r)) : 0;
 }
 
 static int log_create(struct br_cow *cow, const char *path, struct br_error *err)

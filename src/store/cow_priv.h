@@ -28,9 +28,25 @@ struct cow_undo {
 	uint8_t *mem; /* content before, when value is COW_MEM */
 };
 
+/*
+ * Slots that a snapshot reads: they are not used again before it is closed, also when the layer is opened anew. References:
+ * the snapshot's, and that of each layer that takes heed.
+ */
+struct cow_pins {
+	atomic_uint refs;
+	struct cow_pins *next; /* of all there are */
+	dev_t dev;	       /* which slot file */
+	ino_t ino;
+	uint32_t n;
+	uint64_t used[]; /* as cow_slots.used was then */
+};
+
 /* Free slots: a bitmap, and which of the free ones still hold host blocks. */
 struct cow_slots {
 	int fd;
+	struct cow_pins **pins; /* of snapshots that may still be open */
+	uint32_t *limbo;	/* slots that nobody but they needs */
+	size_t n_pins, n_limbo, cap_limbo;
 	uint64_t *used, *stale;
 	uint32_t n, cap; /* slots in the file, room in the bitmaps */
 	uint32_t n_free, n_stale, cursor;
@@ -69,6 +85,7 @@ struct br_cow {
 	struct cow_slots slots;
 	struct cow_log log; /* a commit's sync has it to itself */
 	struct cow_flight *flight;
+	struct cow_pins *pins; /* a snapshot's own */
 };
 
 static inline uint32_t cow_get(const struct br_cow *cow, uint32_t block)
@@ -109,6 +126,13 @@ int cow_slots_mark(struct cow_slots *s, uint32_t slot);
 /* Gives the host blocks of free slots back when they are many. */
 void cow_slots_punch(struct cow_slots *s, bool all);
 void cow_slots_done(struct cow_slots *s);
+/* Keeps the slots that are used now until the pins are let go. A reference for the caller. */
+int cow_slots_pin(struct cow_slots *s, struct cow_pins **ret);
+void cow_pins_unref(struct cow_pins *pins);
+/* After the used ones are marked: what open snapshots of this file read is not free. */
+int cow_slots_adopt(struct cow_slots *s);
+/* Frees what only closed snapshots needed. */
+void cow_slots_unpin(struct cow_slots *s);
 
 struct cow_entry { /* as in the log, native order is little-endian there */
 	uint32_t block, value, crc;

@@ -8,8 +8,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* Freed host blocks kept for reuse before they are given back: 4 MiB. */
 #define STALE_KEEP 1024u
@@ -145,8 +147,153 @@ int cow_slots_take(struct cow_slots *s, uint32_t n, uint32_t *ret_first)
 	return (int)n;
 }
 
+/* ---- snapshots ---- */
+
+static pthread_mutex_t pins_lock = PTHREAD_MUTEX_INITIALIZER; /* of the list */
+static struct cow_pins *all_pins;
+
+static bool pinned(const struct cow_slots *s, uint32_t slot)
+{
+	for (size_t i = 0; i < s->n_pins; i++)
+		if (slot < s->pins[i]->n && bit_get(s->pins[i]->used, slot))
+			return true;
+	return false;
+}
+
+void cow_pins_unref(struct cow_pins *pins)
+{
+	struct cow_pins **at = &all_pins;
+
+	if (!pins)
+		return;
+	pthread_mutex_lock(&pins_lock);
+	if (--pins->refs == 0) {
+		while (*at != pins)
+			at = &(*at)->next;
+		*at = pins->next;
+		free(pins);
+	}
+	pthread_mutex_unlock(&pins_lock);
+}
+
+static int add_pins(struct cow_slots *s, struct cow_pins *pins)
+{
+	struct cow_pins **p = reallocarray(s->pins, s->n_pins + 1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	s->pins = p;
+	s->pins[s->n_pins++] = pins;
+	pins->refs++;
+	return 0;
+}
+
+int cow_slots_pin(struct cow_slots *s, struct cow_pins **ret)
+{
+	size_t words = (s->n + 63) / 64;
+	struct cow_pins *p;
+	struct stat st;
+
+	if (fstat(s->fd, &st) < 0)
+		return -errno;
+	p = malloc(sizeof(*p) + words * sizeof(p->used[0]));
+	if (!p)
+		return -ENOMEM;
+	*p = (struct cow_pins){ .refs = 1, .dev = st.st_dev, .ino = st.st_ino, .n = s->n };
+	if (words)
+		memcpy(p->used, s->used, words * sizeof(p->used[0]));
+	if (add_pins(s, p) < 0) {
+		free(p);
+		return -ENOMEM;
+	}
+	pthread_mutex_lock(&pins_lock);
+	p->next = all_pins;
+	all_pins = p;
+	pthread_mutex_unlock(&pins_lock);
+	*ret = p;
+	return 0;
+}
+
+/* Without memory the slot stays used until the layer is opened anew. */
+static void put_in_limbo(struct cow_slots *s, uint32_t slot)
+{
+	if (s->n_limbo == s->cap_limbo) {
+		size_t cap = s->cap_limbo ? 2 * s->cap_limbo : 256;
+		uint32_t *p = reallocarray(s->limbo, cap, sizeof(*p));
+
+		if (!p)
+			return;
+		s->limbo = p;
+		s->cap_limbo = cap;
+	}
+	s->limbo[s->n_limbo++] = slot;
+}
+
+static int adopt(struct cow_slots *s, struct cow_pins *pins)
+{
+	int r = add_pins(s, pins);
+
+	for (uint32_t slot = 0; r == 0 && slot < pins->n; slot++) {
+		if (!bit_get(pins->used, slot))
+			continue;
+		r = cow_slots_mark(s, slot);
+		if (r == 0)
+			put_in_limbo(s, slot);
+		else if (r == -EEXIST)
+			r = 0;
+	}
+	return r;
+}
+
+int cow_slots_adopt(struct cow_slots *s)
+{
+	struct stat st;
+	int r = 0;
+
+	if (fstat(s->fd, &st) < 0)
+		return -errno;
+	pthread_mutex_lock(&pins_lock);
+	for (struct cow_pins *p = all_pins; p && r == 0; p = p->next)
+		if (p->dev == st.st_dev && p->ino == st.st_ino)
+			r = adopt(s, p);
+	pthread_mutex_unlock(&pins_lock);
+	return r;
+}
+
+static bool let_go(struct cow_slots *s)
+{
+	size_t kept = 0, n = s->n_pins;
+
+	for (size_t i = 0; i < n; i++) {
+		if (s->pins[i]->refs > 1)
+			s->pins[kept++] = s->pins[i];
+		else
+			cow_pins_unref(s->pins[i]);
+	}
+	s->n_pins = kept;
+	return kept < n;
+}
+
+void cow_slots_unpin(struct cow_slots *s)
+{
+	uint32_t *limbo = s->limbo;
+	size_t n = s->n_limbo;
+
+	if (!s->n_pins || !let_go(s))
+		return;
+	s->limbo = NULL;
+	s->n_limbo = s->cap_limbo = 0;
+	for (size_t i = 0; i < n; i++)
+		cow_slots_free(s, limbo[i]); /* or into limbo again, for another snapshot */
+	free(limbo);
+}
+
 void cow_slots_free(struct cow_slots *s, uint32_t slot)
 {
+	if (pinned(s, slot)) {
+		put_in_limbo(s, slot);
+		return;
+	}
 	bit_clear(s->used, slot);
 	s->n_free++;
 	if (!bit_get(s->stale, slot)) {
@@ -201,6 +348,10 @@ void cow_slots_punch(struct cow_slots *s, bool all)
 
 void cow_slots_done(struct cow_slots *s)
 {
+	for (size_t i = 0; i < s->n_pins; i++)
+		cow_pins_unref(s->pins[i]);
+	free(s->pins);
+	free(s->limbo);
 	free(s->used);
 	free(s->stale);
 }

@@ -66,7 +66,7 @@ int disk_base(struct br_image *image, const struct disk_state *s, struct br_bloc
 	return br_layer_stack(br_image_store(image), s->parent, info->layer, blocks, ret, err);
 }
 
-static void disk_free(struct br_disk *disk)
+void disk_free(struct br_disk *disk)
 {
 	if (disk->fs)
 		disk->fs->ops->close(disk->fs);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <pthread.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -41,6 +42,12 @@ void br_disk_usage(const struct br_disk *disk, struct br_disk_usage *ret);
 int br_disk_export(struct br_disk *disk, const char *path, bool quiet, struct br_error *err);
 /* Reads raw bytes of the partition through the layer. */
 int br_disk_read(struct br_disk *disk, uint64_t offset, void *buf, size_t len);
+
+/*
+ * The disk as it is now, read-only, for as long as it is open (br_disk_close() it, before the disk or after it), whatever becomes of
+ * the disk. Nothing is copied or left on the host. 'lock' is that of the disk, not held; it is let go while the host's disk works.
+ */
+int br_disk_view(struct br_disk *disk, pthread_mutex_t *lock, struct br_disk **ret, struct br_error *err);
 
 /*
  * Commits and freezes the disk's layer; nothing is copied, and who uses the disk notices nothing. ret: id of the topmost

@@ -32,6 +32,7 @@ struct br_disk {
 	int lock_fd;
 };
 
+void disk_free(struct br_disk *disk);
 void disk_state_done(struct disk_state *s);
 /* -ENOENT: there is no disk. */
 int disk_state_read(const char *dir, struct disk_state *ret, struct br_error *err);

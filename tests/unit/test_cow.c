@@ -210,7 +210,40 @@ struct world {
 	struct br_cow *cow;
 	uint8_t now[FULL], base[FULL];
 	bool data[BLOCKS]; /* has file data in the pending group: written over in place */
+	struct {
+		struct br_cow *cow;
+		uint8_t was[FULL];
+	} views[3]; /* snapshots that are read while the layer changes */
 };
+
+static void check_view(struct br_cow *view, const uint8_t was[static FULL])
+{
+	uint8_t *now = malloc(FULL);
+
+	assert_false(br_cow_writable(view));
+	assert_int_equal(br_cow_write_data(view, 0, was, 1), -EROFS);
+	assert_int_equal(br_cow_read(view, 0, now, SIZE), 0);
+	assert_memory_equal(now, was, SIZE);
+	free(now);
+}
+
+/* Looks at one of the snapshots, then perhaps closes it, or takes a new one (which must show what is in memory now). */
+static void step_view(struct world *w, const uint8_t *now)
+{
+	uint32_t i = rnd(3);
+
+	if (w->views[i].cow) {
+		check_view(w->views[i].cow, w->views[i].was);
+		if (!now || rnd(2)) {
+			br_cow_close(w->views[i].cow);
+			w->views[i].cow = NULL;
+		}
+	}
+	if (!now || w->views[i].cow)
+		return;
+	assert_int_equal(br_cow_snapshot(w->cow, &w->views[i].cow), 0);
+	memcpy(w->views[i].was, now, FULL);
+}
 
 static void world_new(struct world *w)
 {
@@ -262,6 +295,11 @@ static void world_open(struct world *w)
 
 static void world_end(struct world *w)
 {
+	for (uint32_t i = 0; i < BR_ARRAY_SIZE(w->views); i++) {
+		if (w->views[i].cow)
+			check_view(w->views[i].cow, w->views[i].was);
+		br_cow_close(w->views[i].cow);
+	}
 	br_cow_close(w->cow);
 	for (size_t i = 0; i < w->p.n_files; i++) {
 		settle(&w->p.files[i]);
@@ -354,6 +392,7 @@ static void step_commit(struct world *w, bool may_fail)
 	w->p.committing = false;
 	memcpy(w->p.committed, w->now, FULL);
 	memset(w->data, 0, sizeof(w->data));
+	step_view(w, rnd(3) ? w->now : NULL);
 	if (rnd(6) == 0)
 		assert_int_equal(cow_log_compact(w->cow, true), 0);
 	if (rnd(6) == 0)
@@ -376,6 +415,8 @@ static void step_split_commit(struct world *w, bool may_fail)
 	if (r > 0) {
 		memcpy(data, w->data, sizeof(data));
 		memset(w->data, 0, sizeof(w->data));
+		if (!may_fail)
+			step_view(w, w->now);
 		for (uint32_t n = rnd(4); n; n--)
 			step_operation(w, false);
 		if (may_fail && rnd(3) == 0)

@@ -165,6 +165,71 @@ static void export_is_clean(void **state)
 	assert_int_equal(br_remove_tree(disk_dir, NULL), 0);
 }
 
+/* Files that come and go, so that slots are used again. */
+static void change(struct br_disk *disk, unsigned from)
+{
+	struct br_fs *fs = br_disk_fs(disk);
+	char name[20], text[40];
+
+	for (unsigned i = from; i < from + 20; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		snprintf(text, sizeof(text), "text %u", i);
+		write_file(fs, name, text);
+		assert_int_equal(fs->ops->commit(fs), 0);
+		assert_int_equal(fs->ops->unlink(fs, fs->ops->root(fs), name), 0);
+		assert_int_equal(fs->ops->commit(fs), 0);
+	}
+}
+
+static void a_view_stays_while_the_disk_changes(void **state)
+{
+	br_cleanup(br_image_unrefp) struct br_image *image = NULL;
+	pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	br_cleanup(br_freep) char *path = NULL;
+	struct br_error err = BR_ERROR_NULL;
+	struct br_disk *disk, *view, *again;
+	char layer[33];
+	uint64_t ino;
+
+	test_needs(TOOLS);
+	image = image_open("card");
+	disk = disk_open(image);
+	path = br_path_join(dir, "view.img");
+	unlink(path);
+	for (unsigned i = 0; i < 30; i++) { /* files as blocks that are given up later */
+		char name[20];
+
+		snprintf(name, sizeof(name), "old%u", i);
+		write_file(br_disk_fs(disk), name, "as it was");
+	}
+	if (br_disk_view(disk, &lock, &view, &err) < 0)
+		fail_msg("%s", err.text);
+	for (unsigned i = 0; i < 30; i++) {
+		char name[20];
+
+		snprintf(name, sizeof(name), "old%u", i);
+		assert_int_equal(br_disk_fs(disk)->ops->unlink(br_disk_fs(disk), 2, name), 0);
+	}
+	change(disk, 0);
+	assert_int_equal(br_disk_view(disk, &lock, &again, NULL), 0);
+	assert_int_equal(br_fs_walk(br_disk_fs(again), "/old7", &ino), -ENOENT);
+	br_disk_close(again);
+	br_disk_close(disk); /* the slots stay also when the disk is opened anew */
+	disk = disk_open(image);
+	change(disk, 100);
+	assert_file(br_disk_fs(view), "/old7", "as it was");
+	assert_int_equal(br_disk_freeze(disk, layer, &err), 0);
+	change(disk, 200);
+	assert_file(br_disk_fs(view), "/old8", "as it was");
+	assert_int_equal(br_disk_fs(view)->ops->unlink(br_disk_fs(view), 2, "old8"), -EROFS);
+	br_disk_close(disk);
+	assert_int_equal(br_remove_tree(disk_dir, NULL), 0);
+	assert_int_equal(br_disk_export(view, path, true, &err), 0);
+	assert_int_equal(test_sh("PATH=$PATH:/usr/sbin:/sbin; e2fsck -fn %s >/dev/null 2>&1 && "
+				 "debugfs -R 'cat old29' %s 2>/dev/null | grep -q '^as it was$'", path, path), 0);
+	br_disk_close(view);
+}
+
 static void what_does_not_fit_is_refused(void **state)
 {
 	br_cleanup(br_image_unrefp) struct br_image *card = NULL, *other = NULL;
@@ -233,6 +298,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_disk_keeps_what_was_written),
 		cmocka_unit_test(export_is_clean),
+		cmocka_unit_test(a_view_stays_while_the_disk_changes),
 		cmocka_unit_test(what_does_not_fit_is_refused),
 		cmocka_unit_test(disks_are_independent),
 	};

@@ -12,8 +12,9 @@
  * outlive it. writable needs a writable layer. Unknown or unsupported features are refused by
  * name (-ENOTSUP); what is no ext4 or is damaged says -EUCLEAN.
  *
- * Beyond fs.h: atime is not changed by reads; files and directories with inline data are read only
- * (-EOPNOTSUPP when changed).
+ * Beyond fs.h: atime is not changed by reads; what is made below a directory with a default access list gets it, and
+ * flags and project as under Linux; chattr's +i and +a and verity are kept (-EPERM). Opening a writable one recovers what
+ * was not unmounted and switches the feature quota off.
  */
 int br_extfs_open(struct br_cow *cow, bool writable, struct br_fs **ret, struct br_error *err);
 /* Calls fn at the end of close(), to free what the file system stands on. */

@@ -11,29 +11,6 @@
 /* Blocks of a file end below 2^32 - 1. */
 #define LBLK_END UINT32_MAX
 
-int ext_inline_read(struct br_extfs *fs, struct ext_node *node, void *buf, size_t size, size_t *ret_len)
-{
-	br_cleanup(br_freep) uint8_t *data = calloc(1, (size_t)fs->bs + sizeof(node->inode.i_block));
-	size_t len = 0;
-	errcode_t e;
-
-	if (!data)
-		return -ENOMEM;
-	/* asked first: get() writes as much as the attribute says */
-	e = ext2fs_inline_data_size(fs->e2, node->ino, &len);
-	if (!e && len > fs->bs)
-		return -EUCLEAN;
-	if (!e)
-		e = ext2fs_inline_data_get(fs->e2, node->ino, ext_small(node), data, &len);
-	if (e)
-		return ext_errno(e);
-	if (len > size)
-		len = size;
-	memcpy(buf, data, len);
-	*ret_len = len;
-	return 0;
-}
-
 static int read_inline(struct br_extfs *fs, struct ext_node *node, uint64_t offset, uint8_t *buf, size_t len)
 {
 	br_cleanup(br_freep) uint8_t *data = malloc(fs->bs);
@@ -262,7 +239,7 @@ static bool too_big(struct br_extfs *fs, const struct ext_node *node, uint64_t e
 {
 	uint64_t per = fs->bs / 4, blocks = LBLK_END;
 
-	if (!(node->inode.i_flags & EXT4_EXTENTS_FL))
+	if (!(node->inode.i_flags & (EXT4_EXTENTS_FL | EXT4_INLINE_DATA_FL)))
 		blocks = EXT2_NDIR_BLOCKS + per + per * per + per * per * per;
 	if (blocks > LBLK_END)
 		blocks = LBLK_END;
@@ -305,11 +282,17 @@ int ext_write_at(struct br_extfs *fs, struct ext_node *node, uint64_t offset, co
 	uint64_t size = ext_size(node), end = offset + len;
 	int r;
 
-	if (node->inode.i_flags & EXT4_INLINE_DATA_FL)
-		return -EOPNOTSUPP;
 	if (end < offset || too_big(fs, node, end))
 		return -EFBIG;
 	fs->touched = true;
+	if (node->inode.i_flags & EXT4_INLINE_DATA_FL) {
+		r = ext_inline_fits(fs, node, end);
+		if (r)
+			return r < 0 ? r : ext_inline_change(fs, node, offset, buf, len, end > size ? end : size);
+		r = ext_inline_leave(fs, node);
+		if (r < 0)
+			return r;
+	}
 	r = offset > size ? zero_tail(fs, node, size) : 0;
 	while (r == 0 && len) {
 		size_t n = 0;
@@ -329,6 +312,12 @@ static int holes_in(struct br_extfs *fs, struct ext_node *node, uint64_t offset,
 {
 	uint64_t lblk = offset >> fs->bs_bits, end = (offset + len + fs->bs - 1) >> fs->bs_bits, n = 0;
 
+	if (node->inode.i_flags & EXT4_INLINE_DATA_FL) {
+		int r = ext_inline_fits(fs, node, offset + len);
+
+		*ret = r == 0 ? end - lblk + 1 : 0;
+		return r < 0 ? r : 0;
+	}
 	while (lblk < end) {
 		struct ext_run run;
 		int r = ext_map_find(fs, node, (uint32_t)lblk, (uint32_t)(end - lblk), &run);
@@ -357,6 +346,9 @@ static int write_do(struct br_extfs *fs, uint64_t ino, uint64_t offset, const vo
 		return -EINVAL;
 	if (len == 0)
 		return 0;
+	if (node->inode.i_flags & (EXT2_IMMUTABLE_FL | EXT4_VERITY_FL) ||
+		(node->inode.i_flags & EXT2_APPEND_FL && offset < ext_size(node)))
+		return -EPERM;
 	if (offset + len < offset || too_big(fs, node, offset + len))
 		return -EFBIG;
 	r = holes_in(fs, node, offset, len, &need);
@@ -388,11 +380,17 @@ int ext_truncate(struct br_extfs *fs, struct ext_node *node, uint64_t size)
 
 	if (size == old)
 		return 0;
-	if (node->inode.i_flags & EXT4_INLINE_DATA_FL)
-		return -EOPNOTSUPP;
 	if (too_big(fs, node, size))
 		return -EFBIG;
 	fs->touched = true;
+	if (node->inode.i_flags & EXT4_INLINE_DATA_FL) {
+		r = ext_inline_fits(fs, node, size);
+		if (r)
+			return r < 0 ? r : ext_inline_change(fs, node, 0, NULL, 0, size);
+		r = ext_inline_leave(fs, node);
+		if (r < 0)
+			return r;
+	}
 	r = zero_tail(fs, node, size < old ? size : old);
 	if (r == 0 && size < old)
 		r = ext_map_cut(fs, node, (uint32_t)((size + fs->bs - 1) >> fs->bs_bits));

@@ -90,11 +90,18 @@ static int entry_at(const struct br_extfs *fs, const uint8_t *block, uint32_t of
 	return 0;
 }
 
-/* A directory in the inode itself, shown as one block: "." and ".." are not stored as entries there. */
-static int inline_block(struct br_extfs *fs, struct ext_node *dir, uint8_t *block)
+/*
+ * A directory in the inode itself, shown as one block: "." and ".." are not stored as entries there. The entries
+ * are in two parts, and none reaches from the first into the second.
+ */
+#define INLINE_FIRST  24u
+#define INLINE_SECOND (INLINE_FIRST + EXT2_N_BLOCKS * 4u - 4u)
+
+/* *ret_end: behind the last entry that is stored. */
+static int inline_block(struct br_extfs *fs, struct ext_node *dir, uint8_t *block, uint32_t *ret_end)
 {
 	uint8_t data[4096];
-	size_t len = 0, at = 24;
+	size_t len = 0, at = INLINE_FIRST;
 	int r = ext_inline_read(fs, dir, data, sizeof(data), &len);
 
 	if (r < 0)
@@ -109,18 +116,35 @@ static int inline_block(struct br_extfs *fs, struct ext_node *dir, uint8_t *bloc
 	if (at % 4)
 		return -EUCLEAN;
 	put_entry(block + at, 0, fs->bs - (uint32_t)at, "", 0);
+	*ret_end = (uint32_t)at;
 	return 0;
+}
+
+static int inline_block_store(struct br_extfs *fs, struct ext_node *dir, const uint8_t *block)
+{
+	uint8_t data[4096];
+	size_t len = 0;
+	int r = ext_inline_read(fs, dir, data, sizeof(data), &len); /* how long it is */
+
+	if (r < 0)
+		return r;
+	if (len < 4 || len - 4 > fs->bs - INLINE_FIRST)
+		return -EUCLEAN;
+	memcpy(data, block + 12, 4);
+	memcpy(data + 4, block + INLINE_FIRST, len - 4);
+	return ext_inline_store(fs, dir, data, len);
 }
 
 /* A hole reads as a block without entries; *ret_pblk is then 0. */
 static int block_read(struct br_extfs *fs, struct ext_node *dir, uint32_t lblk, uint8_t *block, uint64_t *ret_pblk)
 {
 	struct ext_run run;
+	uint32_t end;
 	int r;
 
 	*ret_pblk = 0;
 	if (is_inline(dir))
-		return inline_block(fs, dir, block);
+		return inline_block(fs, dir, block, &end);
 	r = ext_map_find(fs, dir, lblk, 1, &run);
 	if (r < 0)
 		return r;
@@ -136,6 +160,8 @@ static int block_read(struct br_extfs *fs, struct ext_node *dir, uint32_t lblk, 
 static int block_write(struct br_extfs *fs, struct ext_node *dir, uint64_t pblk, uint8_t *block)
 {
 	fs->touched = true;
+	if (is_inline(dir))
+		return inline_block_store(fs, dir, block);
 	return ext_errno(ext2fs_write_dir_block4(fs->e2, pblk, block, 0, dir->ino));
 }
 
@@ -193,20 +219,21 @@ static int block_find(const struct br_extfs *fs, const uint8_t *block, const cha
 	return 0;
 }
 
-/* Puts the entry into a block with room. -ENOSPC when there is none after all. */
-static int block_insert(struct br_extfs *fs, uint8_t *block, const char *name, uint32_t ino, int type)
+/* Puts the entry between two places of a block. -ENOSPC when there is no room after all. */
+static int insert_between(struct br_extfs *fs, uint8_t *block, uint32_t start, uint32_t end, const char *name, uint32_t ino,
+	int type)
 {
 	uint32_t need = (uint32_t)EXT2_DIR_REC_LEN(strlen(name));
 	struct entry e;
 
-	for (uint32_t off = 0; off < block_end(fs); off += e.rec_len) {
+	for (uint32_t off = start; off < end; off += e.rec_len) {
 		uint32_t used;
 		int r = entry_at(fs, block, off, &e);
 
 		if (r < 0)
 			return r;
 		used = used_len(&e);
-		if (off + e.rec_len > block_end(fs) || e.rec_len - used < need)
+		if (off + e.rec_len > end || e.rec_len - used < need)
 			continue;
 		if (used)
 			br_store_le16(block + off + 4, (uint16_t)used);
@@ -214,6 +241,11 @@ static int block_insert(struct br_extfs *fs, uint8_t *block, const char *name, u
 		return 0;
 	}
 	return -ENOSPC;
+}
+
+static int block_insert(struct br_extfs *fs, uint8_t *block, const char *name, uint32_t ino, int type)
+{
+	return insert_between(fs, block, 0, block_end(fs), name, ino, type);
 }
 
 /* ---- the index in memory ---- */
@@ -598,6 +630,24 @@ static int find_room(
 	return 0;
 }
 
+/* Adds in the inode when it fits, else makes the directory one of a block; 1: added. Entries keep their places. */
+static int inline_add(struct br_extfs *fs, struct ext_node *dir, const char *name, uint32_t ino, int type)
+{
+	uint32_t end = 0;
+	int r = inline_block(fs, dir, fs->block, &end);
+
+	if (r < 0)
+		return r;
+	r = insert_between(fs, fs->block, INLINE_FIRST, end, name, ino, type);
+	if (r != -ENOSPC)
+		return r < 0 ? r : (r = inline_block_store(fs, dir, fs->block)) < 0 ? r : 1;
+	if (end + 12 > block_end(fs))
+		return -EUCLEAN;
+	put_entry(fs->block + end, 0, block_end(fs) - end, "", 0);
+	block_init_tail(fs, fs->block);
+	return ext_inline_leave_dir(fs, dir, fs->block);
+}
+
 int ext_dir_add(struct br_extfs *fs, struct ext_node *dir, const char *name, uint32_t ino, int type)
 {
 	struct ext_dirindex *x;
@@ -605,8 +655,11 @@ int ext_dir_add(struct br_extfs *fs, struct ext_node *dir, const char *name, uin
 	uint64_t pblk;
 	int r;
 
-	if (is_inline(dir))
-		return -EOPNOTSUPP;
+	if (is_inline(dir)) {
+		r = inline_add(fs, dir, name, ino, type);
+		if (r)
+			return r < 0 ? r : 0;
+	}
 	r = make_list(fs, dir);
 	if (r == 0)
 		r = index_get(fs, dir, &x);
@@ -639,12 +692,10 @@ int ext_dir_remove(struct br_extfs *fs, struct ext_node *dir, const char *name)
 	struct place at;
 	int r;
 
-	if (is_inline(dir))
-		return -EOPNOTSUPP;
 	r = find_place(fs, dir, name, &at);
 	if (r < 0)
 		return r;
-	if (at.e.off == at.prev) {
+	if (at.e.off == at.prev || (is_inline(dir) && (at.e.off == INLINE_FIRST || at.e.off == INLINE_SECOND))) {
 		br_store_le32(fs->block + at.e.off, 0);
 	} else {
 		struct entry prev;
@@ -668,13 +719,11 @@ int ext_dir_replace(struct br_extfs *fs, struct ext_node *dir, const char *name,
 	struct place at;
 	int r;
 
-	if (is_inline(dir))
-		return -EOPNOTSUPP;
 	r = find_place(fs, dir, name, &at);
 	if (r < 0)
 		return r;
 	br_store_le32(fs->block + at.e.off, ino);
-	fs->block[at.e.off + 7] = (uint8_t)type;
+	fs->block[at.e.off + 7] = (uint8_t)type; /* of an inline "..": not stored */
 	return block_write(fs, dir, at.pblk, fs->block);
 }
 

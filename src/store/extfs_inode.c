@@ -182,6 +182,11 @@ int ext_node_write(struct br_extfs *fs, struct ext_node *node, bool fresh)
 	return ext_errno(ext2fs_write_inode_full(fs->e2, node->ino, whole, (int)fs->inode_size));
 }
 
+int ext_node_reload(struct br_extfs *fs, struct ext_node *node)
+{
+	return ext_errno(ext2fs_read_inode_full(fs->e2, node->ino, ext_small(node), sizeof(node->inode)));
+}
+
 /* ---- times ---- */
 
 /* Does the inode on the disk have this field of the large part? */
@@ -263,6 +268,16 @@ void ext_set_owner(struct ext_node *node, uint32_t uid, uint32_t gid)
 	ext2fs_set_i_gid_high(node->inode, (uint16_t)(gid >> 16));
 }
 
+int ext_may_add(const struct ext_node *dir)
+{
+	return dir->inode.i_flags & EXT2_IMMUTABLE_FL ? -EPERM : 0;
+}
+
+int ext_may_remove(const struct ext_node *dir, const struct ext_node *n)
+{
+	return (dir->inode.i_flags | n->inode.i_flags) & (EXT2_IMMUTABLE_FL | EXT2_APPEND_FL) ? -EPERM : 0;
+}
+
 void ext_kill_suid(struct ext_node *node)
 {
 	if (ext_is(node, LINUX_S_IFDIR))
@@ -319,10 +334,24 @@ int ext_getattr(struct br_fs *base, uint64_t ino, struct br_fs_attr *ret)
 	return 0;
 }
 
+/* may_setattr() of Linux; times are not told apart here from 'touch', which +a lets pass. */
+static int may_set(const struct ext_node *n, unsigned set)
+{
+	uint32_t flags = n->inode.i_flags;
+
+	if (flags & EXT2_IMMUTABLE_FL)
+		return set ? -EPERM : 0;
+	if (flags & EXT2_APPEND_FL && set & (BR_FS_SET_MODE | BR_FS_SET_UID | BR_FS_SET_GID | BR_FS_SET_SIZE))
+		return -EPERM;
+	return flags & EXT4_VERITY_FL && set & BR_FS_SET_SIZE ? -EPERM : 0;
+}
+
 static int setattr_do(struct br_extfs *fs, struct ext_node *n, const struct br_fs_setattr *a)
 {
-	int r;
+	int r = may_set(n, a->set);
 
+	if (r < 0)
+		return r;
 	if (a->set & BR_FS_SET_SIZE) {
 		uint64_t old = ext_size(n);
 
@@ -343,8 +372,12 @@ static int setattr_do(struct br_extfs *fs, struct ext_node *n, const struct br_f
 			a->set & BR_FS_SET_GID ? a->gid : ext_gid(n));
 		ext_kill_suid(n);
 	}
-	if (a->set & BR_FS_SET_MODE)
+	if (a->set & BR_FS_SET_MODE) {
 		n->inode.i_mode = (uint16_t)((n->inode.i_mode & LINUX_S_IFMT) | (a->mode & 07777));
+		r = ext_acl_chmod(fs, n);
+		if (r < 0)
+			return r;
+	}
 	if (a->set & BR_FS_SET_ATIME)
 		ext_set_times(fs, n, EXT_ATIME, a->atime);
 	if (a->set & BR_FS_SET_MTIME)

@@ -82,13 +82,37 @@ static void device_put(struct ext_node *n, uint32_t major, uint32_t minor)
 		n->inode.i_block[1] = (minor & 0xff) | major << 8 | (minor & ~0xffu) << 12;
 }
 
-static void extent_root_put(struct ext_node *n)
+void ext_extent_root(struct ext_node *n)
 {
 	uint8_t *p = (uint8_t *)n->inode.i_block;
 
 	n->inode.i_flags |= EXT4_EXTENTS_FL;
 	br_store_le16(p, EXT3_EXT_MAGIC);
 	br_store_le16(p + 4, (sizeof(n->inode.i_block) - 12) / 12);
+}
+
+/* What Linux hands down (EXT4_FL_INHERITED, ext4_mask_flags()), and the project of a +P directory. */
+static void inherit(struct br_extfs *fs, const struct ext_node *dir, struct ext_node *n)
+{
+	const uint32_t all = EXT2_SECRM_FL | EXT2_UNRM_FL | EXT2_COMPR_FL | EXT2_SYNC_FL | EXT2_NODUMP_FL | EXT2_NOATIME_FL |
+			     EXT2_NOCOMPR_FL | EXT3_JOURNAL_DATA_FL | EXT2_NOTAIL_FL | EXT2_DIRSYNC_FL | FS_DAX_FL |
+			     EXT4_PROJINHERIT_FL;
+	uint32_t mask = EXT2_NODUMP_FL | EXT2_NOATIME_FL;
+
+	if (ext_is(n, LINUX_S_IFDIR))
+		mask = all;
+	else if (ext_is(n, LINUX_S_IFREG))
+		mask = all & ~(uint32_t)(EXT2_DIRSYNC_FL | EXT4_PROJINHERIT_FL);
+	n->inode.i_flags |= dir->inode.i_flags & mask;
+	if (ext2fs_has_feature_project(fs->e2->super) && dir->inode.i_flags & EXT4_PROJINHERIT_FL)
+		n->inode.i_projid = dir->inode.i_projid;
+}
+
+/* A +P directory takes only what is of its project. */
+static int same_project(struct br_extfs *fs, const struct ext_node *dir, const struct ext_node *n)
+{
+	return ext2fs_has_feature_project(fs->e2->super) && dir->inode.i_flags & EXT4_PROJINHERIT_FL &&
+			       dir->inode.i_projid != n->inode.i_projid ? -EXDEV : 0;
 }
 
 /* An inode number and the inode itself, written; what it holds comes next. */
@@ -130,9 +154,10 @@ static int inode_new(struct br_extfs *fs, struct ext_node *dir, const struct br_
 	do {
 		br_random(&n->inode.i_generation, sizeof(n->inode.i_generation));
 	} while (!n->inode.i_generation);
+	inherit(fs, dir, n);
 	ext_touch(fs, n, EXT_ATIME | EXT_MTIME | EXT_CTIME | EXT_CRTIME);
 	if (blocks && ext2fs_has_feature_extents(fs->e2->super))
-		extent_root_put(n);
+		ext_extent_root(n);
 	r = ext_node_write(fs, n, true);
 	if (r == 0)
 		*ret = n;
@@ -183,11 +208,15 @@ static int create_do(
 	r = ext_dir_find(fs, dir, name, &old);
 	if (r != -ENOENT)
 		return r < 0 ? r : -EEXIST;
-	r = ext_need_space(fs, 2 + (node->target ? 4 : 0));
+	r = ext_may_add(dir);
+	if (r == 0)
+		r = ext_need_space(fs, 2 + (node->target ? 4 : 0));
 	if (r == 0)
 		r = inode_new(fs, dir, node, &n);
 	if (r == 0)
 		r = content_new(fs, dir, n, node);
+	if (r == 0)
+		r = ext_acl_inherit(fs, dir, n);
 	if (r == 0)
 		r = ext_dir_add(fs, dir, name, n->ino, dirent_type(fs, node->mode));
 	if (r == 0 && is_dir)
@@ -233,9 +262,13 @@ static int link_do(struct br_extfs *fs, uint64_t ino, uint64_t dir_ino, const ch
 		return r < 0 ? r : -EEXIST;
 	if (ext_is(n, LINUX_S_IFDIR))
 		return -EPERM;
+	if (n->inode.i_flags & (EXT2_IMMUTABLE_FL | EXT2_APPEND_FL) || ext_may_add(dir) < 0)
+		return -EPERM;
 	if (n->inode.i_links_count >= LINK_MAX_EXT4)
 		return -EMLINK;
-	r = ext_need_space(fs, 2);
+	r = same_project(fs, dir, n);
+	if (r == 0)
+		r = ext_need_space(fs, 2);
 	if (r == 0)
 		r = ext_dir_add(fs, dir, name, n->ino, dirent_type(fs, n->inode.i_mode));
 	if (r)
@@ -347,6 +380,8 @@ static int remove_do(struct br_extfs *fs, uint64_t dir_ino, const char *name, bo
 	else if (ext_is(n, LINUX_S_IFDIR))
 		r = -EISDIR;
 	if (r == 0)
+		r = ext_may_remove(dir, n);
+	if (r == 0)
 		r = ext_dir_remove(fs, dir, name);
 	if (r == 0)
 		r = drop_link(fs, n);
@@ -407,6 +442,11 @@ struct move {
 
 static int move_check(struct br_extfs *fs, const struct move *m)
 {
+	if (ext_may_remove(m->from_dir, m->n) < 0 ||
+		(m->old ? ext_may_remove(m->to_dir, m->old) : ext_may_add(m->to_dir)) < 0)
+		return -EPERM;
+	if (same_project(fs, m->to_dir, m->n) < 0)
+		return -EXDEV;
 	if (m->old) {
 		if (!m->is_dir && ext_is(m->old, LINUX_S_IFDIR))
 			return -EISDIR;

@@ -26,7 +26,11 @@ struct ext_node {
 	struct ext_run *runs; /* sorted by lblk; extent files only */
 	uint32_t n_runs, cap_runs;
 	bool runs_loaded;
+	uint8_t xattrs; /* enum ext_xattrs */
 };
+
+/* Does the inode have extended attributes? Those of an inode in the cache are made by us only: extfs_acl.c. */
+enum ext_xattrs { EXT_XATTRS_UNKNOWN, EXT_XATTRS_NONE, EXT_XATTRS_SOME };
 
 #define EXT_NODES	 128u
 #define EXT_NODE_BUCKETS 128u
@@ -138,6 +142,8 @@ int ext_node_dir(struct br_extfs *fs, uint64_t ino, struct ext_node **ret); /* -
 int ext_node_fresh(struct br_extfs *fs, uint32_t ino, struct ext_node **ret);
 /* Writes the inode. fresh: the whole on-disk inode, nothing of the old one kept. */
 int ext_node_write(struct br_extfs *fs, struct ext_node *node, bool fresh);
+/* After libext2fs changed it on its own. The map of blocks is as before. */
+int ext_node_reload(struct br_extfs *fs, struct ext_node *node);
 void ext_node_forget_runs(struct br_extfs *fs, struct ext_node *node);
 void ext_node_drop(struct br_extfs *fs, uint32_t ino);
 void ext_nodes_drop(struct br_extfs *fs);
@@ -148,12 +154,18 @@ void ext_touch(struct br_extfs *fs, struct ext_node *node, unsigned which); /* n
 void ext_set_owner(struct ext_node *node, uint32_t uid, uint32_t gid);
 uint32_t ext_uid(const struct ext_node *node);
 uint32_t ext_gid(const struct ext_node *node);
+/* chattr +i and +a, which bind root too, and verity. -EPERM as Linux: a name to be made below; a name of n to be removed. */
+int ext_may_add(const struct ext_node *dir);
+int ext_may_remove(const struct ext_node *dir, const struct ext_node *n);
 /* What a write or a new owner does to setuid and setgid. */
 void ext_kill_suid(struct ext_node *node);
 
 int ext_getattr(struct br_fs *base, uint64_t ino, struct br_fs_attr *ret);
 int ext_setattr(struct br_fs *base, uint64_t ino, const struct br_fs_setattr *attr);
 int ext_readlink(struct br_fs *base, uint64_t ino, char *buf, size_t size);
+
+/* An empty tree. */
+void ext_extent_root(struct ext_node *node);
 
 /* extfs_map.c: where the blocks of a file are. find: the run (or hole) that contains lblk, cut to begin at it and to
  * be no longer than max blocks. */
@@ -175,7 +187,22 @@ int ext_write(struct br_fs *base, uint64_t ino, uint64_t offset, const void *buf
 /* Inside of an operation: no times, no setuid. */
 int ext_truncate(struct br_extfs *fs, struct ext_node *node, uint64_t size);
 int ext_write_at(struct br_extfs *fs, struct ext_node *node, uint64_t offset, const void *buf, size_t len);
+
+/* extfs_inline.c: content in the inode. All but read and fits are inside of an operation. */
 int ext_inline_read(struct br_extfs *fs, struct ext_node *node, void *buf, size_t size, size_t *ret_len);
+/* len: what read said; the library's errors for more. */
+int ext_inline_store(struct br_extfs *fs, struct ext_node *node, void *buf, size_t len);
+int ext_inline_fits(struct br_extfs *fs, struct ext_node *node, uint64_t size); /* 1: in place */
+/* Bytes of a file that fits, and its new size. */
+int ext_inline_change(
+	struct br_extfs *fs, struct ext_node *node, uint64_t offset, const void *buf, size_t len, uint64_t size);
+int ext_inline_leave(struct br_extfs *fs, struct ext_node *node); /* a file, to blocks */
+/* A directory, to one block with this content. */
+int ext_inline_leave_dir(struct br_extfs *fs, struct ext_node *dir, const uint8_t *block);
+
+/* extfs_acl.c. Both are inside of an operation, of a node that was written. inherit: n is new and has its content. */
+int ext_acl_inherit(struct br_extfs *fs, struct ext_node *dir, struct ext_node *n);
+int ext_acl_chmod(struct br_extfs *fs, struct ext_node *n);
 
 /* extfs_dir.c: names. find: -ENOENT. All but find are inside of an operation. */
 int ext_dir_find(struct br_extfs *fs, struct ext_node *dir, const char *name, uint32_t *ret_ino);

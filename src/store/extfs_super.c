@@ -22,17 +22,13 @@ static const struct feature refused[] = {
 	{ EXT3_FEATURE_INCOMPAT_JOURNAL_DEV, INCOMPAT, "journal_dev", "this is a journal, not a file system" },
 	{ EXT4_FEATURE_INCOMPAT_MMP, INCOMPAT, "mmp", "clear it with 'tune2fs -O ^mmp'" },
 	{ EXT4_FEATURE_INCOMPAT_DIRDATA, INCOMPAT, "dirdata", "Lustre's" },
-	{ EXT4_FEATURE_INCOMPAT_ENCRYPT, INCOMPAT, "encrypt", "encrypted names cannot be served" },
+	{ EXT4_FEATURE_INCOMPAT_ENCRYPT, INCOMPAT, "encrypt", "encrypted names cannot be served; make the image without it" },
 	{ EXT4_FEATURE_INCOMPAT_CASEFOLD, INCOMPAT, "casefold", "clear it with 'tune2fs -O ^casefold'" },
 	{ EXT4_FEATURE_RO_COMPAT_BIGALLOC, RO_COMPAT, "bigalloc", "make the image without it" },
 	{ EXT4_FEATURE_RO_COMPAT_HAS_SNAPSHOT, RO_COMPAT, "snapshot", "not of Linux" },
-	{ EXT4_FEATURE_RO_COMPAT_QUOTA, RO_COMPAT, "quota", "clear it with 'tune2fs -O ^quota'" },
 	{ EXT4_FEATURE_RO_COMPAT_REPLICA, RO_COMPAT, "replica", "not of Linux" },
 	{ EXT4_FEATURE_RO_COMPAT_READONLY, RO_COMPAT, "read-only", "clear it with 'tune2fs -O ^read-only'" },
 	{ EXT4_FEATURE_RO_COMPAT_SHARED_BLOCKS, RO_COMPAT, "shared_blocks", "run 'e2fsck -E unshare_blocks'" },
-	{ EXT4_FEATURE_RO_COMPAT_VERITY, RO_COMPAT, "verity", "verified files cannot be changed" },
-	{ EXT4_FEATURE_RO_COMPAT_ORPHAN_PRESENT, RO_COMPAT, "orphan_present",
-		"it was not unmounted cleanly; run 'e2fsck -f' on the image's root partition" },
 };
 
 #define INCOMPAT_OK                                                                                 \
@@ -45,7 +41,9 @@ static const struct feature refused[] = {
 	(EXT2_FEATURE_RO_COMPAT_SPARSE_SUPER | EXT2_FEATURE_RO_COMPAT_LARGE_FILE | 0x4 /* btree_dir */ | \
 		EXT4_FEATURE_RO_COMPAT_HUGE_FILE | EXT4_FEATURE_RO_COMPAT_GDT_CSUM |               \
 		EXT4_FEATURE_RO_COMPAT_DIR_NLINK | EXT4_FEATURE_RO_COMPAT_EXTRA_ISIZE |            \
-		EXT4_FEATURE_RO_COMPAT_METADATA_CSUM | EXT4_FEATURE_RO_COMPAT_PROJECT)
+		EXT4_FEATURE_RO_COMPAT_METADATA_CSUM | EXT4_FEATURE_RO_COMPAT_PROJECT |    \
+		EXT4_FEATURE_RO_COMPAT_QUOTA | EXT4_FEATURE_RO_COMPAT_VERITY |             \
+		EXT4_FEATURE_RO_COMPAT_ORPHAN_PRESENT)
 
 static int check_features(const struct ext2_super_block *sb, bool writable, struct br_error *err)
 {

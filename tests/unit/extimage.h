@@ -33,6 +33,14 @@ static inline bool have_mke2fs(void)
 	return run("command -v mke2fs e2fsck debugfs >/dev/null") == 0;
 }
 
+#define NEEDS_TOOLS()                                                           \
+	do {                                                                    \
+		if (!have_mke2fs()) {                                           \
+			print_message("skipped: mke2fs, e2fsck and debugfs are needed\n"); \
+			skip();                                                 \
+		}                                                               \
+	} while (0)
+
 /* name in test_dir(), of kib KiB; from: a directory for -d, or NULL. */
 static inline void make_image(const char *name, unsigned kib, const char *options, const char *from)
 {
@@ -102,4 +110,28 @@ static inline void ext_test_fsck(struct ext_test *t)
 	}
 	unlink(out);
 	assert_int_equal(run("rm -f %s.log", out), 0);
+}
+
+/* ---- shorter ---- */
+
+static inline uint64_t root_of(struct ext_test *t)
+{
+	return t->fs->ops->root(t->fs);
+}
+
+static inline uint64_t make(struct ext_test *t, uint64_t dir, const char *name, uint32_t mode)
+{
+	struct br_fs_new new = { .mode = mode };
+	uint64_t ino = 0;
+
+	assert_int_equal(t->fs->ops->create(t->fs, dir, name, &new, &ino), 0);
+	return ino;
+}
+
+static inline struct br_fs_attr attr_of(struct ext_test *t, uint64_t ino)
+{
+	struct br_fs_attr a;
+
+	assert_int_equal(t->fs->ops->getattr(t->fs, ino, &a), 0);
+	return a;
 }

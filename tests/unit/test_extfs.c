@@ -6,36 +6,6 @@
 #include "base/hash.h"
 #include "tests/unit/extimage.h"
 
-static uint64_t root_of(struct ext_test *t)
-{
-	return t->fs->ops->root(t->fs);
-}
-
-static uint64_t make(struct ext_test *t, uint64_t dir, const char *name, uint32_t mode)
-{
-	struct br_fs_new new = { .mode = mode };
-	uint64_t ino = 0;
-
-	assert_int_equal(t->fs->ops->create(t->fs, dir, name, &new, &ino), 0);
-	return ino;
-}
-
-static struct br_fs_attr attr_of(struct ext_test *t, uint64_t ino)
-{
-	struct br_fs_attr a;
-
-	assert_int_equal(t->fs->ops->getattr(t->fs, ino, &a), 0);
-	return a;
-}
-
-#define NEEDS_TOOLS()                                                           \
-	do {                                                                    \
-		if (!have_mke2fs()) {                                           \
-			print_message("skipped: mke2fs, e2fsck and debugfs are needed\n"); \
-			skip();                                                 \
-		}                                                               \
-	} while (0)
-
 static void large_and_sparse(void **state)
 {
 	static const uint64_t places[] = { 0, 4096 * 3 + 5, 1ull << 31, (1ull << 32) - 3, 5ull << 32, 17000000000000ull };
@@ -638,8 +608,6 @@ static void unsupported_is_refused_by_name(void **state)
 		{ "-O encrypt", -ENOTSUP, "encrypt" },
 		{ "-O casefold", -ENOTSUP, "casefold" },
 		{ "-O mmp", -ENOTSUP, "mmp" },
-		{ "-O quota", -ENOTSUP, "quota" },
-		{ "-O verity", -ENOTSUP, "verity" },
 		{ "-b 65536 -F 2>/dev/null", -ENOTSUP, "4096" },
 		{ "", 0, "" },
 	};

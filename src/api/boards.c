@@ -223,11 +223,11 @@ static json_t *root_json(const struct br_plan *plan)
 	p = br_plan_root(plan, &n);
 	for (size_t i = 0; i < n; i++) {
 		if (!p[i].data)
-			json_array_append_new(out, json_pack("{s:s, s:b}", "path", p[i].path, "hidden", 1));
+			json_array_append_new(out, json_pack("{s:s, s:b, s:s*}", "path", p[i].path, "hidden", 1, "why", p[i].why));
 		else
 			json_array_append_new(out,
-				json_pack("{s:s, s:i, s:I, s:b}", "path", p[i].path, "mode", (int)p[i].mode,
-					"size", (json_int_t)p[i].len, "link", p[i].symlink));
+				json_pack("{s:s, s:i, s:I, s:b, s:s*}", "path", p[i].path, "mode", (int)p[i].mode,
+					"size", (json_int_t)p[i].len, "link", p[i].symlink, "why", p[i].why));
 	}
 	return out;
 }
@@ -235,6 +235,7 @@ static json_t *root_json(const struct br_plan *plan)
 /* What the board gets. No contents: among them are its secrets. */
 static int plan(struct br_call *call, struct br_error *err)
 {
+	const char *layout, *unknown;
 	struct br_plan *p = NULL;
 	struct br_board b;
 	json_t *files;
@@ -246,9 +247,10 @@ static int plan(struct br_call *call, struct br_error *err)
 		return r;
 	files = json_array();
 	br_plan_bootfiles(p, add_bootfile, files);
-	call->json = json_pack("{s:I, s:s, s:s, s:s, s:o, s:o, s:s*}", "boot", (json_int_t)br_plan_input(p)->boot, "disk",
+	layout = br_plan_layout(p, &unknown);
+	call->json = json_pack("{s:I, s:s, s:s, s:s, s:o, s:o, s:s*, s:s, s:s*}", "boot", (json_int_t)br_plan_input(p)->boot, "disk",
 		br_plan_input(p)->disk, "cmdline", br_plan_cmdline(p), "root", br_plan_root_path(p), "boot_files",
-		files, "root_files", root_json(p), "problem", br_plan_problem(p));
+		files, "root_files", root_json(p), "problem", br_plan_problem(p), "layout", layout, "unknown", unknown);
 	br_plan_unref(p);
 	return call->json ? 0 : br_error_set(err, EIO, "board %s: its plan is no valid text", b.name);
 }

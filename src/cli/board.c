@@ -135,6 +135,8 @@ static void print_files(const json_t *files, const char *title, const char *orig
 		printf("%-12s%s%s", first ? title : "", cell, json_is_true(json_object_get(f, "hidden")) ? " (hidden)" : "");
 		if (json_object_get(f, "layer"))
 			printf(" (%s)", (br_cell_text(f, "layer", layer), layer));
+		if (json_object_get(f, "why"))
+			printf(" - %s", (br_cell_text(f, "why", layer), layer));
 		putchar('\n');
 		first = false;
 	}
@@ -162,6 +164,8 @@ static void print_board(const json_t *b, const json_t *plan)
 	print_long("left out:", json_object_get(plan, "problem"));
 	print_files(json_object_get(plan, "boot_files"), "made boot:", "projected");
 	print_files(json_object_get(plan, "root_files"), "made root:", NULL);
+	print_long("layout:", json_object_get(plan, "layout"));
+	print_long("not known:", json_object_get(plan, "unknown"));
 }
 
 /* The plan of one board, NULL when it has none (no image). */

@@ -30,6 +30,8 @@ struct br_config {
 	char *tftp_fast_path; /* "auto", "on", "off" */
 	char *http_port; /* NULL: 80 when it is free; "0": none */
 	char *overrides; /* directory of boot files that people give */
+	char *root_files; /* the same for the boards' root file systems */
+	char *authorized_keys; /* file */
 	char *keep_events; /* duration, or "forever" */
 	char *max_events;  /* number, "0": no limit */
 	char *user;	 /* to become after binding; NULL: owner of the state, else bramble, else nobody */
@@ -39,6 +41,8 @@ struct br_config {
 
 #define BR_CONFIG_FILE "/etc/bramble/bramble.conf"
 #define BR_OVERRIDES_DIR "/etc/bramble/boot"
+#define BR_ROOT_FILES_DIR "/etc/bramble/root"
+#define BR_KEYS_FILE "/etc/bramble/authorized_keys"
 
 struct br_config_setting {
 	const char *name;

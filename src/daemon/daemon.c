@@ -263,6 +263,8 @@ static int start_boots(struct daemon *d, struct br_error *err)
 		.server = { .ip = d->net.ip, .nfs_port = NFS_PORT, .mount_port = MOUNT_PORT },
 		.default_disk = d->config->disk,
 		.overrides = d->config->overrides,
+		.root_files = d->config->root_files,
+		.keys = d->config->authorized_keys,
 	};
 	int r = br_boots_new(&opt, &d->boots, err);
 

@@ -9,7 +9,6 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
-#include "plan/rootfacts.h"
 #include "store/disk.h"
 
 /* What the firmware uses when there is no cmdline.txt is no use here; this is what images start with. */
@@ -83,6 +82,25 @@ static uint64_t largest_file(const struct br_fat *fat)
 	return most;
 }
 
+/*
+ * cloud-init looks for its seed on a partition by its label. A network root has none: the files are shown in the
+ * directory where it would be mounted, and cloud-init is told so. The value must start with "file://" and end with '/'.
+ */
+static int add_seed(struct br_plan_base *base, const struct br_fat *fat, struct br_error *err)
+{
+	char *cmdline;
+
+	if (!base->root.cloud_init || !base->root.boot_dir[0] || !br_fat_lookup(fat, "user-data") || strstr(base->cmdline, "ds="))
+		return 0;
+	cmdline = br_asprintf("%.*s ds=nocloud;s=file://%s/", (int)strcspn(base->cmdline, "\r\n"), base->cmdline,
+		base->root.boot_dir);
+	if (!cmdline)
+		return br_error_set(err, ENOMEM, "out of memory");
+	free(base->cmdline);
+	base->cmdline = cmdline;
+	return 0;
+}
+
 int br_plan_base_new(struct br_image *image, struct br_plan_base **ret, struct br_error *err)
 {
 	br_cleanup(br_plan_base_unrefp) struct br_plan_base *base = calloc(1, sizeof(*base));
@@ -111,8 +129,10 @@ int br_plan_base_new(struct br_image *image, struct br_plan_base **ret, struct b
 	r = br_image_fs(image, &fs, err);
 	if (r < 0)
 		return r;
-	r = br_plan_read_root(fs, base, err);
+	r = br_root_facts_read(fs, br_image_info(image)->name, &base->root, err);
 	fs->ops->close(fs);
+	if (!r)
+		r = add_seed(base, fat, err);
 	if (r < 0)
 		return r;
 	*ret = br_take(base);
@@ -132,8 +152,7 @@ void br_plan_base_unref(struct br_plan_base *base)
 	br_image_unref(base->image);
 	free(base->cmdline);
 	free(base->config);
-	free(base->fstab);
-	free(base->hosts);
+	br_root_facts_done(&base->root);
 	free(base);
 }
 

@@ -39,7 +39,8 @@ struct br_boots {
 	struct br_fleet *fleet;
 	struct br_store *store;
 	struct br_plan_server server;
-	struct br_overrides *overrides;
+	struct br_overrides *overrides, *root_files;
+	char *keys;
 	char default_image[BR_IMAGE_NAME_MAX + 1];
 	char default_disk[16];
 	struct boot *boots;
@@ -73,9 +74,13 @@ int br_boots_new(const struct br_boots_options *opt, struct br_boots **ret, stru
 
 	if (!boots)
 		return br_error_set(err, ENOMEM, "out of memory");
-	if (opt->overrides && br_overrides_new(opt->overrides, &boots->overrides, err) < 0) {
+	if ((opt->overrides && br_overrides_new(opt->overrides, false, &boots->overrides, err) < 0) ||
+		(opt->root_files && br_overrides_new(opt->root_files, true, &boots->root_files, err) < 0) ||
+		(opt->keys && !(boots->keys = strdup(opt->keys)))) {
+		br_overrides_free(boots->overrides);
+		br_overrides_free(boots->root_files);
 		free(boots);
-		return -ENOMEM;
+		return br_error_set(err, ENOMEM, "out of memory");
 	}
 	pthread_mutex_init(&boots->lock, NULL);
 	boots->fleet = opt->fleet;
@@ -123,6 +128,8 @@ void br_boots_free(struct br_boots *boots)
 	boots->anonymous = NULL;
 	drop_unused_bases(boots, true);
 	br_overrides_free(boots->overrides);
+	br_overrides_free(boots->root_files);
+	free(boots->keys);
 	pthread_mutex_destroy(&boots->lock);
 	free(boots);
 }
@@ -220,6 +227,8 @@ static int make_plan(struct br_boots *boots, const struct br_board *board, uint6
 		.disk = !strcmp(disk, "persistent") ? "persistent" : "volatile",
 		.server = boots->server,
 		.overrides = boots->overrides,
+		.root_overrides = boots->root_files,
+		.keys = boots->keys,
 	};
 	int r = find_board_base(boots, board, image, &in.base, err);
 

@@ -31,6 +31,8 @@ struct br_boots_options {
 	const char *default_image; /* may be NULL: boards without an own image get nothing */
 	const char *default_disk;  /* "volatile" or "persistent" */
 	const char *overrides;	   /* directory of boot files that people give; NULL: none */
+	const char *root_files;	   /* the same for boards' root file systems */
+	const char *keys;	   /* file of authorized_keys for every board; NULL: none */
 };
 
 int br_boots_new(const struct br_boots_options *opt, struct br_boots **ret, struct br_error *err);

@@ -26,6 +26,8 @@ static const char *const dropped[] = {
 	"ro", "rw", "rootwait", "resize", "fsck.repair=", "fsck.mode=",
 	/* first-boot programs that repartition the card (Raspberry Pi OS to bullseye, and bookworm) */
 	"init=/usr/lib/raspi-config/init_resize.sh", "init=/usr/lib/raspberrypi-sys-mods/firstboot",
+	/* Raspberry Pi Imager's first start, a script on the boot partition */
+	"systemd.run=", "systemd.run_success_action=", "systemd.run_failure_action=", "systemd.unit=kernel-command-line.target",
 };
 
 static bool is_dropped(const char *arg)

@@ -51,6 +51,7 @@ struct cache {
 
 struct br_overrides {
 	char *dir;
+	bool root; /* files of a root file system, not boot files */
 	struct cache *cache;
 };
 
@@ -61,6 +62,7 @@ struct entry {
 };
 
 struct br_override_set {
+	bool root;
 	struct entry *entries;
 	size_t n, cap;
 	uint64_t bytes;
@@ -159,7 +161,10 @@ static int take_content(struct cache *cache, int fd, const struct stat *st, stru
 	if (!c)
 		return -ENOMEM;
 	*c = (struct content){ .cache = cache, .refs = 1, .key = key };
-	r = br_pread_all(fd, c->bytes, (size_t)st->st_size, 0);
+	if (S_ISLNK(st->st_mode))
+		r = readlinkat(fd, "", (char *)c->bytes, (size_t)st->st_size) == st->st_size ? 0 : -EAGAIN;
+	else
+		r = br_pread_all(fd, c->bytes, (size_t)st->st_size, 0);
 	if (!r && fstat(fd, &after) < 0)
 		r = -errno;
 	if (!r) {
@@ -218,7 +223,7 @@ static const char *words_of(int r)
 static int open_beneath(int root_fd, const char *path, int flags)
 {
 	struct open_how how = {
-		.flags = (uint64_t)(flags | O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY),
+		.flags = (uint64_t)(flags | O_CLOEXEC | (flags & O_PATH ? 0 : O_RDONLY | O_NONBLOCK | O_NOCTTY)),
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
 	};
 	long fd = syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
@@ -226,7 +231,7 @@ static int open_beneath(int root_fd, const char *path, int flags)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-static int add_entry(struct reading *rd, const char *path, struct content *content)
+static int add_entry(struct reading *rd, const char *path, struct content *content, mode_t mode)
 {
 	struct br_override_set *set = rd->set;
 	struct entry *e;
@@ -246,7 +251,13 @@ static int add_entry(struct reading *rd, const char *path, struct content *conte
 		return -ENOMEM;
 	e = &set->entries[set->n++];
 	*e = (struct entry){
-		.o = { .path = copy, .layer = rd->layer, .span = { content->bytes, (size_t)content->key.size } },
+		.o = {
+			.path = copy,
+			.layer = rd->layer,
+			.span = { content->bytes, (size_t)content->key.size },
+			.mode = mode & 07777,
+			.symlink = S_ISLNK(mode),
+		},
 		.content = content,
 		.rank = rd->rank,
 	};
@@ -254,14 +265,14 @@ static int add_entry(struct reading *rd, const char *path, struct content *conte
 	return 0;
 }
 
-/* A plain file; full: its path with the layer in front, path: without. */
+/* A plain file, or in a root a link too; full: its path with the layer in front, path: without. */
 static int read_file(struct reading *rd, int fd, const struct stat *st, const char *full, const char *path)
 {
 	struct content *content;
 	char clean[BR_BOOT_PATH_MAX];
 	int r;
 
-	if (br_boot_path_clean(path, clean, sizeof(clean)) < 0 || strcmp(clean, path)) {
+	if (!rd->set->root && (br_boot_path_clean(path, clean, sizeof(clean)) < 0 || strcmp(clean, path))) {
 		problem(rd, full, "no firmware can ask for such a name");
 		return 0;
 	}
@@ -279,7 +290,7 @@ static int read_file(struct reading *rd, int fd, const struct stat *st, const ch
 		return 0;
 	}
 	if (!r) {
-		r = add_entry(rd, path, content);
+		r = add_entry(rd, path, content, st->st_mode);
 		if (r < 0)
 			content_unref(content);
 	}
@@ -288,9 +299,9 @@ static int read_file(struct reading *rd, int fd, const struct stat *st, const ch
 
 static int read_dir(struct reading *rd, int fd, const char *full, unsigned depth);
 
-static int read_one(struct reading *rd, const char *full, unsigned depth)
+static int read_one(struct reading *rd, const char *full, unsigned depth, bool link)
 {
-	br_cleanup(br_closep) int fd = open_beneath(rd->root_fd, full, 0);
+	br_cleanup(br_closep) int fd = open_beneath(rd->root_fd, full, link ? O_PATH | O_NOFOLLOW : 0);
 	struct stat st;
 
 	if (fd == -ENOENT) /* taken away meanwhile, or a link to nothing */
@@ -307,16 +318,26 @@ static int read_one(struct reading *rd, const char *full, unsigned depth)
 		rd->n_dirs++;
 		return read_dir(rd, br_take_fd(fd), full, depth + 1);
 	}
-	if (!S_ISREG(st.st_mode)) {
+	if (!S_ISREG(st.st_mode) && !(link && S_ISLNK(st.st_mode))) {
 		problem(rd, full, "is no plain file");
 		return 0;
 	}
 	return read_file(rd, fd, &st, full, strchr(full, '/') + 1);
 }
 
-static bool passed_over(const char *name)
+static bool passed_over(const struct reading *rd, const char *name)
 {
-	return name[0] == '.' || br_str_ends(name, "~");
+	if (!strcmp(name, ".") || !strcmp(name, "..") || br_str_ends(name, "~"))
+		return true;
+	/* an editor's swap file in any case */
+	return name[0] == '.' && (!rd->set->root || br_str_ends(name, ".swp"));
+}
+
+static bool is_link(DIR *dir, const char *name)
+{
+	struct stat st;
+
+	return !fstatat(dirfd(dir), name, &st, AT_SYMLINK_NOFOLLOW) && S_ISLNK(st.st_mode);
 }
 
 /* Takes fd. */
@@ -335,13 +356,13 @@ static int read_dir(struct reading *rd, int fd, const char *full, unsigned depth
 		char path[BR_BOOT_PATH_MAX + 64];
 		int n;
 
-		if (passed_over(e->d_name))
+		if (passed_over(rd, e->d_name))
 			continue;
 		n = snprintf(path, sizeof(path), "%s/%s", full, e->d_name);
 		if (n < 0 || (size_t)n >= sizeof(path))
 			problem(rd, full, "has a name that is too long");
 		else
-			r = read_one(rd, path, depth);
+			r = read_one(rd, path, depth, rd->set->root && is_link(dir, e->d_name));
 	}
 	if (!r && errno)
 		problem(rd, full, words_of(-errno));
@@ -364,14 +385,29 @@ static int read_layer(struct reading *rd)
 
 /* ---- sets ---- */
 
-static int by_path_and_rank(const void *a, const void *b)
+static int compare(const void *a, const void *b, bool exact)
 {
 	const struct entry *x = a, *y = b;
-	int c = strcasecmp(x->o.path, y->o.path);
+	int c = exact ? strcmp(x->o.path, y->o.path) : strcasecmp(x->o.path, y->o.path);
 
 	if (!c)
 		c = (x->rank > y->rank) - (x->rank < y->rank);
 	return c ?: strcmp(x->o.path, y->o.path); /* two spellings in one directory: always the same one wins */
+}
+
+static int by_path_and_rank(const void *a, const void *b)
+{
+	return compare(a, b, false);
+}
+
+static int by_exact_path_and_rank(const void *a, const void *b)
+{
+	return compare(a, b, true);
+}
+
+static bool same_path(const struct br_override_set *set, const char *a, const char *b)
+{
+	return set->root ? !strcmp(a, b) : !strcasecmp(a, b);
 }
 
 static void drop_entry(struct entry *e)
@@ -386,9 +422,9 @@ static void settle(struct br_override_set *set)
 	size_t n = 0;
 
 	if (set->n)
-		qsort(set->entries, set->n, sizeof(*set->entries), by_path_and_rank);
+		qsort(set->entries, set->n, sizeof(*set->entries), set->root ? by_exact_path_and_rank : by_path_and_rank);
 	for (size_t i = 0; i < set->n; i++) {
-		if (n && !strcasecmp(set->entries[n - 1].o.path, set->entries[i].o.path))
+		if (n && same_path(set, set->entries[n - 1].o.path, set->entries[i].o.path))
 			drop_entry(&set->entries[i]);
 		else
 			set->entries[n++] = set->entries[i];
@@ -406,6 +442,7 @@ int br_overrides_read(struct br_overrides *overrides, const char *const *layers,
 
 	if (!set)
 		return br_error_set(err, ENOMEM, "out of memory");
+	set->root = overrides->root;
 	if (r < 0 && r != -ENOENT)
 		problem(&rd, "", words_of(r));
 	for (; !r && rd.rank < n_layers; rd.rank++) {
@@ -439,12 +476,19 @@ static int by_path(const void *key, const void *entry)
 	return strcasecmp(key, e->o.path);
 }
 
+static int by_exact_path(const void *key, const void *entry)
+{
+	const struct entry *e = entry;
+
+	return strcmp(key, e->o.path);
+}
+
 const struct br_override *br_override_find(const struct br_override_set *set, const char *path)
 {
 	const struct entry *e = NULL;
 
 	if (set && set->n)
-		e = bsearch(path, set->entries, set->n, sizeof(*set->entries), by_path);
+		e = bsearch(path, set->entries, set->n, sizeof(*set->entries), set->root ? by_exact_path : by_path);
 	return e ? &e->o : NULL;
 }
 
@@ -458,7 +502,7 @@ const char *br_override_set_problem(const struct br_override_set *set)
 	return set ? set->problems.buf : NULL;
 }
 
-int br_overrides_new(const char *dir, struct br_overrides **ret, struct br_error *err)
+int br_overrides_new(const char *dir, bool root, struct br_overrides **ret, struct br_error *err)
 {
 	struct br_overrides *o = calloc(1, sizeof(*o));
 	struct cache *cache = calloc(1, sizeof(*cache));
@@ -472,7 +516,7 @@ int br_overrides_new(const char *dir, struct br_overrides **ret, struct br_error
 	}
 	pthread_mutex_init(&cache->lock, NULL);
 	cache->refs = 1;
-	*o = (struct br_overrides){ .dir = copy, .cache = cache };
+	*o = (struct br_overrides){ .dir = copy, .root = root, .cache = cache };
 	*ret = o;
 	return 0;
 }

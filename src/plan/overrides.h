@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,8 +27,13 @@ struct br_overrides;
 #define BR_OVERRIDES_BYTES_MAX (256ull << 20)  /* of one board, together */
 #define BR_OVERRIDES_DEPTH_MAX 8
 
+/*
+ * A directory of the same form may hold files for boards' root file systems (root: true): there names are exact, hidden
+ * files count, and symbolic links below DIR/<board>/ are given to the board as links, wherever they lead there.
+ */
+
 /* dir is opened at each reading, so it may come and go. */
-int br_overrides_new(const char *dir, struct br_overrides **ret, struct br_error *err);
+int br_overrides_new(const char *dir, bool root, struct br_overrides **ret, struct br_error *err);
 /* Sets read from it may live on. */
 void br_overrides_free(struct br_overrides *overrides);
 
@@ -38,6 +44,8 @@ struct br_override {
 	const char *path;  /* as a boot file: '/' between parts, none in front */
 	const char *layer; /* "pi07", "all": the directory it came from */
 	struct br_span span;
+	uint32_t mode; /* permissions of the file */
+	bool symlink;  /* span is its target */
 };
 
 /*
@@ -50,7 +58,7 @@ int br_overrides_read(struct br_overrides *overrides, const char *const *layers,
 	struct br_override_set **ret, struct br_error *err);
 void br_override_set_free(struct br_override_set *set);
 
-/* Letters compare as FAT does (ASCII). NULL: none, also for a NULL set. */
+/* Letters compare as FAT does (ASCII), or exactly in a set for the root. NULL: none, also for a NULL set. */
 const struct br_override *br_override_find(const struct br_override_set *set, const char *path);
 /* Sorted by path, in order i = 0, 1, ... NULL at the end. */
 const struct br_override *br_override_at(const struct br_override_set *set, size_t i);

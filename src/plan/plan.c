@@ -20,7 +20,8 @@
 #include "plan/bootimg.h"
 #include "plan/bootpath.h"
 #include "plan/cmdline.h"
-#include "plan/sshkey.h"
+#include "plan/planroot.h"
+#include "plan/rootfiles.h"
 
 #define MAX_OVER 4 /* projected boot files */
 
@@ -42,15 +43,14 @@ struct br_plan {
 	char root_path[BR_BOARD_NAME_MAX + 2];
 	char *cmdline;	    /* with a newline, as the file */
 	char *cmdline_bare; /* without */
-	char *hostname, *hosts, *ssh_private, *ssh_public;
-	char machine_id[34];
 	struct br_override_set *overrides; /* stronger than 'over' */
+	struct br_override_set *root_overrides;
+	char *problem; /* NULL: none */
 	char *cmdline_override;		   /* cmdline.txt among them, without its newline */
 	struct bootimg *bootimg;
 	struct over over[MAX_OVER];
 	size_t n_over;
-	struct br_projection root[BR_PLAN_MAX_PROJECTIONS + 8];
-	size_t n_root;
+	struct br_root_files root;
 };
 
 BR_DEFINE_CLEANUP(struct br_plan *, br_plan_unref);
@@ -61,50 +61,6 @@ static void add_over(struct br_plan *plan, const char *path, const char *text)
 		.path = path,
 		.span = { .data = (const uint8_t *)text, .len = strlen(text) },
 	};
-}
-
-static void add_root(struct br_plan *plan, const char *path, const char *text, uint32_t mode)
-{
-	plan->root[plan->n_root++] = (struct br_projection){
-		.path = path,
-		.data = text,
-		.len = strlen(text),
-		.mode = mode,
-	};
-}
-
-/* Files of the root file system that tell one board from another. */
-static int make_identity(struct br_plan *plan)
-{
-	const struct br_plan_base *base = plan->in.base;
-	const char *name = plan->in.board.name;
-	int r;
-
-	plan->hostname = br_asprintf("%s\n", name);
-	plan->hosts = br_asprintf("%s127.0.1.1\t%s\n",
-		base->hosts ?: "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n", name);
-	if (!plan->hostname || !plan->hosts)
-		return -ENOMEM;
-	br_hex(plan->machine_id, plan->in.machine_id, 16);
-	strcat(plan->machine_id, "\n");
-	add_root(plan, "/etc/hostname", plan->hostname, 0644);
-	add_root(plan, "/etc/hosts", plan->hosts, 0644);
-	add_root(plan, "/etc/machine-id", plan->machine_id, 0444);
-	if (base->fstab)
-		add_root(plan, "/etc/fstab", base->fstab, 0644);
-	if (base->has_ssh_dir) {
-		br_cleanup(br_freep) char *comment = br_asprintf("root@%s", name);
-
-		r = comment ? br_ssh_host_key(plan->in.ssh_seed, comment, &plan->ssh_private, &plan->ssh_public)
-			    : -ENOMEM;
-		if (r < 0)
-			return r;
-		add_root(plan, "/etc/ssh/ssh_host_ed25519_key", plan->ssh_private, 0600);
-		add_root(plan, "/etc/ssh/ssh_host_ed25519_key.pub", plan->ssh_public, 0644);
-	}
-	for (size_t i = 0; i < base->n_common; i++)
-		plan->root[plan->n_root++] = base->common[i];
-	return 0;
 }
 
 static int make_cmdline(struct br_plan *plan)
@@ -125,12 +81,13 @@ static int read_overrides(struct br_plan *plan, struct br_error *err)
 	const char *const layers[] = { plan->in.board.name, "all" };
 	size_t skip = plan->in.board.id ? 0 : 1;
 	const struct br_override *cmdline;
-	int r;
+	int r = 0;
 
-	if (!plan->in.overrides)
-		return 0;
-	r = br_overrides_read(plan->in.overrides, layers + skip, BR_ARRAY_SIZE(layers) - skip, &plan->overrides, err);
-	plan->in.overrides = NULL;
+	if (plan->in.overrides)
+		r = br_overrides_read(plan->in.overrides, layers + skip, BR_ARRAY_SIZE(layers) - skip, &plan->overrides, err);
+	if (!r && plan->in.root_overrides && !skip)
+		r = br_overrides_read(plan->in.root_overrides, layers, BR_ARRAY_SIZE(layers), &plan->root_overrides, err);
+	plan->in.overrides = plan->in.root_overrides = NULL;
 	if (r < 0)
 		return r;
 	cmdline = br_override_find(plan->overrides, "cmdline.txt");
@@ -143,10 +100,46 @@ static int read_overrides(struct br_plan *plan, struct br_error *err)
 	return 0;
 }
 
+/* One text of all that was left out. */
+static int gather_problems(struct br_plan *plan)
+{
+	const char *const words[] = {
+		br_override_set_problem(plan->overrides), br_override_set_problem(plan->root_overrides), plan->root.left_out.buf,
+	};
+	struct br_text t = BR_TEXT_NULL;
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(words); i++)
+		if (words[i])
+			br_text_addf(&t, "%s%s", t.len ? "; " : "", words[i]);
+	if (!t.len)
+		return 0;
+	plan->problem = br_text_take(&t);
+	return plan->problem ? 0 : -ENOMEM;
+}
+
+/* All of it, in the order in which one part needs the other. */
+static int make(struct br_plan *plan, struct br_error *err)
+{
+	bool board = plan->in.board.id != 0; /* a client that is no board gets the image's files as they are */
+	int r = board ? make_cmdline(plan) : 0;
+
+	if (r < 0)
+		return br_error_set(err, -r, "%s", strerrordesc_np(-r));
+	if (plan->in.base->config)
+		add_over(plan, "config.txt", plan->in.base->config);
+	r = read_overrides(plan, err);
+	if (!r && board)
+		r = br_plan_make_root(plan, plan->root_overrides, &plan->root, err);
+	plan->in.keys = NULL;
+	if (!r && gather_problems(plan) < 0)
+		r = br_error_set(err, ENOMEM, "out of memory");
+	return r;
+}
+
 int br_plan_new(const struct br_plan_input *in, struct br_plan **ret, struct br_error *err)
 {
 	br_cleanup(br_plan_unrefp) struct br_plan *plan = calloc(1, sizeof(*plan));
-	int r = 0;
+	int r;
 
 	if (!plan)
 		return br_error_set(err, ENOMEM, "out of memory");
@@ -158,18 +151,9 @@ int br_plan_new(const struct br_plan_input *in, struct br_plan **ret, struct br_
 		return br_error_set(err, ENOMEM, "out of memory");
 	pthread_mutex_init(&plan->bootimg->lock, NULL);
 	snprintf(plan->root_path, sizeof(plan->root_path), "/%s", in->board.name);
-	if (in->board.id) { /* a client that is no board gets the image's files as they are */
-		r = make_cmdline(plan);
-		if (!r)
-			r = make_identity(plan);
-	}
+	r = make(plan, err);
 	if (r < 0)
-		return br_error_set(err, -r, "board %s: cannot make its plan: %s", in->board.name, strerror(-r));
-	if (plan->in.base->config)
-		add_over(plan, "config.txt", plan->in.base->config);
-	r = read_overrides(plan, err);
-	if (r < 0)
-		return r;
+		return br_error_prefix(err, "board %s: cannot make its plan", in->board.name);
 	*ret = br_take(plan);
 	return 0;
 }
@@ -194,10 +178,9 @@ void br_plan_unref(struct br_plan *plan)
 	free(plan->cmdline_override);
 	free(plan->cmdline);
 	free(plan->cmdline_bare);
-	free(plan->hostname);
-	free(plan->hosts);
-	free(plan->ssh_private);
-	free(plan->ssh_public);
+	free(plan->problem);
+	br_root_files_done(&plan->root);
+	br_override_set_free(plan->root_overrides); /* rows of the root point into it */
 	explicit_bzero(&plan->in.ssh_seed, sizeof(plan->in.ssh_seed));
 	free(plan);
 }
@@ -339,8 +322,8 @@ int br_plan_bootfiles(const struct br_plan *plan,
 
 const struct br_projection *br_plan_root(const struct br_plan *plan, size_t *ret_n)
 {
-	*ret_n = plan->n_root;
-	return plan->root;
+	*ret_n = plan->root.n;
+	return plan->root.v;
 }
 
 const char *br_plan_root_path(const struct br_plan *plan)
@@ -355,5 +338,11 @@ const char *br_plan_cmdline(const struct br_plan *plan)
 
 const char *br_plan_problem(const struct br_plan *plan)
 {
-	return br_override_set_problem(plan->overrides);
+	return plan->problem;
+}
+
+const char *br_plan_layout(const struct br_plan *plan, const char **ret_unknown)
+{
+	*ret_unknown = plan->in.base->root.unknown.buf;
+	return plan->in.base->root.layout;
 }

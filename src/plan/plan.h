@@ -44,7 +44,9 @@ struct br_plan_input {
 	struct br_plan_server server;
 	uint8_t ssh_seed[32];	    /* ed25519 host key */
 	uint8_t machine_id[16];
-	struct br_overrides *overrides; /* NULL: none. Read while the plan is made, not kept */
+	struct br_overrides *overrides; /* boot files; NULL: none. Read while the plan is made, not kept */
+	struct br_overrides *root_overrides; /* files of the root; as above */
+	const char *keys; /* file of authorized_keys for every board; NULL: none. As above */
 };
 
 int br_plan_new(const struct br_plan_input *in, struct br_plan **ret, struct br_error *err);
@@ -83,11 +85,17 @@ const char *br_plan_bootimg_problem(const struct br_plan *plan);
 int br_plan_bootfiles(const struct br_plan *plan,
 	int (*fn)(void *ctx, const char *path, const struct br_bootfile *file), void *ctx);
 
-/* What is projected into the root file system. */
+/*
+ * What is projected into the root file system, each with its 'why'. People's files come first: DIR/<board>/... and DIR/all/...
+ * of the root directory, but for two names right below: 'authorized_keys' (added to those for every board) and
+ * 'userconf.txt' (the first user, see account.h; the boot partition's counts too, and is weaker).
+ */
 const struct br_projection *br_plan_root(const struct br_plan *plan, size_t *ret_n);
 /* What the NFS MOUNT path of this board's root is: "/<board name>". */
 const char *br_plan_root_path(const struct br_plan *plan);
 /* The kernel command line the board gets. An override of cmdline.txt is taken at its word. */
 const char *br_plan_cmdline(const struct br_plan *plan);
-/* Words on what people put into the overrides directory and the plan had to leave out; NULL: nothing. */
+/* Words on what people wished and the plan had to leave out; NULL: nothing. */
 const char *br_plan_problem(const struct br_plan *plan);
+/* What system its image is, in words, and what was looked for in it in vain (NULL: nothing). */
+const char *br_plan_layout(const struct br_plan *plan, const char **ret_unknown);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What must look different in a root file system that was made for a card and now lives on the
- * network (wire notes 4.4): mounts of local partitions, units that resize or swap on them, and the
- * identity that every board of the image would share.
+ * network (wire notes 4.4): mounts of local partitions, units that resize or swap on them, network
+ * managers that would take the root's interface down, and the identity that every board of the image would share.
  */
 #include "plan/rootfacts.h"
 
@@ -14,61 +14,278 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 
-#define TEXT_MAX (64 << 10) /* an fstab or hosts file beyond this is not one */
+#define TEXT_MAX (256 << 10) /* an fstab, hosts or passwd file beyond this is not one */
 
-/* The file's text (free()); *ret NULL when there is no such regular file. */
-static int read_text(struct br_fs *fs, const char *path, char **ret)
+static bool missing(int r)
+{
+	return r == -ENOENT || r == -ENOTDIR || r == -ELOOP;
+}
+
+/* ---- looking ---- */
+
+/* 'r' stays at the first failure, so that what asks need not check each answer. */
+struct looking {
+	struct br_fs *fs;
+	struct br_root_facts *f;
+	int r;
+};
+
+/* Type and permissions of what is there; 0: nothing. */
+static uint32_t mode_at(struct looking *l, const char *path, bool follow)
+{
+	struct br_fs_attr attr = { 0 };
+	uint64_t ino;
+	int r = follow ? br_fs_walk_follow(l->fs, path, &ino) : br_fs_walk(l->fs, path, &ino);
+
+	if (!r)
+		r = l->fs->ops->getattr(l->fs, ino, &attr);
+	if (r < 0 && !missing(r) && !l->r)
+		l->r = r;
+	return r < 0 ? 0 : attr.mode;
+}
+
+static bool exists(struct looking *l, const char *path)
+{
+	return mode_at(l, path, false) != 0;
+}
+
+static bool is_dir(struct looking *l, const char *path)
+{
+	return S_ISDIR(mode_at(l, path, true));
+}
+
+/* The file's text (free()); NULL when there is no such regular file. */
+static char *read_text(struct looking *l, const char *path)
 {
 	br_cleanup(br_freep) char *buf = NULL;
-	struct br_fs_attr attr;
+	struct br_fs_attr attr = { 0 };
 	uint64_t ino;
-	size_t n;
+	size_t n = 0;
 	bool eof;
-	int r = br_fs_walk(fs, path, &ino);
+	int r = br_fs_walk_follow(l->fs, path, &ino);
 
-	*ret = NULL;
-	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
-		return 0;
-	if (r < 0)
-		return r;
-	r = fs->ops->getattr(fs, ino, &attr);
-	if (r < 0)
-		return r;
-	if ((attr.mode & S_IFMT) != S_IFREG || attr.size > TEXT_MAX)
-		return 0;
-	buf = calloc(1, TEXT_MAX + 1);
-	if (!buf)
-		return -ENOMEM;
-	r = fs->ops->read(fs, ino, 0, buf, TEXT_MAX, &n, &eof);
-	if (r < 0)
-		return r;
-	*ret = br_take(buf);
-	return 0;
+	if (!r)
+		r = l->fs->ops->getattr(l->fs, ino, &attr);
+	if (!r && ((attr.mode & S_IFMT) != S_IFREG || attr.size > TEXT_MAX))
+		return NULL;
+	if (!r)
+		r = (buf = calloc(1, attr.size + 1)) ? l->fs->ops->read(l->fs, ino, 0, buf, attr.size, &n, &eof) : -ENOMEM;
+	if (r < 0) {
+		l->r = l->r || missing(r) ? l->r : r;
+		return NULL;
+	}
+	return memchr(buf, 0, n) ? NULL : br_take(buf); /* text has no NUL */
 }
 
-static int exists(struct br_fs *fs, const char *path)
+static const char *const unit_dirs[] = { "/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system" };
+
+static bool has_unit(struct looking *l, const char *unit)
 {
-	uint64_t ino;
-	int r = br_fs_walk(fs, path, &ino);
+	char path[128];
 
-	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
-		return 0;
-	return r < 0 ? r : 1;
+	for (size_t i = 0; i < BR_ARRAY_SIZE(unit_dirs); i++) {
+		snprintf(path, sizeof(path), "%s/%s", unit_dirs[i], unit);
+		if (exists(l, path))
+			return true;
+	}
+	return false;
 }
+
+static void unknown(struct looking *l, const char *words)
+{
+	br_text_addf(&l->f->unknown, "%s%s", l->f->unknown.len ? "; " : "", words);
+}
+
+/* data NULL: hidden */
+static void add(struct looking *l, const char *path, const char *data, bool symlink, const char *why)
+{
+	if (l->f->n_common == BR_ROOT_COMMON_MAX)
+		return; /* the tables below are shorter than that: cannot happen */
+	l->f->common[l->f->n_common++] = (struct br_projection){
+		.path = path,
+		.data = data,
+		.len = data ? strlen(data) : 0,
+		.mode = 0644,
+		.symlink = symlink,
+		.why = why,
+	};
+}
+
+/* ---- units ---- */
+
+#define RESIZE	 "would make partition and file system as large as a card"
+#define SWAPFILE "would make a swap file on the network root, which deadlocks when memory is short"
+#define HOSTKEYS "would remove the board's host keys and make others"
+
+/* Masked as 'systemctl mask' does it, when the image has the unit or the init script it is made of. */
+static const struct masked {
+	const char *mask, *unit, *script, *why;
+} masked[] = {
+#define UNIT(u, script, why) { "/etc/systemd/system/" u, u, script, why }
+	/* Raspberry Pi OS: to bookworm; trixie */
+	UNIT("resize2fs_once.service", "/etc/init.d/resize2fs_once", RESIZE),
+	UNIT("rpi-resize.service", NULL, RESIZE),
+	UNIT("systemd-growfs-root.service", NULL, RESIZE),
+	UNIT("systemd-repart.service", NULL, RESIZE),
+	UNIT("dphys-swapfile.service", "/etc/init.d/dphys-swapfile", SWAPFILE),
+	UNIT("rpi-resize-swap-file.service", NULL, SWAPFILE),
+	UNIT("regenerate_ssh_host_keys.service", "/etc/init.d/regenerate_ssh_host_keys", HOSTKEYS),
+	UNIT("rpi-eeprom-update.service", NULL, "would put an update of the boot EEPROM where no firmware looks"),
+	/* Debian's images for the Raspberry Pi */
+	UNIT("rpi-resizerootfs.service", NULL, RESIZE),
+	UNIT("rpi-generate-ssh-host-keys.service", NULL, HOSTKEYS),
+	UNIT("rpi-reconfigure-raspi-firmware.service", NULL, "would look for the partition of the root, and there is none"),
+	UNIT("sshd-keygen.service", NULL, HOSTKEYS),
+	/* Ubuntu */
+	UNIT("swapfile.swap", NULL, SWAPFILE),
+	UNIT("mkswap.service", NULL, SWAPFILE),
+	UNIT("var-swap.swap", NULL, SWAPFILE),
+	/* others */
+	UNIT("armbian-resize-filesystem.service", NULL, RESIZE),
+	UNIT("dietpi-fs_partition_resize.service", NULL, RESIZE),
+#undef UNIT
+};
+
+static void mask_units(struct looking *l)
+{
+	bool systemd = false;
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(unit_dirs); i++)
+		systemd = systemd || is_dir(l, unit_dirs[i]);
+	if (!systemd) {
+		unknown(l, "no systemd: nothing is kept from resizing, swapping or making host keys");
+		return;
+	}
+	for (size_t i = 0; i < BR_ARRAY_SIZE(masked); i++)
+		if ((masked[i].script && exists(l, masked[i].script)) || has_unit(l, masked[i].unit))
+			add(l, masked[i].mask, "/dev/null", true, masked[i].why);
+	/* systemd-zram-generator makes the swap: the file that trixie puts behind it is left out (swap.conf(5)) */
+	if (exists(l, "/usr/lib/systemd/system-generators/rpi-swap-generator") || exists(l, "/etc/rpi/swap.conf"))
+		add(l, "/etc/rpi/swap.conf", "# bramble: no swap file on a network root\n[Main]\nMechanism=zram\n", false,
+			"swap in compressed memory only: " SWAPFILE);
+}
+
+/* ---- what must not be shared ---- */
+
+#define SHARED "the image's, which every board would have alike"
+
+static void hide_identity(struct looking *l)
+{
+	static const char *const files[] = {
+		"/etc/ssh/ssh_host_rsa_key", "/etc/ssh/ssh_host_rsa_key.pub",
+		"/etc/ssh/ssh_host_ecdsa_key", "/etc/ssh/ssh_host_ecdsa_key.pub",
+		"/etc/ssh/ssh_host_dsa_key", "/etc/ssh/ssh_host_dsa_key.pub",
+		"/var/lib/systemd/random-seed", "/var/lib/systemd/credential.secret",
+		"/var/lib/NetworkManager/secret_key",
+		"/etc/dhcpcd.duid", "/var/lib/dhcpcd/duid", "/var/lib/dhcpcd5/duid",
+	};
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(files); i++)
+		if (exists(l, files[i]))
+			add(l, files[i], NULL, false, SHARED);
+	if (S_ISREG(mode_at(l, "/var/lib/dbus/machine-id", false)))
+		add(l, "/var/lib/dbus/machine-id", "/etc/machine-id", true, SHARED);
+}
+
+/* ---- the network ---- */
+
+static void find_network(struct looking *l)
+{
+	static const char wants[] = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service";
+	struct br_root_facts *f = l->f;
+
+	f->network_manager = has_unit(l, "NetworkManager.service") && is_dir(l, "/etc/NetworkManager/conf.d");
+	if (has_unit(l, "dhcpcd.service") || exists(l, "/etc/init.d/dhcpcd"))
+		f->dhcpcd = read_text(l, "/etc/dhcpcd.conf");
+	f->networkd = exists(l, wants) || (is_dir(l, "/etc/netplan") && !f->network_manager);
+	f->ifupdown = exists(l, "/etc/network/interfaces") && (has_unit(l, "networking.service") || exists(l, "/etc/init.d/networking"));
+	f->resolver_link = is_dir(l, "/etc") && !S_ISDIR(mode_at(l, "/etc/resolv.conf", false));
+	if (!f->network_manager && !f->dhcpcd && !f->networkd && !f->ifupdown)
+		unknown(l, "no network manager that is known: what there is must leave the root's interface alone");
+}
+
+/*
+ * cloud-init's modules that would fail on the root, and those that would take away what we give. Files of cloud.cfg.d count
+ * in the order of their names, the seed's user-data over all of them.
+ */
+static const char cloud_cfg[] =
+	"# bramble: the root is on the network; name and host keys of each board come from there too\n"
+	"growpart: {mode: \"off\"}\n"
+	"resize_rootfs: false\n"
+	"ssh_deletekeys: false\n"
+	"ssh_genkeytypes: [ed25519]\n"
+	"preserve_hostname: true\n";
+
+static void find_cloud_init(struct looking *l)
+{
+	l->f->cloud_init = is_dir(l, "/etc/cloud/cloud.cfg.d");
+	if (l->f->cloud_init)
+		add(l, "/etc/cloud/cloud.cfg.d/zz-bramble.cfg", cloud_cfg, false, "keeps cloud-init from resizing and from the host keys");
+}
+
+/* ---- ssh and accounts ---- */
+
+static bool includes_conf_d(const char *config)
+{
+	for (const char *s = config; *s; s += strcspn(s, "\n"), s += *s == '\n') {
+		s += strspn(s, " \t");
+		if (!strncasecmp(s, "Include", 7) && strstr(s, "sshd_config.d/") && strstr(s, "sshd_config.d/") < s + strcspn(s, "\n"))
+			return true;
+	}
+	return false;
+}
+
+static void find_ssh(struct looking *l)
+{
+	static const char *const units[] = { "/usr/lib/systemd/system/ssh.service", "/lib/systemd/system/ssh.service" };
+	br_cleanup(br_freep) char *config = read_text(l, "/etc/ssh/sshd_config");
+	struct br_root_facts *f = l->f;
+
+	f->ssh_dir = is_dir(l, "/etc/ssh");
+	if (!f->ssh_dir)
+		unknown(l, "no /etc/ssh: no host keys are given");
+	for (size_t i = 0; i < BR_ARRAY_SIZE(units) && !f->ssh_unit; i++)
+		if (exists(l, units[i]))
+			f->ssh_unit = units[i];
+	f->ssh_enabled = exists(l, "/etc/systemd/system/multi-user.target.wants/ssh.service") ||
+			 exists(l, "/etc/systemd/system/sockets.target.wants/ssh.socket");
+	f->ssh_include = config && includes_conf_d(config) && is_dir(l, "/etc/ssh/sshd_config.d");
+	f->ssh_not_to_be_run = exists(l, "/etc/ssh/sshd_not_to_be_run");
+	f->wants_dir = is_dir(l, "/etc/systemd/system/multi-user.target.wants");
+}
+
+static void find_accounts(struct looking *l)
+{
+	struct br_root_facts *f = l->f;
+
+	f->passwd = read_text(l, "/etc/passwd");
+	f->shadow = read_text(l, "/etc/shadow");
+	f->group = read_text(l, "/etc/group");
+	f->gshadow = read_text(l, "/etc/gshadow");
+	f->shell = mode_at(l, "/bin/bash", true) ? "/bin/bash" : "/bin/sh";
+	f->sudoers_dir = is_dir(l, "/etc/sudoers.d");
+	f->tmpfiles_dir = is_dir(l, "/etc/tmpfiles.d");
+	f->user_wizard = has_unit(l, "userconfig.service");
+	f->user_banner = exists(l, "/etc/ssh/sshd_config.d/rename_user.conf");
+}
+
+/* ---- texts ---- */
 
 /* A mount that makes no sense on a network root: a local device, or a place we serve. */
 static bool fstab_line_is_local(const char *line)
 {
 	static const char *const devices[] = {
 		"PARTUUID=", "UUID=", "LABEL=", "PARTLABEL=", "/dev/mmcblk", "/dev/sd", "/dev/nvme",
-		"/dev/disk/", "/swapfile", "/var/swap",
+		"/dev/disk/", "/dev/root", "/dev/vd", "/dev/mapper/",
 	};
 	char spec[256] = "", where[256] = "", type[64] = "";
 
 	if (sscanf(line, " %255s %255s %63s", spec, where, type) < 3 || spec[0] == '#')
 		return false;
-	if (!strcmp(where, "/") || !strcmp(type, "swap"))
+	if (!strcmp(where, "/"))
 		return true;
+	if (!strcmp(type, "swap"))
+		return !br_str_starts(spec, "/dev/zram");
 	for (size_t i = 0; i < BR_ARRAY_SIZE(devices); i++)
 		if (br_str_starts(spec, devices[i]))
 			return true;
@@ -102,100 +319,91 @@ static char *filter_lines(const char *text, bool (*match)(const char *line), con
 	return br_text_take(&t);
 }
 
-static void add_common(struct br_plan_base *base, const char *path, const char *link_target)
+static void read_texts(struct looking *l)
 {
-	if (base->n_common == BR_PLAN_MAX_PROJECTIONS)
-		return; /* the tables below are shorter than that: cannot happen */
-	base->common[base->n_common++] = (struct br_projection){
-		.path = path,
-		.data = link_target,
-		.len = link_target ? strlen(link_target) : 0,
-		.mode = 0777,
-		.symlink = link_target != NULL,
-	};
-}
+	br_cleanup(br_freep) char *fstab = read_text(l, "/etc/fstab");
+	br_cleanup(br_freep) char *hosts = read_text(l, "/etc/hosts");
 
-/* A unit is masked as 'systemctl mask' does it, when the image has it. */
-static int mask_units(struct br_fs *fs, struct br_plan_base *base)
-{
-	static const struct {
-		const char *mask, *unit, *script;
-	} units[] = {
-#define UNIT(u, script) { "/etc/systemd/system/" u ".service", u ".service", script }
-		UNIT("resize2fs_once", "/etc/init.d/resize2fs_once"),
-		UNIT("rpi-resize", NULL),
-		UNIT("rpi-resize-swap-file", NULL),
-		UNIT("dphys-swapfile", "/etc/init.d/dphys-swapfile"),
-		/* it deletes the host keys we project */
-		UNIT("regenerate_ssh_host_keys", NULL),
-		UNIT("sshd-keygen", NULL),
-#undef UNIT
-	};
-	static const char *const places[] = {
-		"/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system",
-	};
-
-	for (size_t i = 0; i < BR_ARRAY_SIZE(units); i++) {
-		int found = units[i].script ? exists(fs, units[i].script) : 0;
-
-		for (size_t k = 0; !found && k < BR_ARRAY_SIZE(places); k++) {
-			br_cleanup(br_freep) char *path = br_asprintf("%s/%s", places[k], units[i].unit);
-
-			if (!path)
-				return -ENOMEM;
-			found = exists(fs, path);
-		}
-		if (found < 0)
-			return found;
-		if (found)
-			add_common(base, units[i].mask, "/dev/null");
-	}
-	return 0;
-}
-
-/* Host keys that came with the image are the same on every board: not shown. */
-static int hide_host_keys(struct br_fs *fs, struct br_plan_base *base)
-{
-	static const char *const keys[] = {
-		"/etc/ssh/ssh_host_rsa_key", "/etc/ssh/ssh_host_rsa_key.pub",
-		"/etc/ssh/ssh_host_ecdsa_key", "/etc/ssh/ssh_host_ecdsa_key.pub",
-		"/etc/ssh/ssh_host_dsa_key", "/etc/ssh/ssh_host_dsa_key.pub",
-	};
-
-	for (size_t i = 0; i < BR_ARRAY_SIZE(keys); i++) {
-		int found = exists(fs, keys[i]);
-
-		if (found < 0)
-			return found;
-		if (found)
-			add_common(base, keys[i], NULL);
-	}
-	return 0;
-}
-
-int br_plan_read_root(struct br_fs *fs, struct br_plan_base *base, struct br_error *err)
-{
-	br_cleanup(br_freep) char *fstab = NULL;
-	br_cleanup(br_freep) char *hosts = NULL;
-	int r = read_text(fs, "/etc/fstab", &fstab);
-
-	if (!r)
-		r = read_text(fs, "/etc/hosts", &hosts);
-	if (!r)
-		r = mask_units(fs, base);
-	if (!r)
-		r = hide_host_keys(fs, base);
-	if (!r)
-		r = exists(fs, "/etc/ssh");
-	base->has_ssh_dir = r > 0;
-	if (r < 0)
-		return br_error_set(err, -r, "image %s: cannot read its root file system: %s",
-			br_image_info(base->image)->name, strerror(-r));
 	if (fstab)
-		base->fstab = filter_lines(fstab, fstab_line_is_local, "# not on a network root: ");
+		l->f->fstab = filter_lines(fstab, fstab_line_is_local, "# not on a network root: ");
+	else
+		unknown(l, "no /etc/fstab");
 	if (hosts)
-		base->hosts = filter_lines(hosts, hosts_line_is_own_name, NULL);
-	if ((fstab && !base->fstab) || (hosts && !base->hosts))
-		return br_error_set(err, ENOMEM, "out of memory");
-	return 0;
+		l->f->hosts = filter_lines(hosts, hosts_line_is_own_name, NULL);
+	if ((fstab && !l->f->fstab) || (hosts && !l->f->hosts))
+		l->r = -ENOMEM;
+	for (size_t i = 0; i < 2; i++) {
+		static const char *const dirs[] = { "/boot/firmware", "/boot" };
+
+		if (!l->f->boot_dir[0] && is_dir(l, dirs[i]))
+			br_strcpy(l->f->boot_dir, sizeof(l->f->boot_dir), dirs[i]);
+	}
+}
+
+/* A value of os-release(5) without its quotes; "" when it is not there. */
+static void os_release(const char *text, const char *key, char *out, size_t size)
+{
+	size_t n = strlen(key);
+
+	out[0] = 0;
+	for (const char *s = text; *s; s += strcspn(s, "\n"), s += *s == '\n') {
+		size_t len = strcspn(s, "\n");
+
+		if (strncmp(s, key, n) || s[n] != '=')
+			continue;
+		s += n + 1;
+		len -= n + 1;
+		if (len >= 2 && (*s == '"' || *s == '\'')) {
+			s++;
+			len -= 2;
+		}
+		br_vis(out, size, s, len);
+		return;
+	}
+}
+
+static void name_layout(struct looking *l)
+{
+	br_cleanup(br_freep) char *text = read_text(l, "/etc/os-release");
+	char name[96];
+
+	if (!text)
+		text = read_text(l, "/usr/lib/os-release");
+	if (!text) {
+		unknown(l, "no os-release: what system this is, is not known");
+		return;
+	}
+	/* Raspberry Pi OS (64 bit) calls itself Debian there */
+	if (exists(l, "/etc/rpi-issue")) {
+		os_release(text, "VERSION_CODENAME", name, sizeof(name));
+		snprintf(l->f->layout, sizeof(l->f->layout), "Raspberry Pi OS %s", name);
+		return;
+	}
+	os_release(text, "PRETTY_NAME", name, sizeof(name));
+	br_strcpy(l->f->layout, sizeof(l->f->layout), name);
+}
+
+int br_root_facts_read(struct br_fs *fs, const char *name, struct br_root_facts *ret, struct br_error *err)
+{
+	static void (*const parts[])(struct looking *l) = {
+		name_layout, read_texts, mask_units, hide_identity, find_network, find_cloud_init, find_ssh, find_accounts,
+	};
+	struct looking l = { .fs = fs, .f = ret };
+
+	*ret = (struct br_root_facts){ 0 };
+	for (size_t i = 0; i < BR_ARRAY_SIZE(parts) && !l.r; i++)
+		parts[i](&l);
+	if (ret->unknown.failed)
+		l.r = -ENOMEM;
+	return l.r < 0 ? br_error_set(err, -l.r, "image %s: cannot read its root file system: %s", name, strerrordesc_np(-l.r)) : 0;
+}
+
+void br_root_facts_done(struct br_root_facts *f)
+{
+	char *const texts[] = { f->fstab, f->hosts, f->dhcpcd, f->passwd, f->shadow, f->group, f->gshadow };
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(texts); i++)
+		free(texts[i]);
+	br_text_done(&f->unknown);
+	*f = (struct br_root_facts){ 0 };
 }

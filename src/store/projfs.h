@@ -34,6 +34,7 @@ struct br_projection {
 	uint32_t mode; /* permission bits; type from target */
 	uint32_t uid, gid;
 	bool symlink; /* data is the target */
+	const char *why; /* words for people; not looked at here, not copied */
 };
 
 /* below must outlive the filter; neither is closed by it. base: the image's own file system, looked at here only.

@@ -45,7 +45,7 @@ static struct br_overrides *open_dir(const char *dir)
 	br_cleanup(br_freep) char *p = at(dir);
 	struct br_overrides *o;
 
-	assert_int_equal(br_overrides_new(p, &o, NULL), 0);
+	assert_int_equal(br_overrides_new(p, false, &o, NULL), 0);
 	return o;
 }
 
@@ -127,6 +127,37 @@ static void what_was_read_stays(void **state)
 	assert_file(b, "config.txt", "all", "other");
 	br_overrides_free(br_take(o)); /* sets outlive it */
 	assert_file(same, "config.txt", "all", "first");
+}
+
+/* For a root file system: exact names, hidden files, links as links. */
+static void files_of_a_root_are_taken_as_they_are(void **state)
+{
+	br_cleanup(br_freep) char *dir = at("r");
+	br_cleanup(br_overrides_freep) struct br_overrides *o = NULL;
+	const struct br_override *found;
+
+	put("r/pi07/etc/motd", "board");
+	put("r/all/etc/MOTD", "all");
+	put("r/all/etc/motd", "all too");
+	put("r/all/home/pi/.bashrc", "alias");
+	put("r/all/etc/.motd.swp", "an editor's");
+	put("r/all/etc/motd~", "an editor's");
+	put("r/all/etc/a\\b", "no boot file could be called so");
+	put_link("/usr/share/zoneinfo/UTC", "r/all/etc/localtime");
+	assert_int_equal(br_overrides_new(dir, true, &o, NULL), 0);
+	br_cleanup(br_override_set_freep) struct br_override_set *set = read_set(o);
+
+	assert_file(set, "etc/motd", "pi07", "board");
+	assert_file(set, "etc/MOTD", "all", "all");
+	assert_file(set, "etc/a\\b", "all", "no boot file could be called so");
+	assert_file(set, "home/pi/.bashrc", "all", "alias");
+	assert_null(br_override_find(set, "etc/.motd.swp"));
+	assert_null(br_override_find(set, "etc/motd~"));
+	found = br_override_find(set, "etc/localtime");
+	assert_true(found->symlink);
+	assert_int_equal(br_override_find(set, "etc/motd")->mode, 0644);
+	assert_file(set, "etc/localtime", "all", "/usr/share/zoneinfo/UTC");
+	assert_null(br_override_set_problem(set));
 }
 
 static void links_stay_inside(void **state)
@@ -238,6 +269,7 @@ int main(void)
 		TEST(a_missing_directory_is_empty),
 		TEST(the_board_wins_over_all),
 		TEST(what_was_read_stays),
+		TEST(files_of_a_root_are_taken_as_they_are),
 		TEST(links_stay_inside),
 		TEST(a_board_may_be_a_link_to_a_group),
 		TEST(odd_files_are_left_out),

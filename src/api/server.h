@@ -34,6 +34,7 @@ struct br_api_status {
 };
 
 struct br_event;
+struct br_shares;
 struct br_watch;
 
 /* All of these outlive the API and are not closed by it. */
@@ -41,6 +42,7 @@ struct br_api_options {
 	struct br_fleet *fleet;
 	struct br_boots *boots;
 	struct br_disks *disks;
+	struct br_shares *shares; /* NULL: none can be made */
 	struct br_store *store;
 	struct br_watch *watch; /* NULL: no diagnosis */
 	/* an event in words; returns out */

@@ -217,6 +217,28 @@ static int parse_with_unit(const char *s, const struct unit *units, size_t n_uni
 	return -EINVAL;
 }
 
+int br_parse_owner(const char *s, uint32_t *ret_uid, uint32_t *ret_gid)
+{
+	const char *colon = strchr(s, ':');
+	uint64_t uid = 0, gid = 0;
+	char text[12];
+	int r;
+
+	if (!colon || (size_t)(colon - s) >= sizeof(text))
+		return -EINVAL;
+	memcpy(text, s, (size_t)(colon - s));
+	text[colon - s] = 0;
+	/* the last number means 'no owner' to chown(2) */
+	r = br_parse_u64(text, 0, UINT32_MAX - 1, &uid);
+	if (!r)
+		r = br_parse_u64(colon + 1, 0, UINT32_MAX - 1, &gid);
+	if (r < 0)
+		return r;
+	*ret_uid = (uint32_t)uid;
+	*ret_gid = (uint32_t)gid;
+	return 0;
+}
+
 int br_parse_size(const char *s, uint64_t *ret)
 {
 	static const struct unit units[] = {

@@ -46,6 +46,8 @@ int br_parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret);
 int br_parse_size(const char *s, uint64_t *ret);
 /* "90", "90s", "5m", "2h", "1d", "250ms" to nanoseconds; a bare number is seconds. */
 int br_parse_duration(const char *s, uint64_t *ret_ns);
+/* "1000:100", both up to 4294967294. -EINVAL / -ERANGE otherwise. */
+int br_parse_owner(const char *s, uint32_t *ret_uid, uint32_t *ret_gid);
 /* "1.4 GB" (decimal units); out should have 16 bytes. Returns out. */
 const char *br_format_size(char *out, size_t size, uint64_t bytes);
 /* "850 ms", "12.3 s", "4 m 05 s", "3 h 12 m". Returns out. */

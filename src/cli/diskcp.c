@@ -44,16 +44,12 @@ static bool split(const char *word, char **ret_board, const char **ret_path)
 
 static int parse_owner(struct copy *c)
 {
-	const char *colon = strchr(c->owner, ':');
-	uint64_t id;
-	int r;
+	uint32_t uid, gid;
 
-	if (!colon || (size_t)(colon - c->owner) >= sizeof(c->uid))
+	if (br_parse_owner(c->owner, &uid, &gid) < 0)
 		return br_cli_usage("--owner: UID:GID is needed, as numbers");
-	memcpy(c->uid, c->owner, (size_t)(colon - c->owner));
-	r = br_strcpy(c->gid, sizeof(c->gid), colon + 1);
-	if (r < 0 || br_parse_u64(c->uid, 0, UINT32_MAX, &id) < 0 || br_parse_u64(c->gid, 0, UINT32_MAX, &id) < 0)
-		return br_cli_usage("--owner: UID:GID is needed, as numbers");
+	snprintf(c->uid, sizeof(c->uid), "%u", uid);
+	snprintf(c->gid, sizeof(c->gid), "%u", gid);
 	return 0;
 }
 

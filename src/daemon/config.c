@@ -11,6 +11,7 @@
 
 #include "base/addr.h"
 #include "base/cleanup.h"
+#include "base/hostlist.h"
 #include "base/text.h"
 #include "plan/admission.h"
 
@@ -354,7 +355,99 @@ void br_config_done(struct br_config *config)
 {
 	for (const struct br_config_setting *s = br_config_settings; s->name; s++)
 		free(*slot(config, s));
+	free(config->shares);
 	*config = (struct br_config){ 0 };
+}
+
+/* ---- [share NAME] ---- */
+
+static const char *set_share_dir(struct br_share *s, const char *v)
+{
+	return v[0] != '/' || br_strcpy(s->dir, sizeof(s->dir), v) < 0 ? "must be an absolute path" : NULL;
+}
+
+static const char *set_share_mode(struct br_share *s, const char *v)
+{
+	s->read_only = !strcmp(v, "ro");
+	return s->read_only || !strcmp(v, "rw") ? NULL : "must be ro or rw";
+}
+
+static const char *set_share_boards(struct br_share *s, const char *v)
+{
+	char **names;
+	size_t n;
+
+	if (br_hostlist_expand(v, &names, &n, NULL) < 0 || br_strcpy(s->boards, sizeof(s->boards), v) < 0)
+		return "must be a list of boards, as pi[01-24],lab-x";
+	br_hostlist_free(names, n);
+	return NULL;
+}
+
+static const char *set_share_owner(struct br_share *s, const char *v)
+{
+	return br_parse_owner(v, &s->uid, &s->gid) < 0 ? "must be UID:GID, as 1000:1000" : NULL;
+}
+
+static const struct {
+	const char *name;
+	const char *(*set)(struct br_share *s, const char *value);
+} share_settings[] = {
+	{ "dir", set_share_dir },
+	{ "mode", set_share_mode },
+	{ "boards", set_share_boards },
+	{ "owner", set_share_owner },
+};
+
+/* The section's share, made with its defaults at its first setting. */
+static struct br_share *share_of(struct br_config *config, const char *name, struct br_error *err)
+{
+	struct br_share *more;
+	char vis[80];
+
+	for (size_t i = 0; i < config->n_shares; i++)
+		if (!strcmp(config->shares[i].name, name))
+			return &config->shares[i];
+	if (!br_share_name_ok(name)) {
+		br_error_set(err, EINVAL, "section [share %s]: the name must be 1 to %d of a-z, 0-9, '.', '_', '-' and begin with a "
+			"letter or digit", br_vis(vis, sizeof(vis), name, strlen(name)), BR_SHARE_NAME_MAX);
+		return NULL;
+	}
+	more = reallocarray(config->shares, config->n_shares + 1, sizeof(*more));
+	if (!more) {
+		br_error_set(err, ENOMEM, "out of memory");
+		return NULL;
+	}
+	config->shares = more;
+	more = &config->shares[config->n_shares++];
+	*more = (struct br_share){ .read_only = true, .uid = BR_SHARE_OWNER, .gid = BR_SHARE_OWNER };
+	br_strcpy(more->name, sizeof(more->name), name);
+	return more;
+}
+
+static int take_share(struct br_config *config, const char *share, const char *name, const char *value, struct br_error *err)
+{
+	struct br_share *s = share_of(config, share, err);
+	const char *wrong;
+	char shown[80];
+
+	if (!s)
+		return -err->code;
+	for (size_t i = 0; i < BR_ARRAY_SIZE(share_settings); i++) {
+		if (strcmp(share_settings[i].name, name) != 0)
+			continue;
+		wrong = share_settings[i].set(s, value);
+		return wrong ? br_error_set(err, EINVAL, "%s '%s': %s", name, br_vis(shown, sizeof(shown), value, strlen(value)), wrong) :
+			       0;
+	}
+	return br_error_set(err, EINVAL, "setting '%s' is not known in a [share] section; there are dir, mode, boards, owner", name);
+}
+
+static int check_shares(const struct br_config *config, const char *path, struct br_error *err)
+{
+	for (size_t i = 0; i < config->n_shares; i++)
+		if (!config->shares[i].dir[0])
+			return br_error_set(err, EINVAL, "%s: section [share %s] has no 'dir'", path, config->shares[i].name);
+	return 0;
 }
 
 struct reading {
@@ -367,8 +460,10 @@ static int take_setting(void *user, const char *section, const char *name, const
 {
 	struct reading *rd = user;
 
+	if (br_str_starts(section, "share "))
+		return take_share(rd->config, section + 6, name, value, &rd->err) >= 0;
 	if (strcmp(section, "serve")) {
-		br_error_set(&rd->err, EINVAL, "section [%s] is not known; there is [serve]", section);
+		br_error_set(&rd->err, EINVAL, "section [%s] is not known; there are [serve] and [share NAME]", section);
 		return 0;
 	}
 	for (const struct br_config_setting *s = br_config_settings; s->name; s++)
@@ -391,5 +486,5 @@ int br_config_read(struct br_config *config, const char *path, bool must_exist, 
 	if (line > 0)
 		return br_error_set(err, EINVAL, "%s, line %d: %s", path, line,
 			rd.err.code ? rd.err.text : "is neither a [section], a 'key = value' nor a comment");
-	return 0;
+	return check_shares(config, path, err);
 }

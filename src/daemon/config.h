@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "dhcp/server.h"
+#include "fleet/share.h"
 
 /*
  * What 'bramble serve' was told: the file bramble.conf(5) first, the command line over it. Every setting is
@@ -37,6 +38,8 @@ struct br_config {
 	char *user;	 /* to become after binding; NULL: owner of the state, else bramble, else nobody */
 	char *state;
 	char *log;	 /* "error", "warning", "info", "debug" */
+	struct br_share *shares; /* the file's [share NAME] sections */
+	size_t n_shares;
 };
 
 #define BR_CONFIG_FILE "/etc/bramble/bramble.conf"

@@ -56,6 +56,7 @@ struct daemon {
 	char image[BR_IMAGE_NAME_MAX + 1]; /* default, "" : none */
 	struct br_network net;
 	struct br_disks *disks;
+	struct br_shares *shares;
 	struct br_boots *boots;
 	struct br_glue glue;
 	struct br_dhcp_server *dhcp;
@@ -255,6 +256,23 @@ static void stop_disks(struct daemon *d)
 	br_disks_free(d->disks);
 }
 
+/* What bramble.conf says; directories are looked at when a board asks, as the user we are then. */
+static int start_shares(struct daemon *d, struct br_error *err)
+{
+	int r = br_shares_new(d->fleet, &d->shares, err);
+
+	if (!r)
+		r = br_shares_configure(d->shares, d->config->shares, d->config->n_shares, err);
+	if (r < 0)
+		br_shares_free(d->shares);
+	return r;
+}
+
+static void stop_shares(struct daemon *d)
+{
+	br_shares_free(d->shares);
+}
+
 static int start_boots(struct daemon *d, struct br_error *err)
 {
 	struct br_boots_options opt = {
@@ -277,6 +295,7 @@ static int start_boots(struct daemon *d, struct br_error *err)
 	d->glue.fleet = d->fleet;
 	d->glue.boots = d->boots;
 	d->glue.disks = d->disks;
+	d->glue.shares = d->shares;
 	d->glue.server_ip = d->net.ip;
 	d->glue.prefix = d->net.prefix;
 	d->glue.adopt = !strcmp(d->config->adopt, "yes");
@@ -640,6 +659,7 @@ static int start_api(struct daemon *d, struct br_error *err)
 		.fleet = d->fleet,
 		.boots = d->boots,
 		.disks = d->disks,
+		.shares = d->shares,
 		.store = d->store,
 		.watch = d->watch,
 		.event_text = br_event_text,
@@ -681,6 +701,7 @@ static const struct part {
 	{ start_network, stop_network }, /* before the image: an import takes long, a wrong name shows at once */
 	{ start_image, NULL },
 	{ start_disks, stop_disks },
+	{ start_shares, stop_shares },
 	{ start_boots, stop_boots },
 	{ start_live, stop_live },
 	{ start_watch, stop_watch },

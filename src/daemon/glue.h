@@ -12,6 +12,7 @@
 #include "nfs/server.h"
 #include "plan/boots.h"
 #include "plan/disks.h"
+#include "plan/shares.h"
 #include "tftp/server.h"
 
 /*
@@ -24,6 +25,7 @@ struct br_glue {
 	struct br_fleet *fleet;
 	struct br_boots *boots;
 	struct br_disks *disks;
+	struct br_shares *shares;
 	uint32_t server_ip;
 	unsigned prefix;
 	char interface[BR_NETIF_NAME];

@@ -18,12 +18,24 @@
 #include "daemon/glue.h"
 #include "fleet/event.h"
 
+#define GRANTS 8
+#define GRANT_NS (10 * BR_S)
+#define SHARE_PREFIX "/share/"
+
 /* Addresses that mounted: who they are, so that a request costs no look in the database. */
 struct client {
 	uint32_t ip; /* key */
 	int64_t board_id;
+	/* shares it may use, looked at again after a while: boards are renamed, shares given to others */
+	struct {
+		uint8_t id[16];
+		uint64_t until_ns;
+	} grants[GRANTS];
+	unsigned next_grant;
 	UT_hash_handle hh;
 };
+
+enum { KIND_DISK, KIND_SHARE }; /* of an export */
 
 struct br_glue_nfs {
 	struct br_glue *glue;
@@ -61,22 +73,63 @@ void br_glue_nfs_free(struct br_glue_nfs *nfs)
 	free(nfs);
 }
 
+/* With the lock. NULL without memory: the next request looks in the database again. */
+static struct client *client_of(struct br_glue_nfs *nfs, uint32_t ip)
+{
+	struct client *c;
+
+	HASH_FIND(hh, nfs->clients, &ip, sizeof(ip), c);
+	if (!c) {
+		c = calloc(1, sizeof(*c));
+		if (c) {
+			c->ip = ip;
+			HASH_ADD(hh, nfs->clients, ip, sizeof(c->ip), c);
+		}
+	}
+	return c;
+}
+
 static void remember(struct br_glue_nfs *nfs, uint32_t ip, int64_t board_id)
 {
 	struct client *c;
 
 	pthread_mutex_lock(&nfs->lock);
-	HASH_FIND(hh, nfs->clients, &ip, sizeof(ip), c);
-	if (!c) {
-		c = calloc(1, sizeof(*c));
-		if (c) { /* without memory the next request looks in the database again */
-			c->ip = ip;
-			HASH_ADD(hh, nfs->clients, ip, sizeof(c->ip), c);
-		}
-	}
+	c = client_of(nfs, ip);
 	if (c)
 		c->board_id = board_id;
 	pthread_mutex_unlock(&nfs->lock);
+}
+
+static void grant(struct br_glue_nfs *nfs, uint32_t ip, const uint8_t id[static 16])
+{
+	struct client *c;
+	unsigned i = 0;
+
+	pthread_mutex_lock(&nfs->lock);
+	c = client_of(nfs, ip);
+	while (c && i < GRANTS && memcmp(c->grants[i].id, id, 16) != 0)
+		i++;
+	if (c) {
+		if (i == GRANTS)
+			i = c->next_grant++ % GRANTS;
+		memcpy(c->grants[i].id, id, 16);
+		c->grants[i].until_ns = br_now_ns() + GRANT_NS;
+	}
+	pthread_mutex_unlock(&nfs->lock);
+}
+
+static bool granted(struct br_glue_nfs *nfs, uint32_t ip, const uint8_t id[static 16])
+{
+	uint64_t now = br_now_ns();
+	struct client *c;
+	bool yes = false;
+
+	pthread_mutex_lock(&nfs->lock);
+	HASH_FIND(hh, nfs->clients, &ip, sizeof(ip), c);
+	for (unsigned i = 0; c && i < GRANTS && !yes; i++)
+		yes = c->grants[i].until_ns > now && !memcmp(c->grants[i].id, id, 16);
+	pthread_mutex_unlock(&nfs->lock);
+	return yes;
 }
 
 static int64_t recall(struct br_glue_nfs *nfs, uint32_t ip)
@@ -146,6 +199,38 @@ static int mount_own(struct br_glue_nfs *nfs, const struct br_board *board, cons
 	return 0;
 }
 
+static void fill_share(struct br_open_share *share, struct br_nfs_export *ret)
+{
+	*ret = (struct br_nfs_export){
+		.fs = share->fs, .lock = &share->lock, .read_only = share->read_only, .ref = share, .kind = KIND_SHARE
+	};
+	memcpy(ret->id, share->id, sizeof(ret->id));
+}
+
+/* "/share/NAME" and directories below it. */
+static int mount_share(struct br_glue_nfs *nfs, uint32_t ip, const struct br_board *board, const char *path,
+	struct br_nfs_export *ret, struct br_error *err)
+{
+	const char *name = path + strlen(SHARE_PREFIX), *rest = strchrnul(name, '/');
+	char text[BR_SHARE_NAME_MAX + 1];
+	struct br_open_share *share;
+	int r;
+
+	if ((size_t)(rest - name) >= sizeof(text))
+		return br_error_set(err, ENOENT, "there is no such share");
+	memcpy(text, name, (size_t)(rest - name));
+	text[rest - name] = 0;
+	r = br_shares_open(nfs->glue->shares, text, board->name, &share, err);
+	if (r < 0)
+		return r;
+	fill_share(share, ret);
+	if (rest[strspn(rest, "/")])
+		ret->dir = rest;
+	grant(nfs, ip, share->id);
+	br_event_emit(nfs->glue->fleet, board->id, 0, BR_EV_SHARE_MOUNTED, json_pack("{s:s}", "path", path));
+	return 0;
+}
+
 static int mount(void *ctx, uint32_t ip, const char *path, struct br_nfs_export *ret, struct br_error *err)
 {
 	struct br_glue_nfs *nfs = ctx;
@@ -156,6 +241,8 @@ static int mount(void *ctx, uint32_t ip, const char *path, struct br_nfs_export 
 
 	if (r < 0)
 		r = br_error_set(&own, EACCES, "%s is the address of no board", br_ip_format(text, ip));
+	else if (br_str_starts(path, SHARE_PREFIX) && nfs->glue->shares)
+		r = mount_share(nfs, ip, &board, path, ret, &own);
 	else
 		r = mount_own(nfs, &board, path, ret, &own);
 	if (r < 0) {
@@ -166,6 +253,29 @@ static int mount(void *ctx, uint32_t ip, const char *path, struct br_nfs_export 
 	}
 	remember(nfs, ip, board.id);
 	return 0;
+}
+
+/* After a restart of ours, or when a grant has run out. -ENOENT: it is no share's. */
+static int share_again(struct br_glue_nfs *nfs, uint32_t ip, const uint8_t id[static 16], struct br_open_share **ret)
+{
+	struct br_error err = BR_ERROR_NULL;
+	struct br_board board;
+	int r;
+
+	if (!nfs->glue->shares || !br_shares_known(nfs->glue->shares, id))
+		return -ENOENT;
+	r = br_glue_board_by_ip(nfs->glue, ip, &board);
+	if (!r)
+		r = br_shares_again(nfs->glue->shares, id, board.name, ret, &err);
+	if (!r) {
+		remember(nfs, ip, board.id);
+		grant(nfs, ip, id);
+		return 0;
+	}
+	if (err.code)
+		br_log_warning("NFS: %s", err.text);
+	/* what may be put right while the board waits: a directory that is not mounted yet, rights */
+	return r == -ESTALE || r == -EACCES ? r : -EAGAIN;
 }
 
 /* After a restart of ours the board goes on with handles from before: its boot is taken up again. */
@@ -203,16 +313,24 @@ static int find(void *ctx, uint32_t ip, const uint8_t id[static 16], bool may_wa
 	struct br_glue_nfs *nfs = ctx;
 	int64_t board_id = recall(nfs, ip);
 	struct br_board_disk *disk = board_id ? br_disks_by_id(nfs->glue->disks, board_id, id) : NULL;
+	struct br_open_share *share = NULL;
+	int r = 0;
 
-	if (!disk && !may_wait)
+	if (!disk && nfs->glue->shares && granted(nfs, ip, id))
+		share = br_shares_by_id(nfs->glue->shares, id);
+	if (!disk && !share && !may_wait)
 		return -EINPROGRESS;
-	if (!disk) {
-		int r = find_again(nfs, ip, id, &disk);
-
-		if (r < 0)
-			return r;
+	if (!disk && !share) {
+		r = share_again(nfs, ip, id, &share);
+		if (r == -ENOENT)
+			r = find_again(nfs, ip, id, &disk);
 	}
-	fill_export(disk, ret);
+	if (r < 0)
+		return r;
+	if (share)
+		fill_share(share, ret);
+	else
+		fill_export(disk, ret);
 	return 0;
 }
 
@@ -220,7 +338,42 @@ static void release(void *ctx, struct br_nfs_export *export)
 {
 	struct br_glue_nfs *nfs = ctx;
 
-	br_board_disk_unref(nfs->glue->disks, export->ref);
+	if (export->kind == KIND_SHARE)
+		br_open_share_unref(export->ref);
+	else
+		br_board_disk_unref(nfs->glue->disks, export->ref);
+}
+
+struct exporting {
+	int (*fn)(void *ctx, const char *path);
+	void *ctx;
+};
+
+static int export_share(void *ctx, const struct br_share *share)
+{
+	const struct exporting *e = ctx;
+	char path[sizeof(SHARE_PREFIX) + BR_SHARE_NAME_MAX];
+
+	snprintf(path, sizeof(path), SHARE_PREFIX "%s", share->name);
+	return e->fn(e->ctx, path);
+}
+
+/* What is a client's own, and nothing to others. */
+static int exports(void *ctx, uint32_t ip, int (*fn)(void *ctx, const char *path), void *fn_ctx)
+{
+	br_cleanup(br_plan_unrefp) struct br_plan *plan = NULL;
+	struct exporting e = { fn, fn_ctx };
+	struct br_glue_nfs *nfs = ctx;
+	struct br_board board;
+	int r = 0;
+
+	if (br_glue_board_by_ip(nfs->glue, ip, &board) < 0)
+		return 0;
+	if (!br_boots_plan(nfs->glue->boots, &board, &plan, NULL))
+		r = fn(fn_ctx, br_plan_root_path(plan));
+	if (!r && nfs->glue->shares)
+		r = br_shares_for(nfs->glue->shares, board.name, export_share, &e);
+	return r;
 }
 
 /* Turned away before any export was asked for. One record a second says it; a flood would only fill the disk. */
@@ -266,6 +419,7 @@ const struct br_nfs_ops br_glue_nfs_ops = {
 	.mount = mount,
 	.find = find,
 	.release = release,
+	.exports = exports,
 	.refused = refused,
 	.trouble = trouble,
 };

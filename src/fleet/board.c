@@ -35,6 +35,7 @@ static void row_to_board(struct br_fleet *fleet, sqlite3_stmt *s, struct br_boar
 	ret->seen_at = sqlite3_column_int64(s, 11);
 	ret->address = (uint32_t)sqlite3_column_int64(s, 12);
 	ret->disk_size = (uint64_t)sqlite3_column_int64(s, 13);
+	br_db_text(s, 14, ret->persist, sizeof(ret->persist));
 	br_events_name(fleet, ret->id, ret->name);
 }
 
@@ -186,6 +187,7 @@ static int insert(struct br_fleet *fleet, struct br_board *b)
 	bind_board(s, b);
 	sqlite3_bind_int64(s, 13, b->adopted_at);
 	sqlite3_bind_int64(s, 14, b->seen_at);
+	sqlite3_bind_text(s, 15, b->persist, -1, SQLITE_STATIC);
 	r = br_db_run(s);
 	if (r < 0)
 		return r;
@@ -447,6 +449,19 @@ static bool one_of(const char *s, const char *a, const char *b)
 	return !s[0] || !strcmp(s, a) || !strcmp(s, b);
 }
 
+bool br_board_disk_ok(const char *disk)
+{
+	return !strcmp(disk, "volatile") || !strcmp(disk, "persistent");
+}
+
+static bool persist_ok(const char *persist)
+{
+	uint64_t size;
+
+	return !persist[0] || !strcmp(persist, "off") ||
+	       !br_parse_u64(persist, BR_BOARD_PERSIST_MIN, BR_BOARD_DISK_SIZE_MAX, &size);
+}
+
 /* Notes are one line of UTF-8 for people; jansson is our judge of UTF-8. */
 static bool notes_ok(const char *notes)
 {
@@ -471,9 +486,14 @@ static int check(const struct br_board *b, struct br_error *err)
 			VIS(b->name), BR_BOARD_NAME_MAX);
 	if (!image_name_ok(b->image))
 		return br_error_set(err, EINVAL, "board %s: '%s' is no name of an image", b->name, VIS(b->image));
-	if (!one_of(b->disk, "volatile", "persistent"))
+	if (!strcmp(b->name, "share") || !strcmp(b->name, "persist"))
+		return br_error_set(err, EINVAL, "board name '%s': that is what boards mount shared areas by; choose another", b->name);
+	if (b->disk[0] && !br_board_disk_ok(b->disk))
 		return br_error_set(err, EINVAL, "board %s: disk '%s': 'volatile' or 'persistent' is needed",
 			b->name, VIS(b->disk));
+	if (!persist_ok(b->persist))
+		return br_error_set(err, EINVAL, "board %s: persist '%s': 'off' or a size from 16M to 16T is needed", b->name,
+			VIS(b->persist));
 	if (b->disk_size > BR_BOARD_DISK_SIZE_MAX)
 		return br_error_set(err, EINVAL, "board %s: a disk can have 16 TiB at most", b->name);
 	if (!one_of(b->road, "net", "local"))
@@ -528,6 +548,7 @@ static int update(struct br_fleet *fleet, const struct br_board *b)
 
 	bind_board(s, b);
 	sqlite3_bind_int64(s, 13, b->id);
+	sqlite3_bind_text(s, 14, b->persist, -1, SQLITE_STATIC);
 	r = br_db_run(s);
 	if (r >= 0 && !sqlite3_changes(fleet->db))
 		return -ENOENT;

@@ -69,12 +69,24 @@ const char *const br_db_steps[] = {
 	 "CREATE UNIQUE INDEX board_address ON board(address) WHERE address <> 0;"),
 	"CREATE TABLE setting(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;",
 	"ALTER TABLE board ADD COLUMN disk_size INTEGER NOT NULL DEFAULT 0;",
+	("ALTER TABLE board ADD COLUMN persist TEXT NOT NULL DEFAULT '';"
+	 "CREATE TABLE share("
+	 " name TEXT PRIMARY KEY,"
+	 " dir TEXT NOT NULL,"
+	 " boards TEXT NOT NULL,"
+	 " read_only INTEGER NOT NULL,"
+	 " uid INTEGER NOT NULL,"
+	 " gid INTEGER NOT NULL,"
+	 " id BLOB NOT NULL,"
+	 " configured INTEGER NOT NULL"
+	 ") STRICT, WITHOUT ROWID;"),
 };
 const int br_db_n_steps = BR_ARRAY_SIZE(br_db_steps);
 
 #define BOARD_COLS \
 	"board.id, board.name, board.mac, board.serial, board.revision, board.model, board.image, board.disk," \
-	" board.road, board.notes, board.adopted_at, board.seen_at, board.address, board.disk_size"
+	" board.road, board.notes, board.adopted_at, board.seen_at, board.address, board.disk_size," \
+	" board.persist"
 #define LEASE_COLS "mac, ip, board_id, given_at, expires_at"
 /* ?1 board, ?2 boot, ?3 type, ?4 after, ?5 since, ?6 before: "dhcp" matches "dhcp.offer" too ('/' follows '.') */
 #define EVENT_WHERE \
@@ -98,11 +110,12 @@ static const char *const sql[ST_N] = {
 	[ST_BOARD_PAGE] = "SELECT " BOARD_COLS " FROM board WHERE name > ?1 ORDER BY name LIMIT 128",
 	[ST_BOARD_INSERT] =
 		"INSERT INTO board(name, mac, serial, serial_low, revision, model, image, disk, road, notes,"
-		" address, disk_size, adopted_at, seen_at)"
-		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+		" address, disk_size, adopted_at, seen_at, persist)"
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
 	[ST_BOARD_UPDATE] =
 		"UPDATE board SET name = ?1, mac = ?2, serial = ?3, serial_low = ?4, revision = ?5, model = ?6,"
-		" image = ?7, disk = ?8, road = ?9, notes = ?10, address = ?11, disk_size = ?12 WHERE id = ?13",
+		" image = ?7, disk = ?8, road = ?9, notes = ?10, address = ?11, disk_size = ?12, persist = ?14"
+		" WHERE id = ?13",
 	[ST_BOARD_SEEN] = "UPDATE board SET seen_at = ?2 WHERE id = ?1",
 	[ST_BOARD_FILL] = "UPDATE board SET mac = ?2, serial = ?3, serial_low = ?4, revision = ?5, model = ?6,"
 			  " seen_at = ?7 WHERE id = ?1",
@@ -112,6 +125,10 @@ static const char *const sql[ST_N] = {
 	[ST_BOOT_LAST] = "SELECT boots FROM board WHERE id = ?1",
 	[ST_SETTING_GET] = "SELECT value FROM setting WHERE name = ?1",
 	[ST_SETTING_PUT] = "INSERT OR REPLACE INTO setting(name, value) VALUES(?1, ?2)",
+	[ST_SHARE_PUT] = "INSERT OR REPLACE INTO share(name, dir, boards, read_only, uid, gid, id, configured)"
+			 " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+	[ST_SHARE_DELETE] = "DELETE FROM share WHERE name = ?1",
+	[ST_SHARE_LIST] = "SELECT name, dir, boards, read_only, uid, gid, id, configured FROM share ORDER BY name",
 	[ST_SECRET_GET] = "SELECT value FROM secret WHERE board_id = ?1 AND kind = ?2",
 	[ST_SECRET_PUT] = "INSERT INTO secret(board_id, kind, value) VALUES(?1, ?2, ?3)",
 	[ST_SECRET_DELETE] = "DELETE FROM secret WHERE board_id = ?1",

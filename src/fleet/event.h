@@ -33,6 +33,9 @@
 #define BR_EV_FILE_REFUSED "file.refused"   /* path, reason */
 #define BR_EV_FILE_FAILED "file.failed"	    /* path, bytes, ms, retransmits, reason */
 #define BR_EV_MOUNTED "nfs.mounted"	    /* path, image, disk */
+#define BR_EV_SHARE_MOUNTED "nfs.share"	    /* path */
+#define BR_EV_SHARE_ADDED "share.added"	    /* share, dir, mode: "ro" | "rw" */
+#define BR_EV_SHARE_REMOVED "share.removed" /* share */
 #define BR_EV_MOUNT_REFUSED "nfs.refused"   /* ip, path, reason */
 #define BR_EV_NFS_TROUBLE "nfs.trouble"	    /* ip, what: "stale" | "read-only" | "no-init" | "denied" | "small-reads", reason */
 #define BR_EV_DISK_RESET "disk.reset"	    /* forced: the board had mounted it, and its handles are stale now */

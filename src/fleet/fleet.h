@@ -19,6 +19,7 @@ struct br_fleet;
 #define BR_BOARD_NAME_MAX 63 /* a host name label (RFC 1123): [a-z0-9][a-z0-9-]* */
 
 #define BR_BOARD_DISK_SIZE_MAX (16ull << 40)
+#define BR_BOARD_PERSIST_MIN (16ull << 20)
 
 struct br_board {
 	int64_t id;
@@ -31,6 +32,7 @@ struct br_board {
 	char image[98];	   /* "" : the daemon's default */
 	char disk[16];	   /* "volatile", "persistent", "" : the default */
 	uint64_t disk_size; /* bytes its disk is to have at least; 0: the image's */
+	char persist[24];  /* its area that outlives volatile disks: "off", bytes as digits, "" : the default */
 	char road[16];	   /* "net", "local", "" : the default */
 	char notes[256];
 	uint32_t address;  /* IPv4 it is to have, nobody else gets it; 0: any */
@@ -94,6 +96,8 @@ int br_board_remove(struct br_fleet *fleet, int64_t id, struct br_error *err);
 int br_board_count(struct br_fleet *fleet, uint64_t *ret);
 /* Whether a name may be a board's: [a-z0-9-], not '-' at the ends, at most BR_BOARD_NAME_MAX. */
 bool br_board_name_ok(const char *name);
+/* "volatile" or "persistent". */
+bool br_board_disk_ok(const char *disk);
 
 /* Secrets made once per board and kept: machine-id (32 hex digits), an ed25519 seed (32 bytes) ... Returns the
  * stored value, making n random bytes when there is none. */

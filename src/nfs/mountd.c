@@ -2,6 +2,7 @@
 /* MOUNT: a path to the handle of its root directory. Nothing is kept of who mounted: clients do not
  * tell when they end. */
 #include <errno.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "nfs/call.h"
@@ -96,6 +97,35 @@ static int umnt(struct br_nfs_call *call)
 	return br_mount_get_path(&call->in, path) < 0 ? BR_RPC_GARBAGE_ARGS : 0;
 }
 
+/* An entry of the list, for everybody: no groups (RFC 1813, 5.2.5). */
+static int put_export(void *ctx, const char *path)
+{
+	struct br_nfs_call *call = ctx;
+	size_t n = strlen(path);
+
+	if (n > BR_MOUNT_PATH_MAX || br_nfs_reserve(call, 16 + n) < 0)
+		return -ENOMEM;
+	br_mount_put_export(&call->out, path);
+	return 0;
+}
+
+static int exports(struct br_nfs_call *call)
+{
+	struct br_nfs_core *core = call->core;
+	int r;
+
+	if (core->opt.ops->exports && core->defer) { /* may read the database */
+		core->slow = (struct br_nfs_slow){ .ip = call->req->ip, .whole = true };
+		call->later = true;
+		return BR_NFS_RUN_LATER;
+	}
+	r = core->opt.ops->exports ? core->opt.ops->exports(core->opt.ctx, call->req->ip, put_export, call) : 0;
+	if (r < 0)
+		return r == -ENOMEM ? r : BR_RPC_SYSTEM_ERR;
+	br_put_be32(&call->out, false);
+	return 0;
+}
+
 static int empty_list(struct br_nfs_call *call)
 {
 	br_put_be32(&call->out, false);
@@ -110,7 +140,7 @@ int br_nfs_mount_run(struct br_nfs_call *call)
 		[BR_MOUNT_DUMP] = empty_list,
 		[BR_MOUNT_UMNT] = umnt,
 		[BR_MOUNT_UMNTALL] = null,
-		[BR_MOUNT_EXPORT] = empty_list,
+		[BR_MOUNT_EXPORT] = exports,
 	};
 
 	if (call->rpc.procedure >= BR_ARRAY_SIZE(procs))

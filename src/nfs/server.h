@@ -24,6 +24,7 @@ struct br_nfs_export {
 	pthread_mutex_t *lock; /* held by the server around calls to fs */
 	bool read_only;
 	void *ref; /* the owner's */
+	int kind;  /* too */
 	/* By mount only: the directory below the root that the client mounts (a part of 'path',
 	 * say). NULL: the root. */
 	const char *dir;
@@ -50,6 +51,9 @@ struct br_nfs_ops {
 	int (*find)(void *ctx, uint32_t ip, const uint8_t id[static 16], bool may_wait,
 		struct br_nfs_export *ret);
 	void (*release)(void *ctx, struct br_nfs_export *export);
+	/* What a client may mount: fn is called with each path, and returns 0 to go on. For MOUNT EXPORT; called where mount
+	 * is. NULL: nothing is told. */
+	int (*exports)(void *ctx, uint32_t ip, int (*fn)(void *ctx, const char *path), void *fn_ctx);
 	/* What a client has read and written so far, for timelines: at its first READ, its first
 	 * WRITE, and at most once a second while they go on. No export is locked. May be NULL. */
 	void (*activity)(void *ctx, uint32_t ip, uint64_t reads, uint64_t read_bytes,

@@ -2,6 +2,7 @@
 #include "wire/mount.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "wire/rpc.h"
 #include "wire/xdr.h"
@@ -21,6 +22,13 @@ int br_mount_get_path(struct br_reader *r, char out[static BR_MOUNT_PATH_MAX + 1
 void br_mount_put_status(struct br_writer *w, enum br_mount_status status)
 {
 	br_put_be32(w, status);
+}
+
+void br_mount_put_export(struct br_writer *w, const char *path)
+{
+	br_put_be32(w, true);
+	br_xdr_put_opaque(w, path, strlen(path));
+	br_put_be32(w, false);
 }
 
 void br_mount_put_handle(struct br_writer *w, const void *fh, size_t fh_len)

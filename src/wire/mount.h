@@ -32,6 +32,9 @@ enum br_mount_status {
 /* Arguments of MNT and UMNT, terminated. -EBADMSG: malformed, too long, or with a NUL inside. */
 int br_mount_get_path(struct br_reader *r, char out[static BR_MOUNT_PATH_MAX + 1]);
 
+/* An entry of the list that EXPORT answers: this path, for everybody. A 'false' ends the list. */
+void br_mount_put_export(struct br_writer *w, const char *path);
+
 /* Results of MNT, version 3; with status OK a handle follows, and AUTH_SYS as the only flavour. */
 void br_mount_put_status(struct br_writer *w, enum br_mount_status status);
 void br_mount_put_handle(struct br_writer *w, const void *fh, size_t fh_len);

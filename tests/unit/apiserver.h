@@ -25,6 +25,7 @@
 #include "fleet/fleet.h"
 #include "plan/boots.h"
 #include "plan/disks.h"
+#include "plan/shares.h"
 #include "store/image.h"
 #include "tests/unit/shell.h"
 
@@ -36,6 +37,7 @@ static struct server {
 	struct br_store *store;
 	struct br_boots *boots;
 	struct br_disks *disks;
+	struct br_shares *shares;
 	struct br_api *api;
 	bool image;
 } sv;
@@ -86,7 +88,8 @@ static inline int start(void **state)
 		.default_image = sv.image ? "one" : NULL, .server = { .ip = 0x0a4d0001, .nfs_port = 2049, .mount_port = 2049 } };
 	assert_int_equal(br_boots_new(&bo, &sv.boots, &err), 0);
 	assert_int_equal(br_disks_new(sv.state, &sv.disks, &err), 0);
-	struct br_api_options ao = { .fleet = sv.fleet, .boots = sv.boots, .disks = sv.disks, .store = sv.store,
+	assert_int_equal(br_shares_new(sv.fleet, &sv.shares, &err), 0);
+	struct br_api_options ao = { .fleet = sv.fleet, .boots = sv.boots, .disks = sv.disks, .shares = sv.shares, .store = sv.store,
 		.socket_path = sv.socket,
 		.status = { .interface = "br0", .ip = 0x0a4d0001, .prefix = 24, .dhcp = "full", .first = 0x0a4d000a,
 			.last = 0x0a4d00fe } };
@@ -100,6 +103,7 @@ static inline int stop(void **state)
 
 	br_api_stop(sv.api);
 	assert_int_equal(lstat(sv.socket, &st), -1); /* taken away */
+	br_shares_free(sv.shares);
 	br_disks_free(sv.disks);
 	br_boots_free(sv.boots);
 	br_store_close(sv.store);

@@ -364,6 +364,37 @@ static void an_upload_never_goes_to_another_file(void **state)
 }
 
 /* A board's next boot is of what the name stands for then; the one under way is not disturbed. */
+static void directories_are_shared(void **state)
+{
+	static const struct step steps[] = {
+		{ "share list", 0, "" },
+		{ "share add one ../tree2", 0, "tree2 is /share/one to boards, read-only" },
+		{ "share add one ../tree2", 1, "there is one of this name" },
+		{ "share add two ../tree2 --rw --boards pi[1-3],x --owner 7:8", 0, "to read and write" },
+		{ "share add three ../nope", 3, "../nope" },
+		{ "share add three ../tree2/file", 1, "Not a directory" },
+		{ "share add 'a/b' ../tree2", 2, "cannot name a share" },
+		{ "share add three ../tree2 --boards 'pi['", 2, "boards" },
+		{ "share add three ../tree2 --owner root", 2, "UID:GID" },
+		{ "share add three ../tree2 --ro --rw", 2, "one of them" },
+		{ "share add three", 2, "a name and a directory" },
+		{ "share list -q", 0, "one\ntwo\n" },
+		{ "share list -o jsonl", 0, "\"boards\":\"pi[1-3],x\",\"owner\":\"7:8\",\"origin\":\"set\"}" },
+		{ "share list", 0, "ok" },
+		{ "share list; rm -r ../tree2", 0, "ok" },
+		{ "share list", 0, "No such file" },
+		{ "share rm one two", 0, "removed two" },
+		{ "share rm one", 3, "no share is named 'one'" },
+		{ "board add share --mac b8:27:eb:03:00:77", 2, "choose another" },
+	};
+
+	assert_int_equal(test_sh("mkdir '%s/tree2' && : >'%s/tree2/file'", sv.dir, sv.dir), 0);
+	assert_int_equal(chdir(sv.state), 0);
+	RUN(steps);
+	assert_true(event_seen("share.added") && event_seen("share.removed"));
+	assert_int_equal(chdir("/"), 0);
+}
+
 static void a_name_that_moves_is_followed(void **state)
 {
 	static const struct step before[] = {
@@ -395,6 +426,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_disk_is_saved_and_boots_elsewhere),
 		cmocka_unit_test(a_board_gets_a_larger_disk),
 		cmocka_unit_test(snapshots_do_what_they_say),
+		cmocka_unit_test(directories_are_shared),
 		cmocka_unit_test(a_name_that_moves_is_followed),
 		cmocka_unit_test(a_slow_client_keeps_no_board_waiting),
 		cmocka_unit_test(an_upload_never_goes_to_another_file),

@@ -55,7 +55,8 @@ static json_t *diff_to_json(const struct br_diff *d)
 		const char *name;
 	} whats[] = {
 		{ BR_DIFF_TYPE, "type" }, { BR_DIFF_CONTENT, "content" }, { BR_DIFF_MODE, "mode" },
-		{ BR_DIFF_OWNER, "owner" }, { BR_DIFF_TIME, "time" },
+		{ BR_DIFF_OWNER, "owner" }, { BR_DIFF_TIME, "time" }, { BR_DIFF_TARGET, "target" }, { BR_DIFF_DEVICE, "device" },
+		{ BR_DIFF_XATTR, "xattr" },
 	};
 	const struct br_fs_attr *a = d->after ? d->after : d->before;
 	json_t *what, *o;

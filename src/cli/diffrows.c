@@ -36,3 +36,14 @@ static void cell_path(const json_t *row, char out[static BR_CELL_MAX])
 const struct br_column br_diff_columns[] = {
 	{ "CHANGE", cell_change }, { "TYPE", cell_type }, { "SIZE", cell_size }, { "PATH", cell_path }, { NULL, NULL },
 };
+
+void br_diff_without_times(json_t *rows)
+{
+	for (size_t i = json_array_size(rows); i--;) {
+		const json_t *what = json_object_get(json_array_get(rows, i), "what");
+		const char *only = json_array_size(what) == 1 ? json_string_value(json_array_get(what, 0)) : NULL;
+
+		if (only && !strcmp(only, "time"))
+			json_array_remove(rows, i);
+	}
+}

@@ -17,7 +17,7 @@ BR_DEFINE_CLEANUP(struct br_client *, br_client_free);
 struct request {
 	struct br_common common;
 	const char *board, *word; /* word: what follows the board, may be NULL */
-	bool force, replace, remove;
+	bool force, replace, remove, no_times;
 	struct br_client *client;
 	char *path;
 };
@@ -41,6 +41,8 @@ static int read_options(int argc, char **argv, const struct option *options, int
 			q->replace = true;
 		else if (c == 302)
 			q->remove = true;
+		else if (c == 303)
+			q->no_times = true;
 		else if (br_common_take(&q->common, argc, argv, c) < 0)
 			return BR_EXIT_USAGE;
 	}
@@ -54,6 +56,7 @@ static int read_options(int argc, char **argv, const struct option *options, int
 	return 0;
 }
 
+static const struct option with_no_times[] = { { "no-times", no_argument, NULL, 303 }, BR_COMMON_LONG };
 static const struct option plain[] = { BR_COMMON_LONG };
 static const struct option with_force[] = { { "force", no_argument, NULL, 300 }, BR_COMMON_LONG };
 static const struct option with_replace[] = { { "replace", no_argument, NULL, 301 }, BR_COMMON_LONG };
@@ -160,30 +163,33 @@ static const struct br_column snapshot_columns[] = {
 	{ "NAME", cell_name }, { "TAKEN", cell_taken }, { NULL, NULL },
 };
 
-static int print_list(int argc, char **argv, const char *what, const struct br_column *columns, const char *key)
+static int print_list(int argc, char **argv, const struct option *options, const char *what, const struct br_column *columns,
+	const char *key)
 {
 	br_cleanup(request_done) struct request q = { 0 };
 	br_cleanup(json_decrefp) json_t *answer = NULL;
 	struct br_error err = BR_ERROR_NULL;
-	int r = read_options(argc, argv, plain, 1, 1, "", &q);
+	int r = read_options(argc, argv, options, 1, 1, "", &q);
 
 	if (r)
 		return r;
 	r = call(&q, "GET", what, NULL, NULL, &answer, &err);
 	if (r < 0)
 		return br_cli_error(&err, r);
+	if (q.no_times)
+		br_diff_without_times(answer);
 	br_table_print(answer, columns, key, &q.common);
 	return BR_EXIT_OK;
 }
 
 static int disk_snapshots(int argc, char **argv)
 {
-	return print_list(argc, argv, "snapshots", snapshot_columns, "name");
+	return print_list(argc, argv, plain, "snapshots", snapshot_columns, "name");
 }
 
 static int disk_diff(int argc, char **argv)
 {
-	return print_list(argc, argv, "diff", br_diff_columns, "path");
+	return print_list(argc, argv, with_no_times, "diff", br_diff_columns, "path");
 }
 
 static void print_stale(const struct request *q, const json_t *answer)
@@ -251,8 +257,10 @@ const struct br_command br_cli_layers[] = {
 		"  --force            even when the board has mounted it: restart the board then\n" QUIET },
 	{ "disk", "reset", "BOARD [--force] [-q]", "Drops all that a board wrote: it starts from its image again", disk_reset,
 		"  --force            even when the board has mounted it (restart it then), and with its snapshots\n" QUIET },
-	{ "disk", "diff", "BOARD [-o table|json|jsonl] [-q]", "Lists the files that a board changed", disk_diff,
-		"Compares the disk with the image it was made on.\n"
+	{ "disk", "diff", "BOARD [--no-times] [-o table|json|jsonl] [-q]", "Lists the files that a board changed", disk_diff,
+		"Compares the disk with the image it was made on. What changed is said: type, content, target (of a link),\n"
+		"device, mode, owner, xattr, time.\n"
+		"  --no-times         leave out what differs in its time only\n"
 		"  -o, --output FORM  table, json or jsonl\n  -q, --quiet        only the paths\n" },
 	{ 0 },
 };

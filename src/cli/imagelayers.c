@@ -21,13 +21,13 @@ BR_DEFINE_CLEANUP(struct br_image *, br_image_unref);
 
 struct request {
 	struct br_common common;
-	bool replace, dry;
+	bool replace, dry, no_times;
 	char **words;
 };
 
 static const struct option tag_options[] = { { "replace", no_argument, NULL, 300 }, BR_COMMON_LONG };
 static const struct option gc_options[] = { { "dry-run", no_argument, NULL, 301 }, BR_COMMON_LONG };
-static const struct option plain[] = { BR_COMMON_LONG };
+static const struct option diff_options[] = { { "no-times", no_argument, NULL, 302 }, BR_COMMON_LONG };
 
 /* 0, or an exit code. */
 static int read_options(int argc, char **argv, const struct option *options, int n, struct request *q)
@@ -39,6 +39,8 @@ static int read_options(int argc, char **argv, const struct option *options, int
 			q->replace = true;
 		else if (c == 301)
 			q->dry = true;
+		else if (c == 302)
+			q->no_times = true;
 		else if (br_common_take(&q->common, argc, argv, c) < 0)
 			return BR_EXIT_USAGE;
 	}
@@ -161,7 +163,7 @@ static int image_diff(int argc, char **argv)
 	br_cleanup(json_decrefp) json_t *rows = json_array();
 	struct br_error err = BR_ERROR_NULL;
 	struct request q = { 0 };
-	int r = read_options(argc, argv, plain, 2, &q);
+	int r = read_options(argc, argv, diff_options, 2, &q);
 
 	if (r)
 		return r;
@@ -174,6 +176,8 @@ static int image_diff(int argc, char **argv)
 		r = br_image_diff(a, b, br_json_add_diff, rows, &err);
 	if (r < 0)
 		return br_cli_error(&err, r);
+	if (q.no_times)
+		br_diff_without_times(rows);
 	br_table_print(rows, br_diff_columns, "path", &q.common);
 	return BR_EXIT_OK;
 }
@@ -183,8 +187,10 @@ const struct br_command br_cli_image_layers[] = {
 		"NAME alone is NAME:latest.\n"
 		"  --replace          the name is moved when another image has it\n"
 		"  -q, --quiet        say nothing\n" },
-	{ "image", "diff", "A B [-o table|json|jsonl] [-q]", "Lists the files in which two images differ", image_diff,
+	{ "image", "diff", "A B [--no-times] [-o table|json|jsonl] [-q]", "Lists the files in which two images differ", image_diff,
 		"Images that share layers are compared by their blocks: only files that may differ are read.\n"
+		"What changed is said: type, content, target (of a link), device, mode, owner, xattr, time.\n"
+		"  --no-times         leave out what differs in its time only\n"
 		"  -o, --output FORM  table, json or jsonl\n  -q, --quiet        only the paths\n" },
 	{ "image", "gc", "[--dry-run] [-o table|json|jsonl] [-q]", "Removes layers that no image and no disk needs", image_gc,
 		"  --dry-run          only list them\n"

@@ -28,14 +28,14 @@ struct seen {
 
 struct diff {
 	struct br_fs *fs[2];
-	int (*same)(void *ctx, uint64_t ino);
-	void *same_ctx;
+	struct br_diff_help help;
 	br_diff_fn fn;
 	void *ctx;
 	struct br_error *err;
 	struct br_text path;
 	unsigned depth;
 	struct seen *seen[2];
+	struct br_text attrs[2];
 	uint8_t *buf[2];
 };
 
@@ -94,26 +94,69 @@ static int target_differs(struct diff *d, const struct br_fs_attr a[2])
 	return strcmp((char *)d->buf[0], (char *)d->buf[1]) != 0;
 }
 
+/* What two of one type hold: 0 or a bit. */
 static int differs(struct diff *d, const struct br_fs_attr a[2])
 {
 	int r;
 
 	switch (a[0].mode & S_IFMT) {
 	case S_IFREG:
-		if (d->same && a[0].ino == a[1].ino && a[0].size == a[1].size) {
-			r = d->same(d->same_ctx, a[0].ino);
-			if (r)
-				return r < 0 ? r : 0;
-		}
-		return content_differs(d, a);
+		r = d->help.same && a[0].ino == a[1].ino && a[0].size == a[1].size ? d->help.same(d->help.ctx, a[0].ino) : 0;
+		if (r)
+			return r < 0 ? r : 0;
+		r = content_differs(d, a);
+		return r < 0 ? r : r ? BR_DIFF_CONTENT : 0;
 	case S_IFLNK:
-		return target_differs(d, a);
+		r = target_differs(d, a);
+		return r < 0 ? r : r ? BR_DIFF_TARGET : 0;
 	case S_IFCHR:
 	case S_IFBLK:
-		return a[0].rdev_major != a[1].rdev_major || a[0].rdev_minor != a[1].rdev_minor;
+		return a[0].rdev_major != a[1].rdev_major || a[0].rdev_minor != a[1].rdev_minor ? BR_DIFF_DEVICE : 0;
 	default:
 		return 0;
 	}
+}
+
+static int attrs_differ(struct diff *d, const struct br_fs_attr a[2])
+{
+	struct br_text *t = d->attrs;
+
+	if (!d->help.attrs)
+		return 0;
+	for (int i = 0; i < 2; i++) {
+		int r;
+
+		t[i].len = 0;
+		r = d->help.attrs(d->help.ctx, i, a[i].ino, &t[i]);
+		if (r < 0)
+			return r;
+	}
+	return t[0].len != t[1].len || (t[0].len && memcmp(t[0].buf, t[1].buf, t[0].len) != 0);
+}
+
+/* What an entry differs in that is there on both sides. */
+static int what_differs(struct diff *d, const struct br_fs_attr a[2])
+{
+	bool dir = (a[0].mode & S_IFMT) == S_IFDIR && (a[1].mode & S_IFMT) == S_IFDIR;
+	unsigned what = BR_DIFF_TYPE;
+	int r;
+
+	if (!((a[0].mode ^ a[1].mode) & S_IFMT)) {
+		r = differs(d, a);
+		if (r < 0)
+			return r;
+		what = (unsigned)r;
+	}
+	if ((a[0].mode ^ a[1].mode) & 07777)
+		what |= BR_DIFF_MODE;
+	if (a[0].uid != a[1].uid || a[0].gid != a[1].gid)
+		what |= BR_DIFF_OWNER;
+	if (!dir && (a[0].mtime.tv_sec != a[1].mtime.tv_sec || a[0].mtime.tv_nsec != a[1].mtime.tv_nsec))
+		what |= BR_DIFF_TIME;
+	r = attrs_differ(d, a);
+	if (r < 0)
+		return r;
+	return (int)(what | (r ? BR_DIFF_XATTR : 0));
 }
 
 static int tell(struct diff *d, const struct br_fs_attr *before, const struct br_fs_attr *after, unsigned what)
@@ -142,31 +185,17 @@ static int one_side(struct diff *d, int side, uint64_t ino)
 static int both_sides(struct diff *d, uint64_t before, uint64_t after)
 {
 	struct br_fs_attr a[2];
-	unsigned what = 0;
-	bool dir;
 	int r = d->fs[0]->ops->getattr(d->fs[0], before, &a[0]);
 
 	if (!r)
 		r = d->fs[1]->ops->getattr(d->fs[1], after, &a[1]);
+	if (!r)
+		r = what_differs(d, a);
 	if (r < 0)
 		return failed(d, r);
-	dir = (a[0].mode & S_IFMT) == S_IFDIR && (a[1].mode & S_IFMT) == S_IFDIR;
-	if ((a[0].mode ^ a[1].mode) & S_IFMT) {
-		what = BR_DIFF_TYPE;
-	} else {
-		r = differs(d, a);
-		if (r < 0)
-			return failed(d, r);
-		what = r ? BR_DIFF_CONTENT : 0;
-	}
-	if ((a[0].mode ^ a[1].mode) & 07777)
-		what |= BR_DIFF_MODE;
-	if (a[0].uid != a[1].uid || a[0].gid != a[1].gid)
-		what |= BR_DIFF_OWNER;
-	if (!dir && (a[0].mtime.tv_sec != a[1].mtime.tv_sec || a[0].mtime.tv_nsec != a[1].mtime.tv_nsec))
-		what |= BR_DIFF_TIME;
-	r = what ? tell(d, &a[0], &a[1], what) : 0;
-	if (!r && dir)
+	if (r)
+		r = tell(d, &a[0], &a[1], (unsigned)r);
+	if (!r && (a[0].mode & S_IFMT) == S_IFDIR && (a[1].mode & S_IFMT) == S_IFDIR)
 		return dir_pair(d, &before, &after);
 	/* a directory that became something else, or the other way round: its entries went, or came */
 	if (!r && (a[0].mode & S_IFMT) == S_IFDIR)
@@ -251,13 +280,15 @@ static int dir_pair(struct diff *d, const uint64_t *before, const uint64_t *afte
 	return r;
 }
 
-int br_fs_diff(struct br_fs *before, struct br_fs *after, int (*same)(void *ctx, uint64_t ino), void *same_ctx, br_diff_fn fn,
-	void *ctx, struct br_error *err)
+int br_fs_diff(struct br_fs *before, struct br_fs *after, const struct br_diff_help *help, br_diff_fn fn, void *ctx,
+	struct br_error *err)
 {
-	struct diff d = { .fs = { before, after }, .same = same, .same_ctx = same_ctx, .fn = fn, .ctx = ctx, .err = err };
+	struct diff d = { .fs = { before, after }, .fn = fn, .ctx = ctx, .err = err };
 	uint64_t roots[2] = { before->ops->root(before), after->ops->root(after) };
 	int r = 0;
 
+	if (help)
+		d.help = *help;
 	br_text_add(&d.path, ""); /* so that there is a buffer */
 	for (int i = 0; i < 2; i++)
 		if (!(d.buf[i] = malloc(PIECE)))
@@ -265,8 +296,10 @@ int br_fs_diff(struct br_fs *before, struct br_fs *after, int (*same)(void *ctx,
 	if (!r)
 		r = dir_pair(&d, &roots[0], &roots[1]);
 	seen_done(&d);
-	free(d.buf[0]);
-	free(d.buf[1]);
+	for (int i = 0; i < 2; i++) {
+		br_text_done(&d.attrs[i]);
+		free(d.buf[i]);
+	}
 	br_text_done(&d.path);
 	return r;
 }
@@ -332,6 +365,14 @@ static int same_content(void *ctx, uint64_t ino)
 	return r == -ENOMEM ? r : same;
 }
 
+/* Files of a boot partition have none: their numbers in a view (view.h) are beyond those of ext4, which have 32 bits. */
+static int attrs(void *ctx, int side, uint64_t ino, struct br_text *ret)
+{
+	const struct pair *p = ctx;
+
+	return ino > UINT32_MAX ? 0 : br_extfs_attrs(p->fs[side], ino, ret);
+}
+
 static void fs_close(struct br_fs *fs)
 {
 	fs->ops->close(fs);
@@ -343,6 +384,7 @@ int br_image_diff(struct br_image *before, struct br_image *after, br_diff_fn fn
 	struct br_image *image[2] = { before, after };
 	br_cleanup(fs_closep) struct br_fs *a = NULL, *b = NULL;
 	struct pair p = { 0 };
+	const struct br_diff_help help = { &p, same_content, attrs };
 	int r = br_view_open(before, &a, err);
 
 	if (!r)
@@ -353,18 +395,19 @@ int br_image_diff(struct br_image *before, struct br_image *after, br_diff_fn fn
 	p.fs[1] = br_view_root_fs(b);
 	for (int i = 0; i < 2; i++)
 		p.blocks[i] = br_image_blocks(image[i]);
-	return br_fs_diff(a, b, p.fs[0] && p.fs[1] ? same_content : NULL, &p, fn, ctx, err);
+	return br_fs_diff(a, b, p.fs[0] && p.fs[1] ? &help : NULL, fn, ctx, err);
 }
 
 int br_disk_diff(struct br_disk *disk, br_diff_fn fn, void *ctx, struct br_error *err)
 {
 	br_cleanup(fs_closep) struct br_fs *base = NULL;
 	struct pair p = { .blocks = { br_image_blocks(disk->image), br_cow_base(disk->cow) }, .cow = disk->cow };
+	const struct br_diff_help help = { &p, same_content, attrs };
 	int r = br_image_fs(disk->image, &base, err);
 
 	if (r < 0)
 		return r;
 	p.fs[0] = base;
 	p.fs[1] = disk->fs;
-	return br_fs_diff(base, disk->fs, same_content, &p, fn, ctx, err);
+	return br_fs_diff(base, disk->fs, &help, fn, ctx, err);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "base/text.h"
 #include "store/disk.h"
 #include "store/fs.h"
 #include "store/image.h"
@@ -12,10 +13,13 @@
  */
 enum br_diff_what { /* what a changed file differs in */
 	BR_DIFF_TYPE = 1,
-	BR_DIFF_CONTENT = 2, /* bytes, a link's target, a device's numbers */
+	BR_DIFF_CONTENT = 2, /* bytes of a file */
 	BR_DIFF_MODE = 4,
 	BR_DIFF_OWNER = 8,
 	BR_DIFF_TIME = 16, /* mtime; of a directory it is not looked at: every new entry changes it */
+	BR_DIFF_TARGET = 32, /* of a link */
+	BR_DIFF_DEVICE = 64, /* numbers of a device node */
+	BR_DIFF_XATTR = 128, /* extended attributes, access lists among them */
 };
 
 struct br_diff {
@@ -32,7 +36,15 @@ int br_image_diff(struct br_image *before, struct br_image *after, br_diff_fn fn
 /* A disk against its image's root. Under the disk's lock. */
 int br_disk_diff(struct br_disk *disk, br_diff_fn fn, void *ctx, struct br_error *err);
 
-/* Any two. same (may be NULL) says of a file with one inode number on both sides: 1: the content is surely the same, 0: it
- * has to be compared. */
-int br_fs_diff(struct br_fs *before, struct br_fs *after, int (*same)(void *ctx, uint64_t ino), void *same_ctx, br_diff_fn fn,
-	void *ctx, struct br_error *err);
+/* What is known of two file systems beyond struct br_fs. */
+struct br_diff_help {
+	void *ctx;
+	/* Of a file with one inode number on both sides: 1: the content is surely the same, 0: it has to be compared. */
+	int (*same)(void *ctx, uint64_t ino);
+	/* Adds the extended attributes of an inode of one side (0, 1), as br_extfs_attrs() does. */
+	int (*attrs)(void *ctx, int side, uint64_t ino, struct br_text *ret);
+};
+
+/* Any two. help may be NULL. */
+int br_fs_diff(struct br_fs *before, struct br_fs *after, const struct br_diff_help *help, br_diff_fn fn, void *ctx,
+	struct br_error *err);

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "store/cow.h"
 #include "store/fs.h"
 
@@ -26,6 +27,10 @@ void br_extfs_on_close(struct br_fs *fs, void (*fn)(void *ctx), void *ctx);
  */
 int br_extfs_extents(struct br_fs *fs, uint64_t ino, int (*fn)(void *ctx, uint64_t offset, uint64_t at, uint64_t len),
 	void *ctx);
+
+/* Adds all extended attributes of an inode (access lists too), in an order that only they decide: equal texts, equal
+ * attributes. Of one that is not being changed. */
+int br_extfs_attrs(struct br_fs *fs, uint64_t ino, struct br_text *ret);
 
 /* Calls fn with each run of bytes of the partition that belongs to the file system: what its bitmaps do not call free. fn
  * returns 0 to go on. -EUCLEAN: they are damaged. */

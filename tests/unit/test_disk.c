@@ -7,97 +7,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
-#include "base/file.h"
-#include "base/text.h"
-#include "store/disk.h"
-#include "store/image.h"
-#include "tests/unit/shell.h"
-
-#define TOOLS "sfdisk mkfs.fat mke2fs e2fsck"
-
-BR_DEFINE_CLEANUP(struct br_image *, br_image_unref);
-
-/* Two images, 'card' and 'other', that differ in one byte. */
-static const char script[] =
-	"set -e; cd '%s'; mkdir -p root/etc; echo hello >root/etc/motd\n"
-	"truncate -s 24M card.img\n"
-	"printf 'label: dos\\nstart=2048,size=8192,type=c\\nstart=16384,size=32768,type=83\\n' | sfdisk -q card.img 2>/dev/null\n"
-	"mkfs.fat -F 16 -s 1 --offset 2048 card.img 4096 >/dev/null 2>&1\n"
-	"mke2fs -q -F -t ext4 -b 4096 -d root -E offset=8388608 card.img 16M 2>/dev/null\n"
-	"cp --sparse=always card.img other.img; printf x | dd of=other.img bs=1 seek=1000000 conv=notrunc 2>/dev/null";
-
-static struct br_store *store;
-static const char *dir;
-static char state_dir[300], disk_dir[300];
-
-static int set_up(void **state)
-{
-	struct br_import_options opt = { .quiet = true };
-	struct br_error err = BR_ERROR_NULL;
-
-	dir = test_dir();
-	snprintf(state_dir, sizeof(state_dir), "%s/state", dir);
-	snprintf(disk_dir, sizeof(disk_dir), "%s/disk", dir);
-	if (test_sh(script, dir) != 0)
-		return 0; /* without the tools: each test skips */
-	if (br_store_open(state_dir, &store, &err) < 0)
-		fail_msg("%s", err.text);
-	for (int i = 0; i < 2; i++) {
-		br_cleanup(br_freep) char *path = br_path_join(dir, i ? "other.img" : "card.img");
-
-		if (br_store_import(store, path, &opt, NULL, &err) < 0)
-			fail_msg("%s", err.text);
-	}
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	br_store_close(store);
-	return br_remove_tree(dir, NULL);
-}
-
-static struct br_image *image_open(const char *name)
-{
-	struct br_error err = BR_ERROR_NULL;
-	struct br_image *image;
-
-	if (br_image_open(store, name, &image, &err) < 0)
-		fail_msg("%s", err.text);
-	return image;
-}
-
-static struct br_disk *disk_open(struct br_image *image)
-{
-	struct br_error err = BR_ERROR_NULL;
-	struct br_disk *disk;
-
-	if (br_disk_open(image, disk_dir, &disk, &err) < 0)
-		fail_msg("%s", err.text);
-	return disk;
-}
-
-static void write_file(struct br_fs *fs, const char *name, const char *text)
-{
-	struct br_fs_new new = { .mode = S_IFREG | 0644 };
-	uint64_t ino;
-
-	assert_int_equal(fs->ops->create(fs, fs->ops->root(fs), name, &new, &ino), 0);
-	assert_int_equal(fs->ops->write(fs, ino, 0, text, strlen(text)), 0);
-}
+#include "tests/unit/storelab.h"
 
 static void assert_file(struct br_fs *fs, const char *path, const char *text)
 {
-	char buf[100];
-	uint64_t ino;
-	size_t got;
-	bool eof;
-
-	assert_int_equal(br_fs_walk(fs, path, &ino), 0);
-	assert_int_equal(fs->ops->read(fs, ino, 0, buf, sizeof(buf) - 1, &got, &eof), 0);
-	buf[got] = 0;
-	assert_string_equal(buf, text);
+	assert_string_equal(read_file(fs, path), text);
 }
 
 static void a_disk_keeps_what_was_written(void **state)
@@ -111,14 +25,14 @@ static void a_disk_keeps_what_was_written(void **state)
 
 	test_needs(TOOLS);
 	image = image_open("card");
-	disk = disk_open(image);
+	disk = disk_open(image, disk_dir);
 	assert_ptr_equal(br_disk_image(disk), image);
 	memcpy(uuid, br_disk_uuid(disk), 16);
 	assert_file(br_disk_fs(disk), "/etc/motd", "hello\n");
 	write_file(br_disk_fs(disk), "new", "from a board");
 	br_disk_close(disk);
 
-	disk = disk_open(image);
+	disk = disk_open(image, disk_dir);
 	assert_memory_equal(br_disk_uuid(disk), uuid, 16);
 	assert_file(br_disk_fs(disk), "/new", "from a board");
 	br_disk_usage(disk, &usage);
@@ -149,7 +63,7 @@ static void export_is_clean(void **state)
 
 	test_needs(TOOLS);
 	image = image_open("card");
-	disk = disk_open(image);
+	disk = disk_open(image, disk_dir);
 	path = br_path_join(dir, "export.img");
 	write_file(br_disk_fs(disk), "a", "not yet committed");
 	assert_int_equal(br_disk_export(disk, path, true, &err), 0);
@@ -193,7 +107,7 @@ static void a_view_stays_while_the_disk_changes(void **state)
 
 	test_needs(TOOLS);
 	image = image_open("card");
-	disk = disk_open(image);
+	disk = disk_open(image, disk_dir);
 	path = br_path_join(dir, "view.img");
 	unlink(path);
 	for (unsigned i = 0; i < 30; i++) { /* files as blocks that are given up later */
@@ -215,7 +129,7 @@ static void a_view_stays_while_the_disk_changes(void **state)
 	assert_int_equal(br_fs_walk(br_disk_fs(again), "/old7", &ino), -ENOENT);
 	br_disk_close(again);
 	br_disk_close(disk); /* the slots stay also when the disk is opened anew */
-	disk = disk_open(image);
+	disk = disk_open(image, disk_dir);
 	change(disk, 100);
 	assert_file(br_disk_fs(view), "/old7", "as it was");
 	assert_int_equal(br_disk_freeze(disk, layer, &err), 0);
@@ -241,8 +155,11 @@ static void what_does_not_fit_is_refused(void **state)
 
 	test_needs(TOOLS);
 	card = image_open("card");
+	assert_int_equal(test_sh("cd '%s'; cp --sparse=always card.img other.img; "
+				 "printf x | dd of=other.img bs=1 seek=1000000 conv=notrunc 2>/dev/null", dir), 0);
+	lab_import("other");
 	other = image_open("other");
-	disk = disk_open(card);
+	disk = disk_open(card, disk_dir);
 	child = fork();
 	if (child == 0) /* locks are per open file: another process sees it as this one would */
 		_exit(br_disk_open(card, disk_dir, &second, &err) == -EBUSY && strstr(err.text, disk_dir) ? 0 : 1);
@@ -264,7 +181,7 @@ static void what_does_not_fit_is_refused(void **state)
 	assert_non_null(strstr(err.text, "disk.json"));
 	/* a start that was interrupted before disk.json was there left a map: the disk is made anew */
 	assert_int_equal(unlink(json), 0);
-	br_disk_close(disk_open(card));
+	br_disk_close(disk_open(card, disk_dir));
 	assert_int_equal(br_remove_tree(disk_dir, NULL), 0);
 }
 

@@ -45,7 +45,7 @@ class Board:
     def shut_down(self):
         """As its user does it; the end of QEMU is waited for."""
         self.console.send("systemctl poweroff\n")
-        self.console.expect(r"reboot: Power down", BOOT_SECONDS)
+        self.console.expect(r"reboot: (Power down|System halted)", BOOT_SECONDS)
         self.console.process.wait(BOOT_SECONDS)
         self.console.close()
 

@@ -117,10 +117,11 @@ def with_depends(t, packages, status, suite, arch):
     return [os.path.join(archives, line.split()[1]) for line in said.splitlines()]
 
 
-def cross_compiled(t, source, target):
-    """A static arm64 program of one C file, made with the libraries of Debian's arm64 packages."""
+def static_program(t, source, target, arch):
+    """One C file compiled for an architecture, with the libraries of Debian's packages."""
     t.need_program("clang", "ld.lld")
-    root = unpacked(t, "libc6-dev", "libgcc-12-dev", "linux-libc-dev", suite="bookworm", arch="arm64")
-    t.run("clang", "--target=aarch64-linux-gnu", f"--sysroot={root}", "-static", "-fuse-ld=lld", "-O2", "-Wall", "-Wextra",
+    root = unpacked(t, "libc6-dev", "libgcc-12-dev", "linux-libc-dev", suite="bookworm", arch=arch)
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}[arch]
+    t.run("clang", f"--target={machine}-linux-gnu", f"--sysroot={root}", "-static", "-fuse-ld=lld", "-O2", "-Wall", "-Wextra",
           "-Werror", "-o", target, source)
     return target

@@ -26,7 +26,7 @@ def boot_files(t):
 
 def small_image(t, name="small.img"):
     """An image of 24 MiB: MBR, FAT16 with two files, ext4 with a few. No root needed. Returns its path."""
-    path, fat, root = t.path(name), t.path("p1"), t.path("p2")
+    path, root = t.path(name), t.path("p2")
     os.makedirs(root + ".d/etc", exist_ok=True)
     os.makedirs(root + ".d/boot/firmware", exist_ok=True)
     with open(root + ".d/etc/os-release", "w") as f:
@@ -37,20 +37,22 @@ def small_image(t, name="small.img"):
                 "PARTUUID=12345678-02 / ext4 defaults,noatime 0 1\n")
     with open(root + ".d/etc/hostname", "w") as f:
         f.write("small\n")
-    files = boot_files(t)
-    t.run("truncate", "-s", "24M", path)
+    t.run("truncate", "-s", "15M", root)
+    t.run("mke2fs", "-q", "-t", "ext4", "-L", "rootfs", "-d", root + ".d", root)
+    return with_root(t, path, root, 15)
+
+
+def with_root(t, path, root, root_mib):
+    """An image of a root file system, with the usual files in its boot partition."""
+    fat, files = t.path("p1"), boot_files(t)
+    t.run("truncate", "-s", f"{root_mib + 9}M", path)
     t.run("sfdisk", "-q", path, input="label: dos\nlabel-id: 0x12345678\n"
-          "start=2048,size=16384,type=c\nstart=18432,size=30720,type=83\n")
+          f"start=2048,size=16384,type=c\nstart=18432,size={root_mib * 2048},type=83\n")
     t.run("truncate", "-s", "8M", fat)
     t.run("mkfs.fat", "-n", "bootfs", fat)
     t.run("mcopy", "-i", fat, *files, "::")
-    t.run("truncate", "-s", "15M", root)
-    t.run("mke2fs", "-q", "-t", "ext4", "-L", "rootfs", "-d", root + ".d", root)
-    with open(path, "r+b") as out:
-        for part, at in ((fat, 2048), (root, 18432)):
-            with open(part, "rb") as f:
-                out.seek(at * 512)
-                out.write(f.read())
+    t.run("dd", f"if={fat}", f"of={path}", "bs=1M", "seek=1", "conv=notrunc,sparse", "status=none")
+    t.run("dd", f"if={root}", f"of={path}", "bs=1M", "seek=9", "conv=notrunc,sparse", "status=none", timeout=600)
     return path
 
 

@@ -10,14 +10,16 @@ import sys
 import time
 
 import debian
-from boards import Board, serve_stock
-from daemon import daemon_pid
-from netlab import ADDRESS
-from systemtests import TOP, long, stop
+import uml
+from boards import Board
+from daemon import Daemon, daemon_pid
+from netlab import ADDRESS, Net
+from systemtests import TOP, alone, long, stop
 
 SHORT = os.environ.get("BRAMBLE_LIFE") == "short"
 PATIENCE = 7200         # of one step; never asserted
 SERIAL = "4000aaaa"
+MAC = "02:00:00:00:04:01"
 PORT = 8000
 PACKAGES = ["fio", "git"]
 KERNEL = "linux-source-6.1"
@@ -112,12 +114,15 @@ class Life:
         return said
 
 
-def debian_repository(t, www, status):
-    """A small repository of real packages, served as a directory."""
+def debian_repository(t, www, status, arch):
+    """A small repository of real packages, served as a directory; bootstrap lists those of apt that the image lacks."""
     t.need_program("dpkg-scanpackages")
     os.mkdir(f"{www}/debian")
-    for deb in debian.with_depends(t, PACKAGES, status, "bookworm", "arm64"):
-        os.symlink(deb, f"{www}/debian/{os.path.basename(deb).replace('%3a', ':')}")
+    name = lambda deb: os.path.basename(deb).replace("%3a", "_")
+    for deb in debian.with_depends(t, ["apt", *PACKAGES], status, "bookworm", arch):
+        os.symlink(deb, f"{www}/debian/{name(deb)}")
+    with open(f"{www}/bootstrap", "w") as f:
+        f.write("".join(f"debian/{name(deb)}\n" for deb in debian.with_depends(t, ["apt"], status, "bookworm", arch)))
     said = t.run("sh", "-c", "cd \"$1\" && exec dpkg-scanpackages -m debian >debian/Packages", "sh", www)
     assert "Wrote" in said.stderr, said.stderr
 
@@ -136,7 +141,7 @@ def git_repository(t, tar, git):
     t.run("git", "-C", work, "push", "-q", f"{git}/kernel.git", "main", timeout=600)
 
 
-def things_to_fetch(t, status):
+def things_to_fetch(t, status, arch):
     """A directory to be served: packages, programs, the kernel's source."""
     www, git = t.path("www"), t.path("git")
     os.mkdir(www)
@@ -150,8 +155,8 @@ def things_to_fetch(t, status):
     t.run("tar", "-xf", t.path("kernel.tar"), "-C", tree, "--no-same-owner", *TREE, timeout=1200)
     t.run("tar", "--owner=0", "--group=0", "--sort=name", "-cf", f"{www}/tree.tar", "-C", tree, KERNEL, timeout=1200)
     os.unlink(t.path("kernel.tar"))
-    debian_repository(t, www, status)
-    debian.cross_compiled(t, os.path.join(TOP, "tests", "life", "onefile.c"), f"{www}/onefile")
+    debian_repository(t, www, status, arch)
+    debian.static_program(t, os.path.join(TOP, "tests", "life", "onefile.c"), f"{www}/onefile", arch)
     with open(f"{www}/verify.fio", "w") as f:
         f.write(FIO.format(big=128 // FIO_PART, small=24 // FIO_PART))
     return www, git, tree
@@ -161,10 +166,14 @@ def live(life, board):
     """All the steps, on a board that is logged in."""
     url = f"http://{ADDRESS}:{PORT}"
     assert " / nfs " in board.sh("grep ' / ' /proc/mounts")
-    board.sh(f"mkdir -p /srv/fio; cd /srv; echo 'deb [trusted=yes] {url} debian/' >/etc/apt/sources.list")
+    board.sh(f"mkdir -p /srv/fio; cd /srv")
+    board.sh(f"busybox wget -q {url}/bootstrap && for i in $(cat bootstrap); do busybox wget -q {url}/$i; done")
+    if board.sh("wc -l <bootstrap") != "0":
+        life("dpkg --install of apt", "dpkg --install *.deb >/root/dpkg.log 2>&1 || { tail -n 30 /root/dpkg.log; false; }")
+    board.sh(f"rm -f *.deb; echo 'deb [trusted=yes] {url} debian/' >/etc/apt/sources.list")
     life("apt-get update", "apt-get -q update")
     life("apt-get install", f"DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install {' '.join(PACKAGES)}"
-         " >/root/apt.log 2>&1 || tail -n 30 /root/apt.log")
+         " >/root/apt.log 2>&1 || { tail -n 30 /root/apt.log; false; }")
     board.sh("fio --version && git --version && test -z \"$(dpkg --audit)\"")
     board.sh(f"busybox wget -q {url}/onefile {url}/verify.fio && chmod 755 onefile")
     life("two files hammered", f"./onefile one 1 {HAMMER_SECONDS} & ./onefile two 2 {HAMMER_SECONDS}; a=$?; wait $! && test $a = 0")
@@ -185,22 +194,29 @@ def live(life, board):
     life("rm -r", "rm -r copy again kernel")
 
 
-@long
-def test_what_people_do_on_a_real_kernel(t):
+def lab(t, image):
     t.need_program("clang", "ld.lld", "debugfs")
-    net, daemon = serve_stock(t, "--disk", "persistent")
-    daemon.cli("board", "add", "life", "--serial", SERIAL, "--size", "8G")
+    net = t.enter(Net())
+    return net, t.enter(Daemon(t, net, "--disk", "persistent", image=image))
+
+
+def prepare(t, net, daemon, arch):
+    """What the board takes from its neighbours."""
     with open(t.path("status"), "w") as f:
         f.write(daemon.cli("disk", "cat", "life", "/var/lib/dpkg/status").stdout)
-    www, git, tree = things_to_fetch(t, t.path("status"))
+    www, git, tree = things_to_fetch(t, t.path("status"), arch)
     t.enter(Child(net, t.path("http.log"), sys.executable, "-m", "http.server", str(PORT), "--bind", ADDRESS, "--directory", www))
     t.enter(Child(net, t.path("git.log"), "git", "daemon", "--export-all", "--reuseaddr", f"--base-path={git}",
                   f"--listen={ADDRESS}", git))
-    with Board(t, net, "4", SERIAL).login() as board:
-        t.say("      its boot: " + ", ".join(f"{k} {n} ({ms / n:.1f} ms)" for k, (n, ms) in
-                                         sorted(operations(board).items(), key=lambda x: -x[1][0])))
-        live(Life(t, net, board), board)
-        board.shut_down()
+    return tree
+
+
+def lived_on(t, net, daemon, board, tree):
+    """A life, and the disk afterwards."""
+    t.say("      its boot: " + ", ".join(f"{k} {n} ({ms / n:.1f} ms)" for k, (n, ms) in
+                                     sorted(operations(board).items(), key=lambda x: -x[1][0])))
+    live(Life(t, net, board), board)
+    board.shut_down()
     disk = t.path("disk.ext4")
     daemon.cli("disk", "export", "life", disk, timeout=1800)
     r = t.run("e2fsck", "-fn", disk, check=False, timeout=1800)
@@ -209,3 +225,46 @@ def test_what_people_do_on_a_real_kernel(t):
     os.mkdir(t.path("read"))
     t.run("debugfs", "-R", f"rdump /srv/{KERNEL} {t.path('read')}", disk, timeout=1800)
     t.run("diff", "-r", "--no-dereference", tree, t.path("read"), timeout=1800)
+
+
+def test_a_short_life_on_user_mode_linux(t):
+    """What of it goes in half a minute: a login, files hammered and trees copied by a kernel's NFS client, a clean disk."""
+    t.need_program("clang", "ld.lld")
+    made = uml.program(t)
+    net, daemon = lab(t, uml.image(t))
+    daemon.cli("board", "add", "life", "--mac", MAC, "--address", "10.77.0.20", "--size", "2G")
+    debian.static_program(t, os.path.join(TOP, "tests", "life", "onefile.c"), t.path("onefile"), "amd64")
+    daemon.cli("disk", "cp", t.path("onefile"), "life:/usr/local/bin/onefile", "--mode", "755")
+    with uml.UmlBoard(t, net, made, "life", MAC, "10.77.0.20").login() as board:
+        assert " / nfs " in board.sh("grep ' / ' /proc/mounts")
+        board.sh("cd /srv; onefile one 1 8 & onefile two 2 8; a=$?; wait $! && test $a = 0", seconds=PATIENCE)
+        board.sh("(cd /usr/share && tar -c perl5 zoneinfo bash-completion 2>/dev/null) | tar -x; sync")
+        board.sh("echo 3 >/proc/sys/vm/drop_caches; ls -d */ && (for i in */; do diff -r $i /usr/share/$i || exit 1; done)")
+        board.sh("test -z \"$(dpkg --verify bash dpkg apt | grep '^..5' | grep -v ' c /')\" && rm -r */")
+        board.shut_down()
+    daemon.cli("disk", "export", "life", t.path("disk.ext4"), timeout=600)
+    r = t.run("e2fsck", "-fn", t.path("disk.ext4"), check=False, timeout=600)
+    assert r.returncode == 0, r.stdout
+
+
+@alone
+@long
+def test_what_people_do_on_a_real_kernel(t):
+    t.need_program("qemu-system-aarch64")
+    net, daemon = lab(t, t.image())
+    daemon.cli("board", "add", "life", "--serial", SERIAL, "--size", "8G")
+    tree = prepare(t, net, daemon, "arm64")
+    with Board(t, net, "4", SERIAL).login() as board:
+        lived_on(t, net, daemon, board, tree)
+
+
+@alone
+@long
+def test_what_people_do_on_user_mode_linux(t):
+    """The same without emulation: many times as fast, so that it is the server that works."""
+    made = uml.program(t)
+    net, daemon = lab(t, uml.image(t))
+    daemon.cli("board", "add", "life", "--mac", MAC, "--address", "10.77.0.20", "--size", "8G")
+    tree = prepare(t, net, daemon, "amd64")
+    with uml.UmlBoard(t, net, made, "life", MAC, "10.77.0.20").login() as board:
+        lived_on(t, net, daemon, board, tree)

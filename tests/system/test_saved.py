@@ -5,6 +5,7 @@ import os
 import stat
 
 import debian
+import uml
 from boards import Board, serve_stock, sim_argv
 from daemon import Daemon
 from images import small_image
@@ -97,24 +98,21 @@ def test_saved_and_rolled_back_while_clients_use_it(t):
 CHANGES = [
     "echo from a >/etc/marker",
     "echo more >>/etc/issue.net",
-    "chmod 600 /etc/networks",
-    "chown pi /etc/shells",
-    "touch -d '2001-02-03 04:05:06' /etc/protocols",
-    "rm /etc/rpc",
-    "mv /etc/services /etc/services.old",
+    "chmod 600 /etc/debian_version",
+    "chown 1000 /etc/shells",
+    "touch -d '2001-02-03 04:05:06' /etc/issue",
+    "rm /etc/host.conf",
+    "mv /etc/gai.conf /etc/gai.conf.old",
     "ln -s marker /etc/pointer",
-    "rm /etc/mtab && ln -s ../proc/mounts /etc/mtab",
     "mkdir -p /srv/new/deep && mkfifo /srv/new/deep/fifo && mknod /srv/new/null c 1 3",
     "dd if=/dev/urandom of=/srv/new/data bs=64k count=40 2>/dev/null",
     "ln /srv/new/data /srv/new/deep/second",
     "truncate -s 1G /srv/new/hole",
     "rm -r /etc/update-motd.d",
 ]
-CHANGED = {"/etc/marker", "/etc/issue.net", "/etc/networks", "/etc/shells", "/etc/protocols", "/etc/rpc", "/etc/services",
-           "/etc/services.old", "/etc/pointer", "/etc/mtab", "/srv/new", "/srv/new/deep", "/srv/new/deep/fifo", "/srv/new/null",
-           "/srv/new/data", "/srv/new/deep/second", "/srv/new/hole", "/etc/update-motd.d"}
-
-
+CHANGED = {"/etc/marker", "/etc/issue.net", "/etc/debian_version", "/etc/shells", "/etc/issue", "/etc/host.conf", "/etc/gai.conf",
+           "/etc/gai.conf.old", "/etc/pointer", "/srv/new", "/srv/new/deep", "/srv/new/deep/fifo", "/srv/new/null",
+           "/srv/new/data", "/srv/new/deep/second", "/srv/new/hole", "/etc/update-motd.d", "/etc/update-motd.d/10-uname"}
 # what systems change by themselves in a boot and while somebody is logged in
 ITS_OWN = ("/var/log/", "/var/lib/", "/var/cache/", "/var/tmp/", "/root/", "/tmp/", "/etc/.updated", "/var/.updated", "/etc/ssh/")
 SPECIAL = {"/srv/new/deep/fifo", "/srv/new/null"}     # debugfs does not write these
@@ -178,17 +176,14 @@ def check_diff(t, daemon, image):
     daemon.cli("board", "rm", "look")
 
 
-@alone
-@long
-def test_a_real_boards_disk_is_anothers_image_and_goes_back(t):
-    t.need_program("debugfs", "sfdisk", "clang", "ld.lld")
-    net, daemon = serve_stock(t, "--disk", "persistent")
+def saved_and_taken_away(t, daemon, switch_on, arch):
+    """switch_on(name): that board at its console."""
     image = daemon.json("image", "list")[0]["name"]
-    debian.cross_compiled(t, os.path.join(TOP, "tests", "life", "onefile.c"), t.path("onefile"))
-    daemon.cli("board", "add", "a", "--serial", "5000aaaa")
+    onefile = debian.static_program(t, os.path.join(TOP, "tests", "life", "onefile.c"), t.path("onefile"), arch)
     daemon.cli("disk", "snapshot", "a", "new")
-    with Board(t, net, "4", "5000aaaa").login() as a:
-        daemon.cli("disk", "cp", t.path("onefile"), "a:/usr/local/bin/onefile", "--mode", "755")
+    with switch_on("a") as a:
+        a.login()
+        daemon.cli("disk", "cp", onefile, "a:/usr/local/bin/onefile", "--mode", "755")
         daemon.cli("disk", "snapshot", "a", "before")
         for line in CHANGES:
             a.sh(line)
@@ -196,22 +191,48 @@ def test_a_real_boards_disk_is_anothers_image_and_goes_back(t):
         daemon.cli("disk", "save", "a", "lab:v1")
         a.sh("echo later >/etc/later; sync")
         check_diff(t, daemon, image)
-        daemon.cli("board", "add", "b", "--serial", "5000bbbb", "--image", "lab:v1")
-        with Board(t, net, "4", "5000bbbb").login() as b:
+        daemon.cli("board", "edit", "b", "--image", "lab:v1")
+        with switch_on("b") as b:
+            b.login()
             identities(a, b)
-            taken_away_while_running(t, daemon, a, b)
+            taken_away_while_running(daemon, a, b)
             b.shut_down()
-        a.console.close()       # its root is gone
     fsck(t, daemon, "b")
     # what the snapshot had, and nothing of what came after it
-    with Board(t, net, "4", "5000aaaa").login() as a:
-        a.sh("test ! -e /etc/marker -a ! -e /etc/later -a ! -e /srv/new -a -e /etc/rpc -a -x /usr/local/bin/onefile")
+    with switch_on("a") as a:
+        a.login()
+        a.sh("test ! -e /etc/marker -a ! -e /etc/later -a ! -e /srv/new -a -e /etc/host.conf -a -x /usr/local/bin/onefile")
         a.shut_down()
     fsck(t, daemon, "a")
     refuses(daemon, "snapshots", "disk", "reset", "a")
     daemon.cli("disk", "reset", "a", "--force")
     assert daemon.cli("disk", "diff", "a", "-q").stdout == "" and daemon.json("disk", "snapshots", "a") == []
     fsck(t, daemon, "a")
+
+
+@alone
+@long
+def test_a_real_boards_disk_is_anothers_image_and_goes_back(t):
+    t.need_program("debugfs", "sfdisk", "clang", "ld.lld")
+    net, daemon = serve_stock(t, "--disk", "persistent")
+    serials = {"a": "5000aaaa", "b": "5000bbbb"}
+    for name, serial in serials.items():
+        daemon.cli("board", "add", name, "--serial", serial)
+    saved_and_taken_away(t, daemon, lambda name: Board(t, net, "4", serials[name]), "arm64")
+
+
+@alone
+@long
+def test_a_disk_of_user_mode_linux_is_anothers_image_and_goes_back(t):
+    """The same without emulation."""
+    t.need_program("debugfs", "sfdisk", "clang", "ld.lld")
+    made = uml.program(t)
+    net = t.enter(Net())
+    daemon = t.enter(Daemon(t, net, "--disk", "persistent", image=uml.image(t)))
+    boards = {"a": ("02:00:00:00:04:0a", "10.77.0.20"), "b": ("02:00:00:00:04:0b", "10.77.0.21")}
+    for name, (mac, address) in boards.items():
+        daemon.cli("board", "add", name, "--mac", mac, "--address", address)
+    saved_and_taken_away(t, daemon, lambda name: uml.UmlBoard(t, net, made, name, *boards[name]), "amd64")
 
 
 def identities(a, b):
@@ -223,7 +244,7 @@ def identities(a, b):
         assert ours and ours != theirs and own in (None, ours), f"{command}: {ours}; {theirs}"
 
 
-def taken_away_while_running(t, daemon, a, b):
+def taken_away_while_running(daemon, a, b):
     """a's root goes back under its feet, once one insists; b, which stands on a layer of a's, notices nothing."""
     b.sh("onefile /var/tmp/hammered 3 60 >/var/tmp/result 2>&1 &")
     refuses(daemon, "has mounted this disk", "disk", "rollback", "a", "before")

@@ -12,7 +12,7 @@
 #define BR_EV_BOARD_ADOPTED "board.adopted" /* name, mac, serial, model */
 #define BR_EV_BOARD_EDITED "board.edited"   /* before, after: changed fields only */
 #define BR_EV_BOARD_REMOVED "board.removed" /* name */
-#define BR_EV_BOOT_START "boot.start"	    /* image, disk, client: which stage began it */
+#define BR_EV_BOOT_START "boot.start"	    /* image, sha256, disk, client: which stage began it */
 #define BR_EV_BOOT_OVERRIDES "boot.overrides" /* reason: what in the overrides directory could not be taken */
 #define BR_EV_BOOT_WAITING "boot.waiting"   /* before: boards whose turn comes first */
 #define BR_EV_DHCP_OFFER "dhcp.offer"	    /* client, ip, mac */

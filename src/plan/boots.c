@@ -298,7 +298,8 @@ static int begin_boot(struct br_boots *boots, const struct br_board *board, enum
 	if (r)
 		return r;
 	br_event_emit(boots->fleet, board->id, boot, BR_EV_BOOT_START,
-		json_pack("{s:s, s:s, s:s}", "image", image, "disk", disk, "client", br_stage_name(stage)));
+		json_pack("{s:s, s:s, s:s, s:s}", "image", image, "sha256", br_image_info(br_plan_base_image(base))->sha256,
+			"disk", disk, "client", br_stage_name(stage)));
 	if (br_plan_problem(plan))
 		br_event_emit(boots->fleet, board->id, boot, BR_EV_BOOT_OVERRIDES,
 			json_pack("{s:s}", "reason", br_plan_problem(plan)));
@@ -307,19 +308,48 @@ static int begin_boot(struct br_boots *boots, const struct br_board *board, enum
 
 struct last_boot {
 	uint64_t boot;
-	char image[BR_IMAGE_NAME_MAX + 1], disk[16];
+	char image[BR_IMAGE_NAME_MAX + 1], sha256[BR_SHA256_HEX], disk[16];
 };
 
 static int take_last_boot(void *ctx, const struct br_event *ev)
 {
 	struct last_boot *last = ctx;
 	const char *image = json_string_value(json_object_get(ev->fields, "image"));
+	const char *sha256 = json_string_value(json_object_get(ev->fields, "sha256"));
 	const char *disk = json_string_value(json_object_get(ev->fields, "disk"));
 
 	last->boot = ev->boot;
 	snprintf(last->image, sizeof(last->image), "%s", image ?: "");
+	snprintf(last->sha256, sizeof(last->sha256), "%s", sha256 ?: ""); /* older programs did not say */
 	snprintf(last->disk, sizeof(last->disk), "%s", disk ?: "");
 	return 0;
+}
+
+static int take_same_content(void *ctx, const struct br_image_info *info, const char *err_text)
+{
+	struct last_boot *last = ctx;
+
+	if (err_text || strcmp(info->sha256, last->sha256) != 0)
+		return 0;
+	memcpy(last->image, info->name, sizeof(last->image));
+	return 1;
+}
+
+/* While we were away the image's name may have been given to another content: the board goes on with its own, by whatever
+ * name that has now. Locked. */
+static int find_content(struct br_boots *boots, const struct br_board *board, struct last_boot *last, struct br_error *err)
+{
+	struct br_plan_base *base;
+	int r = last->sha256[0] ? find_base(boots, last->image, &base, NULL) : 0;
+
+	if (!last->sha256[0] || (r == 0 && !strcmp(br_image_info(br_plan_base_image(base))->sha256, last->sha256)))
+		return 0;
+	r = br_store_list(boots->store, take_same_content, last, err);
+	if (r)
+		return r < 0 ? r : 0;
+	return br_error_set(err, ENOENT,
+		"board %s: image %s that it runs (sha256 %.12s...) is not in the store any more; restart the board, or add that image "
+		"again under any name", board->name, last->image, last->sha256);
 }
 
 /* Takes up the boot that was running when the daemon before us stopped, or begins the first one. */
@@ -334,6 +364,9 @@ static int resume_boot(struct br_boots *boots, const struct br_board *board, str
 		return r;
 	if (!last.boot)
 		return begin_boot(boots, board, BR_STAGE_NONE, ret, err);
+	r = find_content(boots, board, &last, err);
+	if (r < 0)
+		return r;
 	r = make_plan(boots, board, last.boot, last.image, last.disk, &plan, err);
 	if (r < 0)
 		return r;

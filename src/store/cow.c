@@ -758,6 +758,11 @@ void br_cow_punch(struct br_cow *cow)
 		cow->log.room = cow->log.end;
 }
 
+uint64_t br_cow_log_bytes(const struct br_cow *cow)
+{
+	return cow->log.end;
+}
+
 void br_cow_break(struct br_cow *cow)
 {
 	cow->broken = true;

@@ -80,11 +80,19 @@ void br_cow_exchange(struct br_cow *cow, struct br_cow *fresh);
 /* Gives the host the blocks of all free slots and the log's room back (before a freeze). Between commits. */
 void br_cow_punch(struct br_cow *cow);
 /*
+ * Makes the files of a layer in dir (which is there, and has none): the same content, of another uuid and at least the size. The
+ * slots are shared by a second name; only one of the two may be written from then on, and what it commits is not in the other.
+ * Nothing may be pending.
+ */
+int br_cow_fork(struct br_cow *cow, const char *dir, const uint8_t uuid[16], uint64_t size, struct br_error *err);
+/*
  * The layer as it is now, to be read for as long as one likes while it changes on: read-only, of memory only (the map's copy, one
  * bit per slot), nothing is written or copied. Slots that it needs stay as they are until it is closed; another thread may read and
  * close it. Nothing may be pending: between commits, or just after br_cow_commit_begin().
  */
 int br_cow_snapshot(struct br_cow *cow, struct br_cow **ret);
+/* Length of what is in its log: between commits, and of a frozen layer. */
+uint64_t br_cow_log_bytes(const struct br_cow *cow);
 /* From now on it only reads: every write and commit says -EIO. */
 void br_cow_break(struct br_cow *cow);
 

@@ -437,3 +437,28 @@ int cow_log_compact(struct br_cow *cow, bool force)
 	cow->log.n_entries = cow->n_mapped;
 	return r;
 }
+
+int br_cow_fork(struct br_cow *cow, const char *dir, const uint8_t uuid[16], uint64_t size, struct br_error *err)
+{
+	br_cleanup(br_freep) char *slots = br_path_join(cow->dir, "slots"), *new_slots = br_path_join(dir, "slots");
+	br_cleanup(br_freep) char *map = br_path_join(dir, "map");
+	br_cleanup(br_closep) int fd = -1;
+	struct br_cow as = *cow;
+	uint8_t h[COW_HEADER_SIZE];
+	uint64_t end;
+	int r;
+
+	if (!slots || !new_slots || !map)
+		return br_error_set(err, ENOMEM, "%s: out of memory", dir);
+	if (link(slots, new_slots) < 0)
+		return br_error_set(err, errno, "%s: cannot be linked to %s: %m", slots, new_slots);
+	as.size = size;
+	memcpy(as.uuid, uuid, sizeof(as.uuid));
+	header_make(&as, h);
+	as.log.seed = br_load_le32(h + 60);
+	fd = open(map, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	r = fd < 0 ? -errno : compact_write(&as, fd, &end);
+	if (!r)
+		r = br_sync_dir(dir);
+	return r < 0 ? br_error_set(err, -r, "%s: cannot write: %s", map, strerrordesc_np(-r)) : 0;
+}

@@ -59,7 +59,8 @@ static int layer_new(const char *dir, const struct disk_state *s, struct br_bloc
 static int publish(struct br_disk *disk, const char *own, struct br_error *err)
 {
 	const struct br_image_info *info = br_image_info(disk->image);
-	struct br_layer l = { .size = br_cow_size(disk->cow), .frozen_at = (int64_t)time(NULL) };
+	struct br_layer l = { .size = br_cow_size(disk->cow), .frozen_at = (int64_t)time(NULL),
+		.map_bytes = br_cow_log_bytes(disk->cow) };
 
 	memcpy(l.id, disk->state.layer, sizeof(l.id));
 	memcpy(l.parent, disk->state.parent, sizeof(l.parent));
@@ -105,8 +106,14 @@ static int freeze_locked(struct br_disk *disk, struct disk_state *next, const ui
 	br_cleanup(br_blocks_unrefp) struct br_blocks *base = NULL;
 	br_cleanup(br_cow_closep) struct br_cow *fresh = NULL;
 	struct disk_state old;
-	int r = own ? publish(disk, own, err) : br_error_set(err, ENOMEM, "%s: out of memory", disk->dir);
+	int r = own ? 0 : br_error_set(err, ENOMEM, "%s: out of memory", disk->dir);
 
+	if (!r && br_blocks_depth(br_cow_base(disk->cow)) >= BR_BLOCKS_LAYERS_MAX) /* said here, before anything is made */
+		r = br_error_set(err, E2BIG,
+			"%d layers lie one on the other already; 'bramble disk export' the disk, add that with 'bramble image add' and let the "
+			"board begin anew on it", BR_BLOCKS_LAYERS_MAX);
+	if (!r)
+		r = publish(disk, own, err);
 	if (!r)
 		r = stack(disk, &base, err);
 	if (!r)
@@ -309,7 +316,16 @@ int br_disk_rollback(struct br_image *image, const char *dir, const char *name, 
 
 /* ---- larger ---- */
 
-/* The disk is as it was until disk.json names the new layer. */
+/* The disk's own layer once more, larger, in a directory of its own: its slots have second names there. */
+static int layer_larger(struct br_disk *disk, const struct disk_state *next, const uint8_t id[16], struct br_error *err)
+{
+	br_cleanup(br_freep) char *own = disk_layer_dir(disk->dir, next);
+	int r = own ? br_mkdir_all(own, 0700, err) : br_error_set(err, ENOMEM, "%s: out of memory", disk->dir);
+
+	return r < 0 ? r : br_cow_fork(disk->cow, own, id, next->size, err);
+}
+
+/* The disk is as it was until disk.json names the new layer: what is written for that goes to slots that the old one does not use. */
 static int grow(struct br_disk *disk, uint64_t size, struct br_error *err)
 {
 	br_cleanup(br_cow_closep) struct br_cow *fresh = NULL;
@@ -320,7 +336,9 @@ static int grow(struct br_disk *disk, uint64_t size, struct br_error *err)
 	if (state_next(&disk->state, disk->state.parent, &next, id) < 0)
 		return br_error_set(err, ENOMEM, "%s: out of memory", disk->dir);
 	next.size = size;
-	r = layer_new(disk->dir, &next, br_cow_base(disk->cow), &fresh, err);
+	r = layer_larger(disk, &next, id, err);
+	if (!r)
+		r = layer_new(disk->dir, &next, br_cow_base(disk->cow), &fresh, err);
 	if (!r)
 		r = br_extgrow(fresh, err);
 	if (!r) {
@@ -345,12 +363,10 @@ int br_disk_grow(struct br_image *image, const char *dir, uint64_t size, struct 
 		return r;
 	size -= size % BR_COW_BLOCK;
 	if (size > br_cow_size(disk->cow)) {
-		/* asked first: a disk that cannot grow is asked to at each boot, and shall not get a layer each time */
+		/* no layer is frozen for it: a volatile disk that replayed its image's journal would leave one behind at each boot */
 		r = commit_fs(disk, err);
 		if (!r)
 			r = br_extgrow_check(disk->cow, size, err);
-		if (!r)
-			r = freeze(disk, NULL, err); /* the new layer must be over all that was written */
 		if (!r)
 			r = grow(disk, size, err);
 	}

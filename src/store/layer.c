@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,15 +54,17 @@ int br_layer_parse(const char *text, size_t len, struct br_layer *ret)
 {
 	br_cleanup(json_decrefp) json_t *j = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
 	struct br_layer l = { 0 };
-	json_int_t size, at;
+	json_int_t size, at, map_bytes = 0;
 	int format, r;
 
-	if (json_unpack(j, "{s:i, s:I, s:I}", "format", &format, "size", &size, "frozen_at", &at) < 0 || size <= 0)
+	if (json_unpack(j, "{s:i, s:I, s:I, s?I}", "format", &format, "size", &size, "frozen_at", &at, "map_bytes", &map_bytes) < 0 ||
+		size <= 0 || map_bytes < 0)
 		return -EUCLEAN;
 	if (format != 1)
 		return -ENOTSUP;
 	l.size = (uint64_t)size;
 	l.frozen_at = at;
+	l.map_bytes = (uint64_t)map_bytes;
 	r = take(j, "id", br_layer_id_ok, false, l.id, sizeof(l.id));
 	if (!r)
 		r = take(j, "parent", br_layer_id_ok, true, l.parent, sizeof(l.parent));
@@ -77,9 +80,9 @@ int br_layer_parse(const char *text, size_t len, struct br_layer *ret)
 static int write_json(const char *dir, const struct br_layer *l, struct br_error *err)
 {
 	br_cleanup(br_freep) char *path = br_path_join(dir, "layer.json");
-	br_cleanup(json_decrefp) json_t *j = json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:s}", "format", 1, "id", l->id, "parent",
-		l->parent, "base", l->base, "size", (json_int_t)l->size, "frozen_at", (json_int_t)l->frozen_at, "content",
-		l->content);
+	br_cleanup(json_decrefp) json_t *j = json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:s}", "format", 1, "id", l->id,
+		"parent", l->parent, "base", l->base, "size", (json_int_t)l->size, "frozen_at", (json_int_t)l->frozen_at,
+		"map_bytes", (json_int_t)l->map_bytes, "content", l->content);
 	br_cleanup(br_freep) char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
 
 	if (!path || !text)
@@ -183,6 +186,24 @@ int br_layer_publish(struct br_store *store, const char *dir, const struct br_la
 
 /* ---- the chain ---- */
 
+static int cut(const char *dir, const struct br_layer *l, uint64_t bytes, struct br_error *err)
+{
+	return br_error_set(err, EUCLEAN,
+		"%s/map: has %" PRIu64 " of %" PRIu64 " bytes: the end is missing; restore it from a backup of the state directory", dir,
+		bytes, l->map_bytes);
+}
+
+/* A map that ends between two records would look like a whole one. */
+static int check_length(const char *dir, const struct br_layer *l, struct br_error *err)
+{
+	br_cleanup(br_freep) char *map = br_path_join(dir, "map");
+	struct stat st;
+
+	if (!map || stat(map, &st) < 0)
+		return map && errno == ENOENT ? 0 : br_error_set(err, map ? errno : ENOMEM, "%s/map: %m", dir); /* who opens it says so */
+	return (uint64_t)st.st_size < l->map_bytes ? cut(dir, l, (uint64_t)st.st_size, err) : 0;
+}
+
 /* Calls fn for each layer from id down to stop. */
 static int walk(struct br_store *store, const char *id, const char *stop,
 	int (*fn)(void *ctx, const struct br_layer *l, struct br_error *err), void *ctx, struct br_error *err)
@@ -242,6 +263,8 @@ int br_layer_stack(struct br_store *store, const char *id, const char *stop, str
 		if (!dir || br_unhex(uuid, sizeof(uuid), l->id) < 0)
 			r = br_error_set(err, ENOMEM, "layer %s: out of memory", l->id);
 		if (!r)
+			r = check_length(dir, l, err);
+		if (!r)
 			r = br_blocks_over(b, dir, uuid, l->size, &over, err);
 		if (r < 0)
 			break;
@@ -261,10 +284,12 @@ static int open_alone(struct br_store *store, const struct br_layer *l, struct b
 {
 	br_cleanup(br_freep) char *dir = br_layer_path(store, l->id);
 	uint8_t uuid[16];
+	int r;
 
 	if (!dir || br_unhex(uuid, sizeof(uuid), l->id) < 0)
 		return br_error_set(err, ENOMEM, "layer %s: out of memory", l->id);
-	return cow_open_frozen(dir, uuid, l->size, ret, err);
+	r = check_length(dir, l, err);
+	return r < 0 ? r : cow_open_frozen(dir, uuid, l->size, ret, err);
 }
 
 static int hash_blocks(struct br_sha256 *h, const struct br_cow *cow)

@@ -17,6 +17,7 @@ struct br_layer {
 	char base[BR_SHA256_HEX]; /* sha256 of the disk.img at the bottom */
 	uint64_t size;		  /* bytes of the root partition as seen through it */
 	int64_t frozen_at;	  /* s since 1970 */
+	uint64_t map_bytes;	  /* length of its map's log, so that one that was cut is noticed; 0: an older program made it */
 	/*
 	 * The content id, "" until somebody asked for it: SHA-256 over "bramble layer 1\n", the 64 digits of what it lies
 	 * on (the layer below, or disk.img), the size (u64), and for each changed block in ascending order its number

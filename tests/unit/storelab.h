@@ -103,3 +103,46 @@ static inline const char *read_file(struct br_fs *fs, const char *path)
 	buf[got] = 0;
 	return buf;
 }
+
+static inline void assert_clean(struct br_disk *disk)
+{
+	br_cleanup(br_freep) char *path = br_path_join(dir, "export.img");
+	struct br_error err = BR_ERROR_NULL;
+
+	unlink(path);
+	if (br_disk_export(disk, path, true, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(test_sh("PATH=$PATH:/usr/sbin:/sbin; e2fsck -fn %s >%s.log 2>&1 || { cat %s.log; exit 1; }", path, path,
+				 path), 0);
+	unlink(path);
+}
+
+static inline void freeze(struct br_disk *disk, char id[33])
+{
+	struct br_error err = BR_ERROR_NULL;
+
+	if (br_disk_freeze(disk, id, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+static inline int count(const char *what)
+{
+	br_cleanup(br_freep) char *cmd = br_asprintf("ls -d %s/state/%s 2>/dev/null | wc -l", dir, what);
+	FILE *f = popen(cmd, "r");
+	int n = -1;
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%d", &n), 1);
+	pclose(f);
+	return n;
+}
+
+static inline int gc(bool dry)
+{
+	struct br_error err = BR_ERROR_NULL;
+	int r = br_store_gc(store, dry, NULL, NULL, &err);
+
+	if (r < 0)
+		fail_msg("%s", err.text);
+	return r;
+}

@@ -11,8 +11,14 @@
 #include "base/netif.h"
 #include "base/text.h"
 #include "plan/boots.h"
+#include "plan/disks.h"
 #include "store/image.h"
 #include "why/why.h"
+
+BR_DEFINE_CLEANUP(struct br_plan *, br_plan_unref);
+
+/* Less than this on the host, and writes of boards fail; the event of it may have found no room either. */
+#define HOST_FULL (1u << 20)
 
 #define EVENTS_MAX 400 /* of one boot: a stock one makes about 100 */
 
@@ -86,20 +92,45 @@ static void add_settings(struct br_api *api, const struct br_board *b, struct br
 	in->mac = b->mac;
 }
 
+/* What the image of its boot has become. */
+static void add_image(struct br_api *api, const struct br_board *b, struct br_why_input *in)
+{
+	br_cleanup(br_plan_unrefp) struct br_plan *plan = NULL;
+	struct br_error err = BR_ERROR_NULL;
+
+	if (in->has_boot && br_boots_plan(api->boots, b, &plan, &err) >= 0 &&
+		br_image_changed(br_plan_base_image(br_plan_input(plan)->base), &err) < 0)
+		br_strcpy(in->image_words, sizeof(in->image_words), err.text);
+}
+
+static void add_room(struct br_api *api, struct br_why_input *in)
+{
+	uint64_t room;
+
+	if (!in->has_boot || !api->disks || br_disks_room(api->disks, &room) < 0 || room >= HOST_FULL)
+		return;
+	in->disk_full_ns = in->now_ns;
+	snprintf(in->disk_full_words, sizeof(in->disk_full_words), "the file system of the state directory has no room left");
+}
+
 static int gather(struct br_api *api, const struct br_board *b, struct br_why_input *in, struct br_error *err)
 {
 	struct br_event_filter filter = { .board_id = b->id, .limit = EVENTS_MAX };
 	struct adding a = { api, in };
 	uint64_t hour_ago;
+	int r;
 
 	in->now_ns = br_now_ns();
 	in->now_wall_ns = br_wall_ns();
 	hour_ago = in->now_ns > 3600 * BR_S ? in->now_ns - 3600 * BR_S : 0;
 	add_settings(api, b, in);
+	add_image(api, b, in);
 	in->heard = br_watch_facts(api->watch, b->mac, &in->facts) >= 0;
 	if (in->heard)
 		br_watch_twin(api->watch, b->mac, in->facts.guid.serial, hour_ago, &in->twin);
-	return b->id ? br_event_query(api->fleet, &filter, add_event, &a, err) : 0;
+	r = b->id ? br_event_query(api->fleet, &filter, add_event, &a, err) : 0;
+	add_room(api, in); /* behind what events said */
+	return r;
 }
 
 static json_t *verdict_json(const struct br_board *b, const struct br_verdict *v)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,5 +17,15 @@ struct br_mapping;
 struct br_mapping *br_mapping_of(int fd);
 struct br_mapping *br_mapping_ref(struct br_mapping *m);
 void br_mapping_unref(struct br_mapping *m); /* NULL is fine */
+
+/*
+ * For memory of a mapped file that the program itself reads. When the file is cut under it, pages that are gone read as
+ * zeros from then on, instead of ending the program (SIGBUS), and br_mapping_cut() says so. Returns a number >= 0, or
+ * -ENOSPC (too many) or -EINVAL. Unguard before munmap().
+ */
+int br_mapping_guard(const void *p, size_t len);
+bool br_mapping_cut(int guard);
+void br_mapping_unguard(int guard); /* a negative one is fine */
+
 /* NULL when not all of the range is mapped. m may be NULL. */
 const uint8_t *br_mapping_at(const struct br_mapping *m, uint64_t offset, size_t len);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -22,11 +23,22 @@ static void give_up_rights(void)
 		abort(); /* rather than to go on with them */
 }
 
+/* Threads are started with all signals blocked, so that these go to the first one. A fault is this thread's own. */
+static void take_faults(void)
+{
+	sigset_t faults;
+
+	sigemptyset(&faults);
+	sigaddset(&faults, SIGBUS); /* base/mapping.c */
+	pthread_sigmask(SIG_UNBLOCK, &faults, NULL);
+}
+
 static void *begin(void *arg)
 {
 	struct start s = *(struct start *)arg;
 
 	free(arg);
+	take_faults();
 	/* root's threads must stay like the first one: the C library changes the user of all of them together */
 	if (getuid())
 		give_up_rights();

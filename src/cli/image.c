@@ -150,14 +150,23 @@ static json_t *info_json(const struct br_image_info *info)
 	return json;
 }
 
+struct listing {
+	struct br_store *store;
+	json_t *rows;
+};
+
 static int take_info(void *ctx, const struct br_image_info *info, const char *err_text)
 {
+	struct br_error err = BR_ERROR_NULL;
+	struct listing *l = ctx;
 	char vis[300];
-	json_t *row = err_text ? json_pack("{s:s, s:s}", "name", info->name, "error",
-				br_vis(vis, sizeof(vis), err_text, strlen(err_text)))
-			       : info_json(info);
+	json_t *row;
 
-	return row && !json_array_append_new(ctx, row) ? 0 : -ENOMEM;
+	if (!err_text && br_store_look(l->store, info, &err) < 0)
+		err_text = err.text;
+	row = err_text ? json_pack("{s:s, s:s}", "name", info->name, "error", br_vis(vis, sizeof(vis), err_text, strlen(err_text)))
+		       : info_json(info);
+	return row && !json_array_append_new(l->rows, row) ? 0 : -ENOMEM;
 }
 
 static void cell_name(const json_t *row, char out[static BR_CELL_MAX])
@@ -242,7 +251,7 @@ static int image_list(int argc, char **argv)
 		return r;
 	r = br_common_store(&q.common, &store, &err);
 	if (!r)
-		r = br_store_list(store, take_info, rows, &err);
+		r = br_store_list(store, take_info, &(struct listing){ store, rows }, &err);
 	if (r < 0)
 		return br_cli_error(&err, r);
 	br_table_print(rows, list_columns, "name", &q.common);
@@ -319,6 +328,8 @@ static int image_show(int argc, char **argv)
 	} else {
 		print_info(info);
 	}
+	if (br_store_look(store, info, &err) < 0)
+		fprintf(stderr, "bramble: warning: image %s: %s\n", info->name, err.text);
 	return BR_EXIT_OK;
 }
 

@@ -18,6 +18,7 @@ static const struct br_command own[];
 static const struct br_command *const tables[] = {
 	br_cli_image,
 	br_cli_image_layers,
+	br_cli_image_check,
 	br_cli_board,
 	br_cli_event,
 	br_cli_disk_list,

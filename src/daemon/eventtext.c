@@ -52,6 +52,7 @@ static const struct {
 	{ BR_EV_DISK_SAVED, "disk saved as image {image}" },
 	{ BR_EV_DISK_SMALL, "its disk is smaller than it should be: {reason}" },
 	{ BR_EV_DISK_FULL, "disk full: {reason}" },
+	{ BR_EV_IMAGE_CHANGED, "{reason}" },
 	{ BR_EV_BOARD_UP, "is up" },
 	{ BR_EV_LOST, "{count} events were lost" },
 };

@@ -38,6 +38,7 @@ struct br_glue {
 	struct br_turns *turns; /* turns.h */
 	const char *no_give;  /* struct br_network */
 	atomic_int dhcp_mode; /* enum br_dhcp_mode, BR_GLUE_DHCP_OFF */
+	atomic_uint_least64_t image_told_ns; /* br_glue_image_ok() */
 	struct br_glue_notes *notes; /* glue_foreign.c: what other servers did */
 	struct br_pool *pool;	     /* glue_pool.c: addresses, limits */
 	struct br_dhcp_io *dhcp_io;  /* NULL while it is not open */
@@ -55,6 +56,9 @@ struct br_glue {
 #define BR_GLUE_DHCP_OFF (-1)
 /* "full", "proxy", "listening", "off". */
 const char *br_glue_dhcp_mode(const struct br_glue *glue);
+
+/* Is the image of a boot still what it was when it was opened? Else -EIO with words, and an event, not too often. */
+int br_glue_image_ok(struct br_glue *glue, const struct br_plan *plan, struct br_error *err);
 
 /*
  * Which board has an address: by lease, else (another server gave the address) by the kernel's neighbour

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "daemon/glue.h"
 #include "fleet/event.h"
@@ -90,4 +91,24 @@ int br_glue_board_by_ip(struct br_glue *glue, uint32_t ip, struct br_board *ret)
 	if (!br_lease_by_ip(glue->fleet, ip, &lease))
 		return -ENOENT;
 	return by_neighbour(glue, ip, ret);
+}
+
+#define TELL_IMAGE_NS (30 * BR_S)
+
+int br_glue_image_ok(struct br_glue *glue, const struct br_plan *plan, struct br_error *err)
+{
+	const struct br_plan_input *in = br_plan_input(plan);
+	const struct br_image *image = br_plan_base_image(in->base);
+	uint64_t now = br_now_ns(), last = atomic_load(&glue->image_told_ns);
+	struct br_error own = BR_ERROR_NULL;
+	int r = br_image_changed(image, &own);
+
+	if (r == 0)
+		return 0;
+	if ((!last || now - last > TELL_IMAGE_NS) && atomic_compare_exchange_strong(&glue->image_told_ns, &last, now)) {
+		br_log_error("%s", own.text);
+		br_event_emit(glue->fleet, in->board.id, in->boot, BR_EV_IMAGE_CHANGED,
+			json_pack("{s:s, s:s}", "image", br_image_info(image)->name, "reason", own.text));
+	}
+	return br_error_set(err, -r, "%s", own.text);
 }

@@ -55,6 +55,7 @@ static void explain(struct br_glue_file *f, const struct br_plan *plan)
 int br_glue_file_open_for(struct br_glue *glue, const struct br_board *board, const char *name,
 	struct br_glue_file *ret)
 {
+	struct br_error err = BR_ERROR_NULL;
 	struct br_plan *plan = NULL;
 	int r;
 
@@ -69,8 +70,14 @@ int br_glue_file_open_for(struct br_glue *glue, const struct br_board *board, co
 		return r;
 	ret->boot = board ? br_plan_input(plan)->boot : 0;
 	r = br_plan_bootfile(plan, name, &ret->bf, ret->path);
-	if (r < 0) {
+	if (r >= 0 && !strcmp(ret->bf.origin, "image")) {
+		r = br_glue_image_ok(glue, plan, &err);
+		if (r < 0)
+			br_strcpy(ret->reason, sizeof(ret->reason), err.text);
+	} else if (r < 0) {
 		explain(ret, plan);
+	}
+	if (r < 0) {
 		br_plan_unref(plan);
 		return r;
 	}

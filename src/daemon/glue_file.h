@@ -12,7 +12,7 @@ struct br_glue_file {
 	char path[BR_BOOT_PATH_MAX]; /* cleaned, or escaped when it could not be */
 	int64_t board_id;	     /* 0: a client that is no board */
 	uint64_t boot;
-	char reason[200];	     /* words on why it is missing, where there are more than that; else "" */
+	char reason[400];	     /* words on why it is missing, where there are more than that; else "" */
 };
 
 /*

@@ -180,7 +180,9 @@ static int mount_own(struct br_glue_nfs *nfs, const struct br_board *board, cons
 	if (!dir)
 		return br_error_set(err, EACCES, "%s may mount its own root %s only", board->name,
 			br_plan_root_path(plan));
-	r = br_disks_open(glue->disks, plan, &disk, err);
+	r = br_glue_image_ok(glue, plan, err);
+	if (r == 0)
+		r = br_disks_open(glue->disks, plan, &disk, err);
 	if (r < 0)
 		return r;
 	r = br_boots_reach(glue->boots, board, BR_STAGE_MOUNTED, NULL, NULL, err);
@@ -391,6 +393,34 @@ static void refused(void *ctx, uint32_t ip, const char *why)
 		json_pack("{s:s, s:s, s:s}", "ip", br_ip_format(text, ip), "path", "", "reason", why));
 }
 
+/* Less than this on the host, and it is the host that is full. */
+#define HOST_FULL (1u << 20)
+
+/* Writes fail: who of the two has no room? */
+static void no_space(struct br_glue *glue, int64_t board_id, uint64_t boot)
+{
+	uint64_t room = UINT64_MAX;
+
+	(void)br_disks_room(glue->disks, &room); /* not known: then its own */
+	br_event_emit(glue->fleet, board_id, boot, BR_EV_DISK_FULL,
+		json_pack("{s:s}", "reason", room < HOST_FULL ?
+			"the file system of the state directory has no room left" :
+			"its own file system has no room left: take files away, or give it more ('bramble board edit --size')"));
+}
+
+/* A call failed for good. The words for it. */
+static void why_io(struct br_glue *glue, int64_t board_id, char *ret, size_t size)
+{
+	br_cleanup(br_plan_unrefp) struct br_plan *plan = NULL;
+	struct br_error err = BR_ERROR_NULL;
+	struct br_board board;
+
+	br_strcpy(ret, size, "reading or writing its disk failed: it is damaged, or the host's disk is");
+	if (br_board_by_id(glue->fleet, board_id, &board) == 0 && br_boots_plan(glue->boots, &board, &plan, &err) == 0 &&
+		br_glue_image_ok(glue, plan, &err) < 0)
+		br_strcpy(ret, size, err.text);
+}
+
 static void trouble(void *ctx, uint32_t ip, enum br_nfs_trouble what)
 {
 	static const struct {
@@ -401,7 +431,9 @@ static void trouble(void *ctx, uint32_t ip, enum br_nfs_trouble what)
 		[BR_NFS_TROUBLE_NO_INIT] = { "no-init", "looks for its init, which is not there" },
 		[BR_NFS_TROUBLE_DENIED] = { "denied", "may not read its root file system" },
 		[BR_NFS_TROUBLE_SMALL_READS] = { "small-reads", "reads in pieces of 4096 bytes only" },
+		[BR_NFS_TROUBLE_IO] = { "io", NULL },
 	};
+	char words[400];
 	struct br_glue_nfs *nfs = ctx;
 	int64_t board_id = recall(nfs, ip);
 	struct br_boot_status st = { 0 };
@@ -410,9 +442,16 @@ static void trouble(void *ctx, uint32_t ip, enum br_nfs_trouble what)
 	if (!board_id)
 		return; /* it mounted nothing: nobody asks why */
 	br_boots_status(nfs->glue->boots, board_id, &st);
+	if (what == BR_NFS_TROUBLE_NO_SPACE) {
+		no_space(nfs->glue, board_id, st.boot);
+		return;
+	}
+	br_strcpy(words, sizeof(words), troubles[what].reason ?: "");
+	if (what == BR_NFS_TROUBLE_IO)
+		why_io(nfs->glue, board_id, words, sizeof(words));
 	br_event_emit(nfs->glue->fleet, board_id, st.boot, BR_EV_NFS_TROUBLE,
 		json_pack("{s:s, s:s, s:s}", "ip", br_ip_format(text, ip), "what", troubles[what].word, "reason",
-			troubles[what].reason));
+			words));
 }
 
 const struct br_nfs_ops br_glue_nfs_ops = {

@@ -37,12 +37,13 @@
 #define BR_EV_SHARE_ADDED "share.added"	    /* share, dir, mode: "ro" | "rw" */
 #define BR_EV_SHARE_REMOVED "share.removed" /* share */
 #define BR_EV_MOUNT_REFUSED "nfs.refused"   /* ip, path, reason */
-#define BR_EV_NFS_TROUBLE "nfs.trouble"	    /* ip, what: "stale" | "read-only" | "no-init" | "denied" | "small-reads", reason */
+#define BR_EV_NFS_TROUBLE "nfs.trouble"	    /* ip, what: "stale" | "read-only" | "no-init" | "denied" | "small-reads" | "io", reason */
 #define BR_EV_DISK_RESET "disk.reset"	    /* forced: the board had mounted it, and its handles are stale now */
 #define BR_EV_DISK_SNAPSHOT "disk.snapshot" /* name */
 #define BR_EV_DISK_ROLLBACK "disk.rollback" /* name, forced: as in disk.reset */
 #define BR_EV_DISK_SAVED "disk.saved"	    /* image, sha256 */
 #define BR_EV_DISK_SMALL "disk.small"	    /* reason: why it is not as large as the board should have it */
-#define BR_EV_DISK_FULL "disk.full"	    /* reason */
+#define BR_EV_DISK_FULL "disk.full"	    /* reason: its own file system, or the host's */
+#define BR_EV_IMAGE_CHANGED "image.changed" /* image, reason: its file is not what it was */
 #define BR_EV_BOARD_UP "board.up"	    /* by: what showed it ("dhcp", "nfs") */
 #define BR_EV_LOST "events.lost"	    /* count */

@@ -37,6 +37,8 @@ enum br_nfs_trouble {
 	BR_NFS_TROUBLE_NO_INIT,	   /* looks for sbin or init, which are not there, before anything was read */
 	BR_NFS_TROUBLE_DENIED,	   /* may not look or read, before it really started */
 	BR_NFS_TROUBLE_SMALL_READS, /* nothing but READs of 4096 bytes */
+	BR_NFS_TROUBLE_NO_SPACE,    /* writes fail: no room on its disk, or on the host */
+	BR_NFS_TROUBLE_IO,	   /* a call failed for good: damage, or the host's disk */
 	BR_NFS_N_TROUBLES,
 };
 

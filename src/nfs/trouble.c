@@ -16,6 +16,11 @@ static int of_failure(const struct br_nfs_call *call, const struct br_nfs_seen *
 		return BR_NFS_TROUBLE_STALE;
 	case BR_NFS3ERR_ROFS:
 		return BR_NFS_TROUBLE_READ_ONLY;
+	case BR_NFS3ERR_NOSPC:
+	case BR_NFS3ERR_DQUOT:
+		return BR_NFS_TROUBLE_NO_SPACE;
+	case BR_NFS3ERR_IO:
+		return BR_NFS_TROUBLE_IO;
 	case BR_NFS3ERR_NOENT:
 		return seen->n_reads < EARLY && call->seeks_init ? BR_NFS_TROUBLE_NO_INIT : -1;
 	case BR_NFS3ERR_ACCES:

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <uthash.h>
 
 #include "base/cleanup.h"
@@ -137,6 +138,16 @@ static int store_boot(const char *dir, uint64_t boot, struct br_error *err)
 char *br_disks_path(const struct br_disks *disks, int64_t board_id, const char *disk)
 {
 	return br_asprintf("%s/%" PRId64 "/%s", disks->dir, board_id, disk);
+}
+
+int br_disks_room(const struct br_disks *disks, uint64_t *ret)
+{
+	struct statvfs st;
+
+	if (statvfs(disks->dir, &st) < 0)
+		return br_error_negative(-errno);
+	*ret = (uint64_t)st.f_bavail * st.f_frsize;
+	return 0;
 }
 
 static char *stored_dir(const struct br_disks *disks, const struct br_plan_input *in)

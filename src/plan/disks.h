@@ -28,6 +28,9 @@ struct br_board_disk {
 int br_disks_new(const char *state_dir, struct br_disks **ret, struct br_error *err);
 void br_disks_free(struct br_disks *disks);
 
+/* Bytes left where disks are stored, for who is not root there. */
+int br_disks_room(const struct br_disks *disks, uint64_t *ret);
+
 /* The disk of the plan's board for the plan's boot, opening or making it. A volatile disk of an earlier boot is
  * dropped first (handles of it become stale). A new reference. */
 int br_disks_open(struct br_disks *disks, struct br_plan *plan, struct br_board_disk **ret,

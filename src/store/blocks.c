@@ -324,11 +324,13 @@ size_t br_blocks_map(const struct br_blocks *b, uint64_t offset, size_t len, con
 	uint64_t at;
 	size_t n = locate(b, offset, len, &f, &at);
 	const uint8_t *p;
+	struct stat st;
 
 	if (!n || (!f && offset >= b->base_size))
 		return 0;
 	p = br_mapping_at(f ? f->mapping : b->mapping, at, n);
-	if (!p)
+	/* cut meanwhile? Sending would say EFAULT again and again; reading says EIO */
+	if (!p || fstat(f ? f->fd : b->base_fd, &st) < 0 || at + n > (uint64_t)st.st_size)
 		return 0;
 	*ret = p;
 	return n;

@@ -19,6 +19,7 @@
 #define SCAN_BLOCKS   2u
 #define INDEX_KEEP    (4u << 20) /* bytes of all indexes of a file system, unless one alone is larger */
 #define INDEX_ENTRIES 4194304u   /* names in one directory; more is damage */
+#define ROOM_GROUP    64u
 #define TAIL	      12u	 /* bytes of the checksum's entry at the end of a block */
 
 struct index_slot {
@@ -29,6 +30,7 @@ struct ext_dirindex {
 	struct ext_dirindex *next;
 	uint32_t ino, n_blocks, cap_blocks;
 	uint16_t *room; /* per block: length of the longest entry that fits */
+	uint16_t *most; /* per ROOM_GROUP of them: no less than the largest of these */
 	struct index_slot *slots;
 	uint32_t cap, n;
 	size_t bytes;
@@ -270,6 +272,7 @@ static void index_free(struct br_extfs *fs, struct ext_dirindex **p)
 	*p = x->next;
 	fs->index_bytes -= x->bytes;
 	free(x->room);
+	free(x->most);
 	free(x->slots);
 	free(x);
 }
@@ -291,7 +294,7 @@ void ext_dirs_drop(struct br_extfs *fs)
 
 static void index_account(struct br_extfs *fs, struct ext_dirindex *x)
 {
-	size_t bytes = sizeof(*x) + x->cap_blocks * sizeof(*x->room) + x->cap * sizeof(*x->slots);
+	size_t bytes = sizeof(*x) + x->cap_blocks * sizeof(*x->room) + x->cap_blocks / ROOM_GROUP * sizeof(*x->most) + x->cap * sizeof(*x->slots);
 
 	fs->index_bytes += bytes - x->bytes;
 	x->bytes = bytes;
@@ -337,7 +340,7 @@ static int index_grow(struct br_extfs *fs, struct ext_dirindex *x)
 static int index_set_room(struct br_extfs *fs, struct ext_dirindex *x, uint32_t lblk, uint16_t room)
 {
 	if (lblk >= x->cap_blocks) {
-		uint32_t cap = x->cap_blocks ? x->cap_blocks * 2 : 16;
+		uint32_t cap = x->cap_blocks ? x->cap_blocks * 2 : ROOM_GROUP, old = x->cap_blocks / ROOM_GROUP;
 		uint16_t *p;
 
 		while (cap <= lblk)
@@ -346,10 +349,17 @@ static int index_set_room(struct br_extfs *fs, struct ext_dirindex *x, uint32_t 
 		if (!p)
 			return -ENOMEM;
 		x->room = p;
+		p = realloc(x->most, cap / ROOM_GROUP * sizeof(*p));
+		if (!p)
+			return -ENOMEM;
+		x->most = p;
+		memset(p + old, 0, (cap / ROOM_GROUP - old) * sizeof(*p));
 		x->cap_blocks = cap;
 		index_account(fs, x);
 	}
 	x->room[lblk] = room;
+	if (room > x->most[lblk / ROOM_GROUP])
+		x->most[lblk / ROOM_GROUP] = room;
 	if (lblk >= x->n_blocks)
 		x->n_blocks = lblk + 1;
 	return 0;
@@ -420,8 +430,8 @@ static int index_get(struct br_extfs *fs, struct ext_node *dir, struct ext_dirin
 			index_free(fs, &fs->indexes);
 			return r;
 		}
-		/* the least used ones go; the last of the list is the oldest */
-		while (fs->index_bytes > INDEX_KEEP && fs->indexes->next) {
+		/* the least used ones go; the last of the list is the oldest. Two stay: those of a rename */
+		while (fs->index_bytes > INDEX_KEEP && fs->indexes->next && fs->indexes->next->next) {
 			for (p = &fs->indexes; (*p)->next; p = &(*p)->next)
 				;
 			index_free(fs, p);
@@ -604,20 +614,36 @@ static int dir_grow(struct br_extfs *fs, struct ext_node *dir, uint32_t lblk, co
 	return r < 0 ? r : block_write(fs, dir, run.pblk, fs->block);
 }
 
+/* The first block of the index with room, or the number of blocks. A group that has none after all is looked through once. */
+static uint32_t index_room(struct ext_dirindex *x, uint32_t n, uint32_t need)
+{
+	for (uint32_t g = 0; g * ROOM_GROUP < n; g++) {
+		uint16_t most = 0;
+
+		if (x->most[g] < need)
+			continue;
+		for (uint32_t i = g * ROOM_GROUP; i < n && i < (g + 1) * ROOM_GROUP; i++) {
+			if (x->room[i] >= need)
+				return i;
+			most = x->room[i] > most ? x->room[i] : most;
+		}
+		x->most[g] = most;
+	}
+	return n;
+}
+
 /* A block with room, or the number of blocks. */
 static int find_room(
 	struct br_extfs *fs, struct ext_node *dir, struct ext_dirindex *x, uint32_t n, uint32_t need, uint32_t *ret)
 {
+	if (x) {
+		*ret = index_room(x, n, need);
+		return 0;
+	}
 	for (uint32_t lblk = 0; lblk < n; lblk++) {
 		uint64_t pblk;
 		int r;
 
-		if (x && x->room[lblk] >= need) {
-			*ret = lblk;
-			return 0;
-		}
-		if (x)
-			continue;
 		r = block_read(fs, dir, lblk, fs->block, &pblk);
 		if (r < 0)
 			return r;
@@ -710,7 +736,7 @@ int ext_dir_remove(struct br_extfs *fs, struct ext_node *dir, const char *name)
 		return r;
 	index_remove(fs, at.x, name, at.lblk);
 	if (!(dir->inode.i_flags & EXT2_INDEX_FL))
-		at.x->room[at.lblk] = block_room(fs, fs->block);
+		return index_set_room(fs, at.x, at.lblk, block_room(fs, fs->block));
 	return 0;
 }
 

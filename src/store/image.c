@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/mapping.h"
 #include "store/blocks.h"
 #include "store/layer.h"
 #include "store/store.h"
@@ -24,8 +25,10 @@ struct br_image {
 	int fd, lock_fd;
 	dev_t dev;
 	ino_t ino;
+	struct timespec mtime; /* of disk.img when it was opened */
 	void *map;
 	size_t map_len;
+	int guard; /* of map; -1: none */
 	struct br_fat *boot;
 	struct br_blocks *blocks; /* NULL: no root partition */
 };
@@ -42,6 +45,7 @@ static void image_free(struct br_image *image)
 {
 	br_fat_close(image->boot);
 	br_blocks_unref(image->blocks);
+	br_mapping_unguard(image->guard);
 	if (image->map)
 		munmap(image->map, image->map_len);
 	if (image->fd >= 0)
@@ -53,9 +57,8 @@ static void image_free(struct br_image *image)
 BR_DEFINE_CLEANUP(struct br_image *, image_free);
 
 /*
- * The mapping is shared and read-only. A file that becomes shorter under a mapping raises SIGBUS in who
- * reads it: the store's files are 0444, belong to us and are never changed, only removed, and a removed
- * file keeps its bytes as long as it is mapped.
+ * The mapping is shared and read-only. The store's files are 0444, belong to us and are never changed, only removed,
+ * and a removed file keeps its bytes as long as it is mapped. Should somebody cut one all the same: the guard.
  */
 static int map_boot(struct br_image *image, const struct br_partition *p, struct br_error *err)
 {
@@ -70,6 +73,9 @@ static int map_boot(struct br_image *image, const struct br_partition *p, struct
 		image->map = NULL;
 		return br_error_set(err, errno, "its boot partition cannot be mapped: %m");
 	}
+	image->guard = br_mapping_guard(image->map, image->map_len);
+	if (image->guard < 0)
+		return br_error_set(err, -image->guard, "too many images are open at once");
 	r = br_fat_open((const char *)image->map + skip, (size_t)p->size, &image->boot, err);
 	return r;
 }
@@ -86,7 +92,7 @@ int br_image_of_fd(int fd, const struct br_image_info *info, struct br_image **r
 		return br_error_set(err, ENOMEM, "out of memory");
 	}
 	image->fd = fd;
-	image->lock_fd = -1;
+	image->lock_fd = image->guard = -1;
 	image->refs = 1;
 	image->info = *info;
 	if (fstat(fd, &st) < 0)
@@ -97,6 +103,7 @@ int br_image_of_fd(int fd, const struct br_image_info *info, struct br_image **r
 			(long long)st.st_size, (unsigned long long)info->size);
 	image->dev = st.st_dev;
 	image->ino = st.st_ino;
+	image->mtime = st.st_mtim;
 	p = partition(info, info->boot);
 	if (p) {
 		r = map_boot(image, p, err);
@@ -313,6 +320,25 @@ bool br_image_current(const struct br_image *image)
 	if (!path || fstat(image->lock_fd, &ours) < 0)
 		return true; /* nobody knows better */
 	return !stat(path, &there) && there.st_ino == ours.st_ino && there.st_dev == ours.st_dev;
+}
+
+int br_image_changed(const struct br_image *image, struct br_error *err)
+{
+	struct stat st;
+
+	if (fstat(image->fd, &st) < 0)
+		return br_error_set(err, errno, "image %s: cannot look at its disk.img: %m", image->info.name);
+	if ((uint64_t)st.st_size != image->info.size)
+		return br_error_set(err, EIO,
+			"image %s: its disk.img has %lld bytes now and should have %llu: somebody changed it on the host; "
+			"remove the image and add it again",
+			image->info.name, (long long)st.st_size, (unsigned long long)image->info.size);
+	if (st.st_mtim.tv_sec != image->mtime.tv_sec || st.st_mtim.tv_nsec != image->mtime.tv_nsec ||
+		br_mapping_cut(image->guard))
+		return br_error_set(err, EIO,
+			"image %s: its disk.img was written to while it was served: somebody changed it on the host; "
+			"remove the image and add it again", image->info.name);
+	return 0;
 }
 
 const struct br_fat *br_image_boot(const struct br_image *image)

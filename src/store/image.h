@@ -75,6 +75,10 @@ int br_store_list(struct br_store *store,
 /* -ENOENT when there is none of that name. */
 int br_store_info(struct br_store *store, const char *name, struct br_image_info *ret,
 	struct br_error *err);
+/* Cheap signs that disk.img was changed since it was taken in (its size, its time): -EBADMSG with words. */
+int br_store_look(struct br_store *store, const struct br_image_info *info, struct br_error *err);
+/* Reads all of disk.img: -EBADMSG when it is not what was taken in. Of an image with layers: what these lie on. */
+int br_store_check(struct br_store *store, const char *name, bool quiet, const bool *cancelled, struct br_error *err);
 /* All of it as a JSON object, fields as named here; free(). NULL when memory is out. */
 char *br_image_info_json(const struct br_image_info *info);
 /* -ENOENT; -EBUSY while a process has it open (a daemon that serves it) or an image that was saved from a disk on it
@@ -135,6 +139,8 @@ void br_image_unref(struct br_image *image);
 const struct br_image_info *br_image_info(const struct br_image *image);
 /* Is it still what its name stands for in the store? Not after a replacement (or a tag that was moved), nor when removed. */
 bool br_image_current(const struct br_image *image);
+/* -EIO with words when disk.img is not what it was when it was opened: cut, or written to. Cheap. */
+int br_image_changed(const struct br_image *image, struct br_error *err);
 /* NULL when the image has no boot partition. */
 const struct br_fat *br_image_boot(const struct br_image *image);
 int br_image_fd(const struct br_image *image); /* read-only, of the whole disk; not given away */

@@ -37,6 +37,7 @@ struct import {
 	struct br_source *source;
 	struct br_image_info *info;
 	bool taken; /* the name is: only hash, to compare */
+	bool heal;  /* the image there is damaged and comes from this very file */
 
 	char *dir, *disk; /* of the directory being made; NULL while hashing only */
 	int dir_fd, disk_fd;
@@ -305,13 +306,16 @@ static int compare(struct import *im, struct br_error *err)
 		return r;
 	if (strcmp(old->sha256, im->info->sha256) != 0)
 		return name_taken(im, old->sha256, err);
+	r = br_store_look(im->store, old, err);
+	if (r < 0)
+		return br_error_prefix(err, "image %s is there already, but", old->name), r;
 	*im->info = *old;
 	return 1;
 }
 
 static int publish(struct import *im, struct br_error *err)
 {
-	int r = br_store_publish(im->store, im->dir, im->info->name, im->opt->replace, err);
+	int r = br_store_publish(im->store, im->dir, im->info->name, im->opt->replace || im->heal, err);
 
 	if (r == -EEXIST) /* somebody was faster */
 		return compare(im, err);
@@ -361,10 +365,13 @@ static int look_at_old(struct import *im, struct br_error *err)
 	}
 	if (!strcmp(old->source, im->info->source) && old->source_size == im->info->source_size &&
 		old->source_mtime_ns == im->info->source_mtime_ns) {
-		*im->info = *old;
-		return 1;
+		if (br_store_look(im->store, old, NULL) == 0) {
+			*im->info = *old;
+			return 1;
+		}
+		im->heal = true; /* what is there is damaged: the same file may take its place */
 	}
-	im->taken = !im->opt->replace;
+	im->taken = !im->opt->replace && !im->heal;
 	return 0;
 }
 

@@ -231,7 +231,20 @@ bool br_sees_small_reads(struct br_case *c)
 
 bool br_sees_disk_full(struct br_case *c)
 {
-	return c->in->disk_full_ns != 0;
+	c->words = c->in->disk_full_words[0] ? c->in->disk_full_words : "no reason given";
+	/* said again every ten seconds while writes fail; who stopped writing has room again, or gave up */
+	return c->in->disk_full_ns && br_case_age(c, c->in->disk_full_ns) < 300 * BR_S;
+}
+
+bool br_sees_image_changed(struct br_case *c)
+{
+	c->words = c->in->image_words;
+	return c->in->image_words[0] != 0;
+}
+
+bool br_sees_io(struct br_case *c)
+{
+	return trouble(c, BR_NFS_TROUBLE_IO) && c->ns < 300 * BR_S;
 }
 
 bool br_sees_os_reset_network(struct br_case *c)

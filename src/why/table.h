@@ -11,8 +11,15 @@ const struct br_rule br_rules[] = {
 		"It waits its turn to boot, {n} boards before it: more at once than the link carries would all be too slow for their firmware.",
 		"Nothing: it asks again by itself and is answered then. 'bramble status' shows the queue, --boots-at-once and --boot-rate govern it.",
 		BR_SHOW_DHCP },
-	{ 0, BR_WHY_WRONG, ANY_AT, br_sees_disk_full, "Its disk is full: writes fail.",
-		"Make room in the state directory, or 'bramble disk reset {board}' to drop the changes.", BR_SHOW_ROOT },
+	{ 0, BR_WHY_WRONG, ANY_AT, br_sees_image_changed, "The image it runs is not what it was: {words}.",
+		"Nothing may write to STATE/images. Put the right disk.img back, or 'bramble image add --replace' with the image's file, then start "
+		"the boards anew.", BR_SHOW_ROOT },
+	{ 0, BR_WHY_WRONG, ANY_AT, br_sees_disk_full, "Its disk is full, writes fail: {words}.",
+		"Make room there; 'bramble disk list' shows what takes it, and 'bramble disk reset {board}' drops the board's changes. Nothing is "
+		"lost that the board was told is stored, and it goes on by itself.", BR_SHOW_ROOT },
+	{ 0, BR_WHY_WRONG, ANY_AT, br_sees_io, "Reading or writing its disk fails ({n} times, the last {time} ago).",
+		"Look at the daemon's log and at the host's disk (dmesg). If the host is sound: 'bramble disk export {board}' and 'e2fsck -fn' on that tell "
+		"whether the board's file system is.", BR_SHOW_ROOT },
 	{ 54, BR_WHY_WRONG, ANY_AT & ~(BR_AT_ROOT | BR_AT_UP), br_sees_reboot_loop,
 		"It starts over and over: {n} times the kernel was fetched, and the firmware asked again, the last after {time}, before any root was mounted.",
 		"Watch its console. About 10 s is a reset by the firmware or a weak power supply, a minute or more a kernel panic: "

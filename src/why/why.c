@@ -122,10 +122,11 @@ static void add_trouble(struct br_why_input *in, const char *what, uint64_t t)
 {
 	static const char *const words[BR_NFS_N_TROUBLES] = { [BR_NFS_TROUBLE_STALE] = "stale",
 		[BR_NFS_TROUBLE_READ_ONLY] = "read-only", [BR_NFS_TROUBLE_NO_INIT] = "no-init",
-		[BR_NFS_TROUBLE_DENIED] = "denied", [BR_NFS_TROUBLE_SMALL_READS] = "small-reads" };
+		[BR_NFS_TROUBLE_DENIED] = "denied", [BR_NFS_TROUBLE_SMALL_READS] = "small-reads",
+		[BR_NFS_TROUBLE_IO] = "io" };
 
 	for (size_t i = 0; i < BR_ARRAY_SIZE(words); i++)
-		if (!strcmp(what, words[i]))
+		if (words[i] && !strcmp(what, words[i]))
 			br_why_count(&in->trouble[i], t);
 }
 
@@ -147,6 +148,7 @@ void br_why_add_event(struct br_why_input *in, const struct br_event *ev, const 
 		in->up_ns = t;
 	} else if (!strcmp(ev->type, BR_EV_DISK_FULL)) {
 		in->disk_full_ns = t;
+		snprintf(in->disk_full_words, sizeof(in->disk_full_words), "%s", text_of(ev, "reason"));
 	} else if (!strcmp(ev->type, BR_EV_DHCP_FULL)) {
 		in->dhcp_full_ns = t;
 	} else if (!strcmp(ev->type, BR_EV_MOUNT_REFUSED)) {

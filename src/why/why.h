@@ -50,6 +50,8 @@ struct br_why_input {
 	struct br_watch *watch; /* for the last packets as evidence; may be NULL */
 	/* digest of events, by br_why_add_event() */
 	uint64_t mounted_ns, up_ns, disk_full_ns, dhcp_full_ns;
+	char disk_full_words[BR_WHY_WORDS];
+	char image_words[2 * BR_WHY_WORDS]; /* what is wrong with the file of the image it booted; "" : nothing */
 	struct br_why_span mount_refused;
 	struct br_why_span trouble[BR_NFS_N_TROUBLES]; /* of its root, by enum br_nfs_trouble */
 	char refused_words[BR_WHY_WORDS], refused_path[BR_WHY_WORDS];

@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/test.h"
 
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "base/addr.h"
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/hostlist.h"
+#include "base/mapping.h"
 #include "base/text.h"
+#include "base/thread.h"
 
 static void reader_stops_at_the_end(void **state)
 {
@@ -174,9 +182,49 @@ static void files_are_replaced_whole(void **state)
 	assert_int_equal(br_remove_tree(test_dir(), &err), 0); /* missing is success */
 }
 
+/* A file that is cut under a mapping: zeros, and one is told; in a thread that blocks signals too. */
+static void *read_cut(void *arg)
+{
+	const volatile uint8_t *p = arg;
+
+	return p[5000] == 0 && p[0] == 'x' ? arg : NULL;
+}
+
+static void a_mapped_file_is_cut(void **state)
+{
+	char path[300];
+	sigset_t all, old;
+	pthread_t thread;
+	void *p, *ret;
+	int fd, guard;
+
+	snprintf(path, sizeof(path), "%s/mapped", test_dir());
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	assert_true(fd >= 0 && ftruncate(fd, 8192) == 0 && pwrite(fd, "x", 1, 0) == 1 && pwrite(fd, "y", 1, 5000) == 1);
+	p = mmap(NULL, 8192, PROT_READ, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(p, MAP_FAILED);
+	guard = br_mapping_guard(p, 8192);
+	assert_true(guard >= 0);
+	assert_int_equal(((const volatile uint8_t *)p)[5000], 'y');
+	assert_false(br_mapping_cut(guard));
+	assert_int_equal(ftruncate(fd, 4096), 0);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	assert_int_equal(br_thread_start(&thread, read_cut, p), 0);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_join(thread, &ret);
+	assert_ptr_equal(ret, p);
+	assert_true(br_mapping_cut(guard));
+	br_mapping_unguard(guard);
+	munmap(p, 8192);
+	close(fd);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_mapped_file_is_cut),
 		cmocka_unit_test(reader_stops_at_the_end),
 		cmocka_unit_test(writer_stops_at_the_end),
 		cmocka_unit_test(sizes_parse),

@@ -202,6 +202,49 @@ static void hash_indexed_directories(void **state)
 	assert_int_equal(run("rm -rf %s/tree", test_dir()), 0);
 }
 
+/* Two directories with very many names: made, listed, found, moved from one to the other, removed. BR_TEST_NAMES: so many. */
+static void very_many_names(void **state)
+{
+	const char *many = getenv("BR_TEST_NAMES");
+	unsigned n = many ? (unsigned)atoi(many) : 3000, found = 0;
+	struct ext_test t = { 0 };
+	struct timespec at[6];
+	uint64_t a, b, ino;
+	char name[64];
+
+	NEEDS_TOOLS();
+	snprintf(name, sizeof(name), "-b 1024 -N %u", n + 1000);
+	make_image("names.img", n + (64 << 10), name, NULL);
+	ext_test_new(&t, "names.img");
+	a = make(&t, root_of(&t), "a", S_IFDIR | 0755);
+	b = make(&t, root_of(&t), "b", S_IFDIR | 0755);
+	for (int step = 0; step < 6; step++) {
+		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &at[step]);
+		for (unsigned i = 0; i < n && step < 5; i++) {
+			snprintf(name, sizeof(name), "a-name-of-%u.%0*u", i * 7919 % n, (int)(i % 20), i);
+			if (step == 0)
+				make(&t, a, name, S_IFREG | 0644);
+			else if (step == 1)
+				found += t.fs->ops->lookup(t.fs, a, name, &ino) == 0;
+			else if (step == 2)
+				assert_int_equal(t.fs->ops->rename(t.fs, a, name, b, name), 0);
+			else if (step == 4)
+				assert_int_equal(t.fs->ops->unlink(t.fs, b, name), 0);
+		}
+		if (step == 3)
+			assert_int_equal(entries_of(&t, b), n + 2);
+		if (step == 2)
+			ext_test_fsck(&t);
+	}
+	assert_int_equal(found, n);
+	assert_int_equal(entries_of(&t, b), 2);
+	ext_test_fsck(&t);
+	ext_test_end(&t);
+	for (int step = 0; many && step < 5; step++)
+		print_message("step %d: %.3f s\n", step, (double)(at[step + 1].tv_sec - at[step].tv_sec) +
+								  (double)(at[step + 1].tv_nsec - at[step].tv_nsec) / 1e9);
+}
+
 static void rename_rules(void **state)
 {
 	struct ext_test t = { 0 };
@@ -663,6 +706,7 @@ int main(void)
 		cmocka_unit_test(numbers_are_used_again),
 		cmocka_unit_test(a_large_directory),
 		cmocka_unit_test(hash_indexed_directories),
+		cmocka_unit_test(very_many_names),
 		cmocka_unit_test(rename_rules),
 		cmocka_unit_test(setgid_directories),
 		cmocka_unit_test(the_file_system_is_full),

@@ -28,7 +28,7 @@ static void begin(struct br_sim_board *b)
 	const struct br_sim_board_config *c = &b->config;
 
 	b->stack = (struct br_sim_stack){ .mac = c->mac, .send = c->send, .ctx = c->ctx };
-	br_sim_config_parse(&(struct br_sim_config_reader){ .filters = c->model->filters }, NULL, 0, &b->settings);
+	br_pi_config_parse(&(struct br_pi_config_reader){ .filters = c->model->filters }, NULL, 0, &b->settings);
 }
 
 struct br_sim_board *br_sim_board_new(const struct br_sim_board_config *config)

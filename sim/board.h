@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
-#include "sim/configtxt.h"
+#include "pi/configtxt.h"
 #include "sim/dhcp_client.h"
 #include "sim/firmware.h"
 #include "sim/stack.h"
@@ -108,7 +108,7 @@ struct br_sim_blob {
 /* What the firmware would start; owned by the board. */
 struct br_sim_handover {
 	struct br_sim_blob kernel, initramfs, dtb;
-	char kernel_name[BR_SIM_CONFIG_NAME];
+	char kernel_name[BR_PI_CONFIG_NAME];
 	char *cmdline; /* as the firmware completes it */
 };
 

@@ -65,12 +65,12 @@ struct br_sim_board {
 	struct br_sim_request queue[BR_SIM_QUEUE];
 	size_t n_queue;
 
-	struct br_sim_config settings;
-	char text_names[1 + BR_SIM_CONFIG_INCLUDES][BR_SIM_CONFIG_NAME]; /* config.txt, then includes */
-	struct br_sim_blob texts[1 + BR_SIM_CONFIG_INCLUDES];
+	struct br_pi_config settings;
+	char text_names[1 + BR_PI_CONFIG_INCLUDES][BR_PI_CONFIG_NAME]; /* config.txt, then includes */
+	struct br_sim_blob texts[1 + BR_PI_CONFIG_INCLUDES];
 	size_t n_texts;
 	struct br_sim_blob overlay_map;
-	char kernel[BR_SIM_CONFIG_NAME]; /* the one chosen; "" until then */
+	char kernel[BR_PI_CONFIG_NAME]; /* the one chosen; "" until then */
 	bool is_64bit;
 	bool dtb_found;
 

@@ -378,7 +378,7 @@ void br_sim_guid(const struct br_sim_model *m, const struct br_sim_stage *stage,
 	br_store_le32(out + 13, serial);
 }
 
-void br_sim_start_name(const struct br_sim_model *m, const struct br_sim_config *c, bool fixup, char *out)
+void br_sim_start_name(const struct br_sim_model *m, const struct br_pi_config *c, bool fixup, char *out)
 {
 	const char *named = fixup ? c->fixup_file : c->start_file;
 	const char *variant = c->gpu_mem == 16 ? "cd" : c->start_debug ? "db" : c->start_x ? "x" : "";
@@ -388,17 +388,10 @@ void br_sim_start_name(const struct br_sim_model *m, const struct br_sim_config 
 	if (!m->start)
 		return; /* a Pi 5 needs none */
 	if (*named) {
-		br_strcpy(out, BR_SIM_CONFIG_NAME, named);
+		br_strcpy(out, BR_PI_CONFIG_NAME, named);
 		return;
 	}
 	/* start_cd.elf, but start4cd.elf */
-	snprintf(out, BR_SIM_CONFIG_NAME, "%s%s%s.%s", fixup ? m->fixup : m->start, *variant && !four ? "_" : "",
+	snprintf(out, BR_PI_CONFIG_NAME, "%s%s%s.%s", fixup ? m->fixup : m->start, *variant && !four ? "_" : "",
 		variant, fixup ? "dat" : "elf");
-}
-
-void br_sim_initramfs_name(const char *kernel, char *out)
-{
-	out[0] = 0;
-	if (br_str_starts(kernel, "kernel") && br_str_ends(kernel, ".img"))
-		snprintf(out, BR_SIM_CONFIG_NAME, "initramfs%.*s", (int)(strlen(kernel) - 6 - 4), kernel + 6);
 }

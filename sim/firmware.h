@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "sim/configtxt.h"
+#include "pi/configtxt.h"
 #include "sim/dhcp_client.h"
 #include "sim/stack.h"
 #include "sim/tftp_client.h"
@@ -101,7 +101,5 @@ const struct br_sim_stage *br_sim_follower_by_name(const char *name);
 /* Option 97 of this board; stage NULL: as its first one has it. */
 void br_sim_guid(const struct br_sim_model *m, const struct br_sim_stage *stage, struct br_mac mac, uint32_t serial,
 	uint8_t out[static 17]);
-/* "start4cd.elf" and the like, as config.txt decides. out has BR_SIM_CONFIG_NAME bytes. */
-void br_sim_start_name(const struct br_sim_model *m, const struct br_sim_config *c, bool fixup, char *out);
-/* "initramfs8" for "kernel8.img"; empty when the name has another form. */
-void br_sim_initramfs_name(const char *kernel, char *out);
+/* "start4cd.elf" and the like, as config.txt decides. out has BR_PI_CONFIG_NAME bytes. */
+void br_sim_start_name(const struct br_sim_model *m, const struct br_pi_config *c, bool fixup, char *out);

@@ -52,7 +52,7 @@ static void push(struct br_sim_board *b, const char *name, enum br_sim_role role
 __attribute__((format(printf, 4, 5))) static void pushf(struct br_sim_board *b, enum br_sim_role role, uint8_t flags,
 	const char *fmt, ...)
 {
-	char name[4 * BR_SIM_CONFIG_NAME];
+	char name[4 * BR_PI_CONFIG_NAME];
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -111,7 +111,7 @@ static void expand_config(struct br_sim_board *b, const struct br_sim_step *s)
 
 static void expand_start(struct br_sim_board *b, const struct br_sim_step *s)
 {
-	char name[BR_SIM_CONFIG_NAME];
+	char name[BR_PI_CONFIG_NAME];
 
 	br_sim_start_name(b->config.model, &b->settings, s->op == BR_SIM_OP_FIXUP, name);
 	push(b, name, s->op == BR_SIM_OP_START ? BR_SIM_ROLE_START : BR_SIM_ROLE_PLAIN, s->flags);
@@ -119,7 +119,7 @@ static void expand_start(struct br_sim_board *b, const struct br_sim_step *s)
 
 static void decide_width(struct br_sim_board *b)
 {
-	const struct br_sim_config *c = &b->settings;
+	const struct br_pi_config *c = &b->settings;
 
 	b->is_64bit = b->config.model->is_64bit;
 	/* an explicit kernel with a known name says it too */
@@ -140,7 +140,7 @@ static void expand_recovery(struct br_sim_board *b, const struct br_sim_step *s)
 
 static void expand_find_kernel(struct br_sim_board *b, const struct br_sim_step *s)
 {
-	const struct br_sim_config *c = &b->settings;
+	const struct br_pi_config *c = &b->settings;
 
 	decide_width(b);
 	if (*b->kernel)
@@ -162,21 +162,21 @@ static void push_initramfs(struct br_sim_board *b, const char *name)
 
 static void expand_initramfs(struct br_sim_board *b, const struct br_sim_step *s)
 {
-	const struct br_sim_config *c = &b->settings;
-	char name[BR_SIM_CONFIG_NAME];
+	const struct br_pi_config *c = &b->settings;
+	char name[BR_PI_CONFIG_NAME];
 
 	for (size_t i = 0; i < c->n_initramfs; i++)
 		push_initramfs(b, c->initramfs[i]);
 	if (c->n_initramfs || !c->auto_initramfs)
 		return;
-	br_sim_initramfs_name(b->kernel + strlen(c->os_prefix), name);
+	br_pi_initramfs_name(b->kernel + strlen(c->os_prefix), name);
 	if (*name)
 		push_initramfs(b, name);
 }
 
 static void expand_dtb(struct br_sim_board *b, const struct br_sim_step *s)
 {
-	const struct br_sim_config *c = &b->settings;
+	const struct br_pi_config *c = &b->settings;
 	const struct br_sim_model *m = b->config.model;
 
 	b->dtb_found = false;
@@ -195,7 +195,7 @@ static void expand_overlay_map(struct br_sim_board *b, const struct br_sim_step 
 }
 
 /* The file of an overlay on this platform, by overlay_map.dtb; NULL: not meant for it. */
-static const char *map_overlay(const struct br_sim_board *b, const char *name, char out[static BR_SIM_CONFIG_NAME])
+static const char *map_overlay(const struct br_sim_board *b, const char *name, char out[static BR_PI_CONFIG_NAME])
 {
 	static const char *const platforms[] = { "bcm2835", "bcm2711", "bcm2712" };
 	const struct br_sim_blob *map = &b->overlay_map;
@@ -203,11 +203,11 @@ static const char *map_overlay(const struct br_sim_board *b, const char *name, c
 	const uint8_t *v;
 	bool listed = false;
 
-	br_strcpy(out, BR_SIM_CONFIG_NAME, name);
+	br_strcpy(out, BR_PI_CONFIG_NAME, name);
 	v = br_sim_fdt_prop(map->data, map->len, name, "renamed", &n);
 	if (!v)
 		v = br_sim_fdt_prop(map->data, map->len, name, b->config.model->platform, &n);
-	if (v && n > 1 && n <= BR_SIM_CONFIG_NAME && !v[n - 1] && strlen((const char *)v) == n - 1)
+	if (v && n > 1 && n <= BR_PI_CONFIG_NAME && !v[n - 1] && strlen((const char *)v) == n - 1)
 		memcpy(out, v, n); /* an empty property means: the same name */
 	for (size_t i = 0; i < BR_ARRAY_SIZE(platforms); i++)
 		listed |= br_sim_fdt_prop(map->data, map->len, name, platforms[i], &(size_t){ 0 }) != NULL;
@@ -216,8 +216,8 @@ static const char *map_overlay(const struct br_sim_board *b, const char *name, c
 
 static void expand_overlays(struct br_sim_board *b, const struct br_sim_step *s)
 {
-	const struct br_sim_config *c = &b->settings;
-	char name[BR_SIM_CONFIG_NAME];
+	const struct br_pi_config *c = &b->settings;
+	char name[BR_PI_CONFIG_NAME];
 
 	for (size_t i = 0; b->dtb_found && i < c->n_overlays; i++)
 		if (map_overlay(b, c->overlays[i], name))
@@ -319,8 +319,8 @@ static void take_blob(struct br_sim_board *b, struct br_sim_blob *blob)
 /* Parses what was fetched; asks for includes that are still lacking. */
 static void parse_config(struct br_sim_board *b)
 {
-	struct br_sim_config_file files[1 + BR_SIM_CONFIG_INCLUDES];
-	struct br_sim_config_reader who = {
+	struct br_pi_config_file files[1 + BR_PI_CONFIG_INCLUDES];
+	struct br_pi_config_reader who = {
 		.filters = b->config.model->filters,
 		.serial = b->config.serial,
 		.revision = b->config.model->revision,
@@ -328,8 +328,8 @@ static void parse_config(struct br_sim_board *b)
 	};
 
 	for (size_t i = 0; i < b->n_texts; i++)
-		files[i] = (struct br_sim_config_file){ b->text_names[i], (const char *)b->texts[i].data, b->texts[i].len };
-	br_sim_config_parse(&who, files, b->n_texts, &b->settings);
+		files[i] = (struct br_pi_config_file){ b->text_names[i], (const char *)b->texts[i].data, b->texts[i].len };
+	br_pi_config_parse(&who, files, b->n_texts, &b->settings);
 	for (size_t i = b->n_texts < BR_ARRAY_SIZE(b->texts) ? b->settings.n_missing : 0; i--;) {
 		insert(b, 0, b->settings.missing[i], BR_SIM_ROLE_INCLUDE, 0);
 		insert(b, 0, b->settings.missing[i], BR_SIM_ROLE_INCLUDE, BR_SIM_PROBE);
@@ -349,7 +349,7 @@ static void add_text(struct br_sim_board *b, const char *name)
 {
 	if (b->n_texts == BR_ARRAY_SIZE(b->texts))
 		return;
-	br_strcpy(b->text_names[b->n_texts], BR_SIM_CONFIG_NAME, name);
+	br_strcpy(b->text_names[b->n_texts], BR_PI_CONFIG_NAME, name);
 	take_blob(b, &b->texts[b->n_texts++]);
 }
 

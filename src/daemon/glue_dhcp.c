@@ -13,6 +13,7 @@
 #include "daemon/turns.h"
 #include "dhcp/io.h"
 #include "fleet/event.h"
+#include "uboot/stages.h"
 
 BR_DEFINE_CLEANUP(struct br_plan *, br_plan_unref);
 
@@ -47,7 +48,8 @@ static uint64_t serial_of_rom(struct br_glue *glue, const struct br_dhcp_client 
 /* Who a client says it is. */
 static struct br_sighting sighting_of(const struct br_dhcp_client *c)
 {
-	const struct br_pi_model *m = br_pi_model_by_revision(c->guid.revision);
+	const struct br_pi_model *m = c->model[0] ? br_pi_model_by_id(br_str_starts(c->model, "rpi-") ? c->model + 4 : c->model)
+						  : br_pi_model_by_revision(c->guid.revision);
 	struct br_sighting s = {
 		.mac = c->mac,
 		.serial_known = c->guid.serial != 0,
@@ -66,7 +68,7 @@ static int adopt_board(struct br_glue *glue, const struct br_dhcp_client *c, boo
 {
 	/* a Pi is known by the shape of its request; the MAC's prefix, which costs nobody anything, only helps where there
 	 * is no shape, and for those that go on from our offer */
-	if (!br_dhcp_client_is_firmware(c->kind) && (offer || !br_pi_oui(c->mac)))
+	if (!br_dhcp_client_is_firmware(c->kind) && !c->model[0] && (offer || !br_pi_oui(c->mac)))
 		return -ENOENT;
 	if (!br_pool_may_adopt(glue->pool, br_now_ns()))
 		return -EBUSY; /* a flood of made-up boards; a real one asks again */
@@ -150,7 +152,7 @@ static const struct loader_file {
 	bool by_http; /* wherever HTTP is served */
 	const char *path;
 } loader_files[] = {
-	{ BR_DHCP_UBOOT, false, "boot.scr.uimg" }, /* U-Boot's own name for it in its network boot */
+	{ BR_DHCP_UBOOT, false, "boot.scr.uimg" }, /* U-Boot's own name for it in its network boot; at least stage 2 */
 	{ BR_DHCP_UBOOT, false, "boot.scr" },
 	{ BR_DHCP_IPXE, true, "boot.ipxe" },
 	{ BR_DHCP_IPXE, true, "autoexec.ipxe" },
@@ -185,6 +187,8 @@ static bool name_file(struct br_glue *glue, const struct br_board *board, const 
 static void name_loader_file(struct br_glue *glue, const struct br_dhcp_client *c, const struct br_board *board,
 	const struct br_plan *plan, struct br_dhcp_grant *ret)
 {
+	if (c->model[0] && name_file(glue, board, plan, BR_UBOOT_STAGE2, false, ret))
+		return;
 	if (wants_efi(c)) {
 		name_file(glue, board, plan, efi_file(c->arch), c->http, ret);
 		return;
@@ -231,8 +235,9 @@ static void grant_boot(struct br_glue *glue, const struct br_dhcp_client *c, boo
 
 	snprintf(ret->host_name, sizeof(ret->host_name), "%s", board->name);
 	if (!strcmp(board->road, "local")) {
-		/* told where the empty start4.elf is, a Pi 4 goes on at once; others do when nobody names a server */
-		ret->boot = c->kind == BR_DHCP_EEPROM && model && model->soc == BR_SOC_BCM2711;
+		/* told where the empty start4.elf is, a Pi 4 goes on at once, as does a stage 1 with its script for that;
+		 * others do when nobody names a server */
+		ret->boot = (c->kind == BR_DHCP_EEPROM && model && model->soc == BR_SOC_BCM2711) || c->model[0];
 		return;
 	}
 	if (stage == BR_STAGE_KERNEL_DHCP)

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "daemon/turns.h"
 #include "plan/bootpath.h"
+#include "plan/ubootfiles.h"
 
 /* The plan of a client, a new reference; board NULL for one that is no board. */
 static int client_plan(struct br_glue *glue, const struct br_board *board, struct br_plan **ret)
@@ -30,6 +31,8 @@ static int open_local(const struct br_board *board, const char *name, struct br_
 	slash = strchr(path, '/');
 	if (slash && br_boot_path_own_dir(board, path, (size_t)(slash - path)))
 		memmove(ret->path, slash + 1, strlen(slash));
+	if (!br_uboot_local_file(ret->path, &ret->bf))
+		return 0;
 	if (strcasecmp(ret->path, "start4.elf"))
 		return -ENOENT;
 	ret->bf = (struct br_bootfile){ .origin = "local" };

@@ -62,6 +62,19 @@ static enum br_dhcp_client_kind by_shape(const struct br_dhcp_message *m, bool p
 	return BR_DHCP_OTHER;
 }
 
+/* Of our stage 1 and of WalT's (systems notes b.1), with the model behind it. */
+#define STAGE1_CLASS "bramble."
+#define WALT_CLASS   "walt.node."
+
+static void take_model(struct br_dhcp_client *c)
+{
+	static const char *const prefixes[] = { STAGE1_CLASS, WALT_CLASS };
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(prefixes); i++)
+		if (br_str_starts(c->vendor_class, prefixes[i]))
+			br_strcpy(c->model, sizeof(c->model), c->vendor_class + strlen(prefixes[i]));
+}
+
 /* Vendor classes that say it all, by prefix. */
 static enum br_dhcp_client_kind by_class(const char *class)
 {
@@ -71,7 +84,8 @@ static enum br_dhcp_client_kind by_class(const char *class)
 	} classes[] = {
 		{ "U-Boot", BR_DHCP_UBOOT },	     { "Linux ipconfig", BR_DHCP_INITRAMFS },
 		{ "dhcpcd", BR_DHCP_OS },	     { "HTTPClient:", BR_DHCP_UEFI },
-		{ "PXEClient:Arch:00011:UNDI:003010", BR_DHCP_IPXE },
+		{ "PXEClient:Arch:00011:UNDI:003010", BR_DHCP_IPXE }, { STAGE1_CLASS, BR_DHCP_UBOOT },
+		{ WALT_CLASS, BR_DHCP_UBOOT },
 	};
 
 	for (size_t i = 0; i < BR_ARRAY_SIZE(classes); i++)
@@ -167,6 +181,8 @@ void br_dhcp_classify(const struct br_dhcp_message *m, struct br_dhcp_client *re
 	br_dhcp_option_text(m, BR_DHCP_OPT_CLASS, c.vendor_class, sizeof(c.vendor_class));
 	c.arch = arch_of(m, c.vendor_class);
 	c.kind = kind_of(m, &c);
+	if (c.kind == BR_DHCP_UBOOT)
+		take_model(&c);
 	c.http = br_str_starts(c.vendor_class, "HTTPClient");
 	*ret = c;
 }

@@ -46,6 +46,7 @@ struct br_dhcp_client {
 	uint16_t arch;	    /* of PXE (option 93, else the class); 0: not told, or a PC's BIOS as all Pi firmware says */
 	char host_name[64]; /* option 12, cleaned; "" when absent */
 	char vendor_class[64]; /* option 60, cleaned */
+	char model[40];	    /* what a U-Boot with a stage 1 says it runs on ("rpi-3-b-plus", "3-b-plus"); "" : none */
 };
 
 /* ROM, bootcode.bin or EEPROM: the stages that fetch boot files and begin a boot. */

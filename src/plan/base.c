@@ -130,6 +130,8 @@ int br_plan_base_new(struct br_image *image, struct br_plan_base **ret, struct b
 	if (r < 0)
 		return r;
 	r = br_root_facts_read(fs, br_image_info(image)->name, &base->root, err);
+	if (!r && br_image_scripts_read(fs, &base->scripts, err) < 0)
+		r = br_error_prefix(err, "image %s", br_image_info(image)->name);
 	fs->ops->close(fs);
 	if (!r)
 		r = add_seed(base, fat, err);
@@ -153,6 +155,7 @@ void br_plan_base_unref(struct br_plan_base *base)
 	free(base->cmdline);
 	free(base->config);
 	br_root_facts_done(&base->root);
+	br_image_scripts_done(&base->scripts);
 	free(base);
 }
 

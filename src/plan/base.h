@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "plan/imagescripts.h"
 #include "plan/plan.h"
 #include "plan/rootfacts.h"
 
@@ -14,6 +15,7 @@ struct br_plan_base {
 	struct br_image *image;
 	char *cmdline;	 /* cmdline.txt of the image, or the firmware's default */
 	char *config;	 /* projected config.txt, NULL: the image's own will do */
+	struct br_image_scripts scripts; /* for U-Boot */
 	uint64_t largest; /* bytes of the largest boot file: a kernel or an initramfs */
 	struct br_root_facts root;
 };

@@ -22,6 +22,7 @@
 #include "plan/cmdline.h"
 #include "plan/planroot.h"
 #include "plan/rootfiles.h"
+#include "plan/ubootfiles.h"
 
 #define MAX_OVER 4 /* projected boot files */
 
@@ -48,6 +49,7 @@ struct br_plan {
 	char *problem; /* NULL: none */
 	char *cmdline_override;		   /* cmdline.txt among them, without its newline */
 	struct bootimg *bootimg;
+	struct br_uboot_files *uboot;
 	struct over over[MAX_OVER];
 	size_t n_over;
 	struct br_root_files root;
@@ -103,8 +105,9 @@ static int read_overrides(struct br_plan *plan, struct br_error *err)
 /* One text of all that was left out. */
 static int gather_problems(struct br_plan *plan)
 {
+	br_cleanup(br_freep) char *scripts = br_uboot_problems(plan->overrides);
 	const char *const words[] = {
-		br_override_set_problem(plan->overrides), br_override_set_problem(plan->root_overrides), plan->root.left_out.buf,
+		br_override_set_problem(plan->overrides), br_override_set_problem(plan->root_overrides), plan->root.left_out.buf, scripts,
 	};
 	struct br_text t = BR_TEXT_NULL;
 
@@ -150,6 +153,9 @@ int br_plan_new(const struct br_plan_input *in, struct br_plan **ret, struct br_
 	if (!plan->bootimg)
 		return br_error_set(err, ENOMEM, "out of memory");
 	pthread_mutex_init(&plan->bootimg->lock, NULL);
+	plan->uboot = br_uboot_files_new();
+	if (!plan->uboot)
+		return br_error_set(err, ENOMEM, "out of memory");
 	snprintf(plan->root_path, sizeof(plan->root_path), "/%s", in->board.name);
 	r = make(plan, err);
 	if (r < 0)
@@ -173,6 +179,7 @@ void br_plan_unref(struct br_plan *plan)
 		pthread_mutex_destroy(&plan->bootimg->lock);
 		free(plan->bootimg);
 	}
+	br_uboot_files_free(plan->uboot);
 	br_plan_base_unref(plan->in.base);
 	br_override_set_free(plan->overrides);
 	free(plan->cmdline_override);
@@ -261,6 +268,16 @@ const char *br_plan_bootimg_problem(const struct br_plan *plan)
 	return words;
 }
 
+static struct br_uboot_context uboot_context(const struct br_plan *plan)
+{
+	return (struct br_uboot_context){
+		.in = &plan->in,
+		.overrides = plan->overrides,
+		.cmdline = plan->in.board.id ? br_plan_cmdline(plan) : NULL,
+		.root_path = plan->root_path,
+	};
+}
+
 int br_plan_bootfile(const struct br_plan *plan, const char *name, struct br_bootfile *ret, char *ret_path)
 {
 	const struct br_fat *fat = br_image_boot(br_plan_base_image(plan->in.base));
@@ -268,6 +285,7 @@ int br_plan_bootfile(const struct br_plan *plan, const char *name, struct br_boo
 	const struct br_override *override;
 	const struct over *over;
 	const char *path = ret_path;
+	const struct br_uboot_context uboot = uboot_context(plan);
 	int r = br_boot_path_clean(name, ret_path, BR_BOOT_PATH_MAX);
 
 	if (r < 0)
@@ -277,6 +295,8 @@ int br_plan_bootfile(const struct br_plan *plan, const char *name, struct br_boo
 		return r;
 	memmove(ret_path, path, strlen(path) + 1);
 	override = br_override_find(plan->overrides, ret_path);
+	if (!br_uboot_files_override(plan->uboot, &uboot, ret_path, ret))
+		return 0;
 	if (override) {
 		*ret = of_override(override);
 		return 0;
@@ -290,7 +310,7 @@ int br_plan_bootfile(const struct br_plan *plan, const char *name, struct br_boo
 	if (!e && !strcasecmp(ret_path, "boot.img"))
 		return make_bootimg(plan, ret);
 	if (!e || e->is_dir)
-		return -ENOENT;
+		return br_uboot_files_other(plan->uboot, &uboot, ret_path, ret);
 	*ret = (struct br_bootfile){ e->spans, e->n_spans, e->size, "image", NULL };
 	return 0;
 }

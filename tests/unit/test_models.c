@@ -453,7 +453,7 @@ static char *fill_in(const struct lab *l, const char *pattern)
 	const struct br_sim_model *m = l->board->config.model;
 	uint32_t serial = l->board->config.serial, rev = m->revision;
 	const uint8_t *mac = l->mac.b;
-	char serial_text[9], serial_le[9], rev_le[9], rev_text[9], tail[9], fourcc[9], initramfs[BR_SIM_CONFIG_NAME] = "";
+	char serial_text[9], serial_le[9], rev_le[9], rev_text[9], tail[9], fourcc[9], initramfs[BR_PI_CONFIG_NAME] = "";
 	const struct br_pi_model *pi = br_pi_model_by_revision(rev);
 	const struct {
 		const char *name, *value;
@@ -468,7 +468,7 @@ static char *fill_in(const struct lab *l, const char *pattern)
 	snprintf(rev_le, sizeof(rev_le), "%08x", __builtin_bswap32(rev));
 	snprintf(tail, sizeof(tail), "%02x%02x%02x%02x", mac[2], mac[3], mac[4], mac[5]);
 	snprintf(fourcc, sizeof(fourcc), "%02x", '0' + (unsigned)m->guid);
-	br_sim_initramfs_name(l->board->kernel, initramfs);
+	br_pi_initramfs_name(l->board->kernel, initramfs);
 	while (*pattern) {
 		size_t n = 0;
 

@@ -2,17 +2,17 @@
 #include "tests/unit/test.h"
 
 #include "base/cleanup.h"
-#include "sim/configtxt.h"
+#include "pi/configtxt.h"
 #include "sim/firmware.h"
 
-static struct br_sim_config parse_as(const char *model, uint32_t serial, const char *text)
+static struct br_pi_config parse_as(const char *model, uint32_t serial, const char *text)
 {
 	const struct br_sim_model *m = br_sim_model_by_id(model);
-	struct br_sim_config_reader who = { .filters = m->filters, .serial = serial, .revision = m->revision, .includes = true };
-	struct br_sim_config_file file = { "config.txt", text, strlen(text) };
-	struct br_sim_config c;
+	struct br_pi_config_reader who = { .filters = m->filters, .serial = serial, .revision = m->revision, .includes = true };
+	struct br_pi_config_file file = { "config.txt", text, strlen(text) };
+	struct br_pi_config c;
 
-	br_sim_config_parse(&who, &file, 1, &c);
+	br_pi_config_parse(&who, &file, 1, &c);
 	return c;
 }
 
@@ -42,7 +42,7 @@ static void sections_choose_by_model_and_serial(void **state)
 	};
 
 	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++) {
-		struct br_sim_config c = parse_as(cases[i].model, 0x5b000001, cases[i].text);
+		struct br_pi_config c = parse_as(cases[i].model, 0x5b000001, cases[i].text);
 
 		assert_string_equal(c.kernel, cases[i].kernel);
 	}
@@ -50,7 +50,7 @@ static void sections_choose_by_model_and_serial(void **state)
 
 static void names_come_out(void **state)
 {
-	struct br_sim_config c = parse_as("4", 1,
+	struct br_pi_config c = parse_as("4", 1,
 		"arm_64bit=1\nauto_initramfs=1\ngpu_mem=16\nos_prefix=new/\ncmdline=c.txt\ndevice_tree=\n"
 		"dtoverlay=vc4-kms-v3d,cma-512\ndtoverlay=dwc2:dr_mode=host\ndtoverlay=\n"
 		"initramfs old followkernel\ninitramfs a,b followkernel\nbootloader_update=0\narmstub=x.bin\n");
@@ -72,39 +72,39 @@ static void names_come_out(void **state)
 static void long_lines_are_cut(void **state)
 {
 	char text[200];
-	struct br_sim_config c;
+	struct br_pi_config c;
 
 	memset(text, 'x', sizeof(text));
 	memcpy(text, "kernel=", 7);
 	text[sizeof(text) - 1] = 0;
 	c = parse_as("4", 1, text);
-	assert_int_equal(strlen(c.kernel), BR_SIM_CONFIG_LINE - 7);
+	assert_int_equal(strlen(c.kernel), BR_PI_CONFIG_LINE - 7);
 }
 
 static void includes_are_asked_for_and_read_in_place(void **state)
 {
 	const struct br_sim_model *m = br_sim_model_by_id("4");
-	struct br_sim_config_reader who = { .filters = m->filters, .includes = true };
+	struct br_pi_config_reader who = { .filters = m->filters, .includes = true };
 	const char main_text[] = "include a.txt\nkernel=z\n", a_text[] = "include b.txt\nkernel=a\narmstub=a\ninclude a.txt\n";
-	struct br_sim_config_file files[] = {
+	struct br_pi_config_file files[] = {
 		{ "config.txt", main_text, sizeof(main_text) - 1 },
 		{ "a.txt", a_text, sizeof(a_text) - 1 },
 		{ "b.txt", NULL, 0 },
 	};
-	struct br_sim_config c;
+	struct br_pi_config c;
 
-	br_sim_config_parse(&who, files, 1, &c);
+	br_pi_config_parse(&who, files, 1, &c);
 	assert_int_equal(c.n_missing, 1);
 	assert_string_equal(c.missing[0], "a.txt");
-	br_sim_config_parse(&who, files, 2, &c);
+	br_pi_config_parse(&who, files, 2, &c);
 	assert_int_equal(c.n_missing, 1);
 	assert_string_equal(c.missing[0], "b.txt");
-	br_sim_config_parse(&who, files, 3, &c); /* b.txt is missing, a.txt includes itself: it ends */
+	br_pi_config_parse(&who, files, 3, &c); /* b.txt is missing, a.txt includes itself: it ends */
 	assert_int_equal(c.n_missing, 0);
 	assert_string_equal(c.kernel, "z");
 	assert_string_equal(c.armstub, "a");
 	who.includes = false;
-	br_sim_config_parse(&who, files, 1, &c);
+	br_pi_config_parse(&who, files, 1, &c);
 	assert_int_equal(c.n_missing, 0);
 }
 
@@ -120,10 +120,10 @@ static void firmware_names_follow(void **state)
 		{ "4", "start_debug=1", "start4db.elf", "fixup4db.dat" },
 		{ "4", "start_file=s\nfixup_file=f", "s", "f" },
 	};
-	char name[BR_SIM_CONFIG_NAME];
+	char name[BR_PI_CONFIG_NAME];
 
 	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++) {
-		struct br_sim_config c = parse_as(cases[i].model, 1, cases[i].text);
+		struct br_pi_config c = parse_as(cases[i].model, 1, cases[i].text);
 		const struct br_sim_model *m = br_sim_model_by_id(cases[i].model);
 
 		br_sim_start_name(m, &c, false, name);
@@ -131,11 +131,11 @@ static void firmware_names_follow(void **state)
 		br_sim_start_name(m, &c, true, name);
 		assert_string_equal(name, cases[i].fixup);
 	}
-	br_sim_initramfs_name("kernel8.img", name);
+	br_pi_initramfs_name("kernel8.img", name);
 	assert_string_equal(name, "initramfs8");
-	br_sim_initramfs_name("kernel_2712.img", name);
+	br_pi_initramfs_name("kernel_2712.img", name);
 	assert_string_equal(name, "initramfs_2712");
-	br_sim_initramfs_name("vmlinuz", name);
+	br_pi_initramfs_name("vmlinuz", name);
 	assert_string_equal(name, "");
 }
 

@@ -4,9 +4,10 @@
  * sections of different kinds must all hold; [all] forgets every one, [none] never
  * holds. A section this code does not know switches nothing, as in old firmware.
  */
-#include "sim/configtxt.h"
+#include "pi/configtxt.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,12 +21,12 @@ struct sections {
 };
 
 struct parser {
-	const struct br_sim_config_reader *who;
-	const struct br_sim_config_file *files;
+	const struct br_pi_config_reader *who;
+	const struct br_pi_config_file *files;
 	size_t n_files;
 	unsigned n_included;
 	struct sections off;
-	struct br_sim_config *out;
+	struct br_pi_config *out;
 };
 
 enum kind { TEXT, BOOL, NUMBER, TRISTATE, NOT_BOOL };
@@ -35,7 +36,7 @@ static const struct setting {
 	enum kind kind;
 	size_t offset;
 } settings[] = {
-#define AT(field) offsetof(struct br_sim_config, field)
+#define AT(field) offsetof(struct br_pi_config, field)
 	{ "arm_64bit", TRISTATE, AT(arm_64bit) },
 	{ "armstub", TEXT, AT(armstub) },
 	{ "auto_initramfs", BOOL, AT(auto_initramfs) },
@@ -57,14 +58,14 @@ static const struct setting {
 
 static void parse_text(struct parser *p, const char *text, size_t len, unsigned depth);
 
-static void set(struct br_sim_config *out, const struct setting *s, const char *value)
+static void set(struct br_pi_config *out, const struct setting *s, const char *value)
 {
 	void *at = (char *)out + s->offset;
 	long v = strtol(value, NULL, 0);
 
 	switch (s->kind) {
 	case TEXT:
-		br_strcpy(at, BR_SIM_CONFIG_NAME, value); /* a line is never longer */
+		br_strcpy(at, BR_PI_CONFIG_NAME, value); /* a line is never longer */
 		return;
 	case BOOL:
 		*(bool *)at = v != 0;
@@ -81,9 +82,9 @@ static void set(struct br_sim_config *out, const struct setting *s, const char *
 	}
 }
 
-static void add(char list[][BR_SIM_CONFIG_NAME], size_t *n, size_t max, const char *name, size_t len)
+static void add(char list[][BR_PI_CONFIG_NAME], size_t *n, size_t max, const char *name, size_t len)
 {
-	if (*n == max || !len || len >= BR_SIM_CONFIG_NAME)
+	if (*n == max || !len || len >= BR_PI_CONFIG_NAME)
 		return;
 	memcpy(list[*n], name, len);
 	list[(*n)++][len] = 0;
@@ -98,14 +99,14 @@ static void take_initramfs(struct parser *p, const char *rest)
 	for (size_t at = 0; at < n;) {
 		size_t len = strcspn(rest + at, ", \t");
 
-		add(p->out->initramfs, &p->out->n_initramfs, BR_SIM_CONFIG_LIST, rest + at, len);
+		add(p->out->initramfs, &p->out->n_initramfs, BR_PI_CONFIG_LIST, rest + at, len);
 		at += len + 1;
 	}
 }
 
 static void take_include(struct parser *p, const char *name, unsigned depth)
 {
-	if (!p->who->includes || depth == INCLUDE_DEPTH || p->n_included == BR_SIM_CONFIG_INCLUDES)
+	if (!p->who->includes || depth == INCLUDE_DEPTH || p->n_included == BR_PI_CONFIG_INCLUDES)
 		return;
 	p->n_included++;
 	for (size_t i = 1; i < p->n_files; i++) {
@@ -118,10 +119,10 @@ static void take_include(struct parser *p, const char *name, unsigned depth)
 	for (size_t i = 0; i < p->out->n_missing; i++)
 		if (!strcmp(p->out->missing[i], name))
 			return;
-	add(p->out->missing, &p->out->n_missing, BR_SIM_CONFIG_INCLUDES, name, strlen(name));
+	add(p->out->missing, &p->out->n_missing, BR_PI_CONFIG_INCLUDES, name, strlen(name));
 }
 
-static bool model_holds(const struct br_sim_config_reader *who, const char *name)
+static bool model_holds(const struct br_pi_config_reader *who, const char *name)
 {
 	for (const char *const *f = who->filters; *f; f++)
 		if (!strcasecmp(*f, name))
@@ -156,7 +157,7 @@ static void take_section(struct parser *p, char *name)
 static void take_pair(struct parser *p, const char *key, const char *value)
 {
 	if (!strcasecmp(key, "dtoverlay") || !strcasecmp(key, "device_tree_overlay")) {
-		add(p->out->overlays, &p->out->n_overlays, BR_SIM_CONFIG_LIST, value, strcspn(value, ",: \t"));
+		add(p->out->overlays, &p->out->n_overlays, BR_PI_CONFIG_LIST, value, strcspn(value, ",: \t"));
 		return;
 	}
 	for (size_t i = 0; i < BR_ARRAY_SIZE(settings); i++)
@@ -206,8 +207,8 @@ static void parse_text(struct parser *p, const char *text, size_t len, unsigned 
 	for (size_t at = 0; at < len;) {
 		const char *nl = memchr(text + at, '\n', len - at);
 		size_t n = nl ? (size_t)(nl - text) - at : len - at;
-		char line[BR_SIM_CONFIG_LINE + 1];
-		size_t k = n < BR_SIM_CONFIG_LINE ? n : BR_SIM_CONFIG_LINE;
+		char line[BR_PI_CONFIG_LINE + 1];
+		size_t k = n < BR_PI_CONFIG_LINE ? n : BR_PI_CONFIG_LINE;
 
 		memcpy(line, text + at, k);
 		line[k] = 0;
@@ -216,14 +217,55 @@ static void parse_text(struct parser *p, const char *text, size_t len, unsigned 
 	}
 }
 
-void br_sim_config_parse(const struct br_sim_config_reader *who, const struct br_sim_config_file *files,
-	size_t n_files, struct br_sim_config *ret)
+void br_pi_config_parse(const struct br_pi_config_reader *who, const struct br_pi_config_file *files,
+	size_t n_files, struct br_pi_config *ret)
 {
 	struct parser p = { .who = who, .files = files, .n_files = n_files, .out = ret };
 
-	*ret = (struct br_sim_config){ .arm_64bit = -1 };
+	*ret = (struct br_pi_config){ .arm_64bit = -1 };
 	br_strcpy(ret->cmdline, sizeof(ret->cmdline), "cmdline.txt");
 	br_strcpy(ret->overlay_prefix, sizeof(ret->overlay_prefix), "overlays/");
 	if (n_files && files[0].text)
 		parse_text(&p, files[0].text, files[0].len, 0);
+}
+
+void br_pi_initramfs_name(const char *kernel, char out[static BR_PI_CONFIG_NAME])
+{
+	out[0] = 0;
+	if (br_str_starts(kernel, "kernel") && br_str_ends(kernel, ".img") && strlen(kernel) < BR_PI_CONFIG_NAME - 3)
+		snprintf(out, BR_PI_CONFIG_NAME, "initramfs%.*s", (int)(strlen(kernel) - 6 - 4), kernel + 6);
+}
+
+/* By model, the first match; else what all with that processor have. */
+static const struct {
+	const char *id; /* NULL: any */
+	enum br_soc soc;
+	const char *filters[2];
+} filters[] = {
+	{ "Zero", BR_SOC_BCM2835, { "pi0", NULL } },
+	{ "ZeroW", BR_SOC_BCM2835, { "pi0", "pi0w" } },
+	{ NULL, BR_SOC_BCM2835, { "pi1", NULL } },
+	{ NULL, BR_SOC_BCM2836, { "pi2", NULL } },
+	{ "2B-1.2", BR_SOC_BCM2837, { "pi2", NULL } },
+	{ "3B+", BR_SOC_BCM2837, { "pi3", "pi3+" } },
+	{ "3A+", BR_SOC_BCM2837, { "pi3", "pi3+" } },
+	{ "CM3+", BR_SOC_BCM2837, { "pi3", "pi3+" } },
+	{ "Zero2W", BR_SOC_BCM2837, { "pi0", "pi02" } },
+	{ NULL, BR_SOC_BCM2837, { "pi3", NULL } },
+	{ "400", BR_SOC_BCM2711, { "pi4", "pi400" } },
+	{ "CM4", BR_SOC_BCM2711, { "pi4", "cm4" } },
+	{ "CM4S", BR_SOC_BCM2711, { "pi4", "cm4s" } },
+	{ NULL, BR_SOC_BCM2711, { "pi4", NULL } },
+	{ "500", BR_SOC_BCM2712, { "pi5", "pi500" } },
+	{ "CM5", BR_SOC_BCM2712, { "pi5", "cm5" } },
+	{ "CM5L", BR_SOC_BCM2712, { "pi5", "cm5" } },
+	{ NULL, BR_SOC_BCM2712, { "pi5", NULL } },
+};
+
+void br_pi_config_filters(const struct br_pi_model *model, const char *ret[static BR_PI_FILTERS_MAX])
+{
+	ret[0] = ret[1] = ret[2] = NULL;
+	for (size_t i = 0; model && !ret[0] && i < BR_ARRAY_SIZE(filters); i++)
+		if (filters[i].soc == model->soc && (!filters[i].id || !strcmp(filters[i].id, model->id)))
+			memcpy(ret, filters[i].filters, sizeof(filters[i].filters));
 }

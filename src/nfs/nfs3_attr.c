@@ -89,6 +89,10 @@ static int may_setattr(const struct br_rpc_cred *cred, const struct br_fs_attr *
 		return -EPERM;
 	if (own_time && !owner)
 		return -EPERM;
+	/* utimensat(2): one time 'now', the other left alone, is the owner's. A lone mtime comes with
+	 * every truncation, too: then writing is enough */
+	if (in->set_atime && !in->set_mtime && !owner)
+		return -EPERM;
 	if ((in->set_atime || in->set_mtime) && !owner)
 		return br_nfs_may(cred, attr, BR_NFS_MAY_WRITE);
 	return 0;
@@ -119,6 +123,16 @@ static void guard_setid(
 		if (set->mode & S_IXGRP)
 			set->mode &= ~(uint32_t)S_ISGID;
 	}
+}
+
+/* Truncation takes the set-id bits away, but not root's (CAP_FSETID). */
+static void keep_setid(const struct br_rpc_cred *cred, const struct br_fs_attr *attr, struct br_fs_setattr *set)
+{
+	if (cred->uid != 0 || !(attr->mode & (S_ISUID | S_ISGID)) || !(set->set & BR_FS_SET_SIZE) ||
+		set->set & (BR_FS_SET_MODE | BR_FS_SET_UID | BR_FS_SET_GID))
+		return;
+	set->set |= BR_FS_SET_MODE;
+	set->mode = attr->mode & 07777;
 }
 
 static bool same_ctime(const struct timespec *sent, const struct timespec *ours)
@@ -160,6 +174,7 @@ int br_nfs3_setattr(struct br_nfs_call *call)
 		return r;
 	if (set.set) {
 		guard_setid(&call->rpc.cred, &call->objects[0].before, &set);
+		keep_setid(&call->rpc.cred, &call->objects[0].before, &set);
 		r = call->export.fs->ops->setattr(
 			call->export.fs, call->objects[0].handle.ino, &set);
 		if (r < 0)

@@ -145,6 +145,18 @@ static int open_for_write(struct br_nfs_call *call, const struct br_nfs3_fh *fh)
 	return br_nfs_may_write_data(&call->rpc.cred, attr);
 }
 
+/* A write takes the set-id bits away, but not root's (CAP_FSETID). */
+static int keep_setid(struct br_nfs_call *call)
+{
+	const struct br_nfs_object *o = &call->objects[0];
+	const struct br_fs_setattr set = { .set = BR_FS_SET_MODE, .mode = o->before.mode & 07777 };
+	struct br_fs *fs = call->export.fs;
+
+	if (call->rpc.cred.uid != 0 || !(o->before.mode & (S_ISUID | S_ISGID)))
+		return 0;
+	return fs->ops->setattr(fs, o->handle.ino, &set);
+}
+
 int br_nfs3_write(struct br_nfs_call *call)
 {
 	struct br_nfs3_write_args args;
@@ -163,6 +175,8 @@ int br_nfs3_write(struct br_nfs_call *call)
 	fs = call->export.fs;
 	if (n) {
 		r = fs->ops->write(fs, call->objects[0].handle.ino, args.offset, args.data.p, n);
+		if (r == 0)
+			r = keep_setid(call);
 		if (r < 0)
 			return r;
 	}

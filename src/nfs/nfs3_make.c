@@ -42,7 +42,7 @@ static void fill_new(const struct br_nfs_call *call, const struct br_nfs3_sattr 
 		ret->gid = dir->gid;
 		if (type == S_IFDIR)
 			ret->mode |= S_ISGID;
-		else if (cred->uid != 0 && !br_nfs_in_group(cred, dir->gid))
+		else if (ret->mode & S_IXGRP && cred->uid != 0 && !br_nfs_in_group(cred, dir->gid))
 			ret->mode &= ~(uint32_t)S_ISGID;
 	}
 	/* only root gives files away; from others it is a guess that is passed over, as by Linux's
@@ -122,7 +122,7 @@ static int create_existing(
 	struct br_nfs_call *call, const struct br_nfs3_create_args *args, uint64_t ino)
 {
 	struct br_fs *fs = call->export.fs;
-	struct br_fs_setattr set = { .set = BR_FS_SET_SIZE, .size = args->attr.size };
+	const struct br_fs_setattr set = { .set = BR_FS_SET_SIZE, .size = args->attr.size };
 	struct br_fs_attr attr;
 	int r = fs->ops->getattr(fs, ino, &attr);
 

@@ -353,8 +353,6 @@ static int setattr_do(struct br_extfs *fs, struct ext_node *n, const struct br_f
 	if (r < 0)
 		return r;
 	if (a->set & BR_FS_SET_SIZE) {
-		uint64_t old = ext_size(n);
-
 		if (ext_is(n, LINUX_S_IFDIR))
 			return -EISDIR;
 		if (!ext_is(n, LINUX_S_IFREG))
@@ -363,9 +361,9 @@ static int setattr_do(struct br_extfs *fs, struct ext_node *n, const struct br_f
 		if (r < 0)
 			return r;
 		ext_kill_suid(n);
-		/* truncate(2): the times change when the size did; setattr's ctime changes anyway */
-		if (a->size != old)
-			ext_touch(fs, n, EXT_MTIME);
+		/* also when the size is the same: an NFS client asks for that in open(2) with O_TRUNC and in
+		 * ftruncate(2), which mark the file, never in truncate(2), which would not */
+		ext_touch(fs, n, EXT_MTIME);
 	}
 	if (a->set & (BR_FS_SET_UID | BR_FS_SET_GID)) {
 		ext_set_owner(n, a->set & BR_FS_SET_UID ? a->uid : ext_uid(n),

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -369,6 +370,66 @@ static void one_client_cannot_take_all_connections(void **state)
 	assert_in_range(closed, 10, 12);
 }
 
+static size_t resident_kib(void)
+{
+	char line[128];
+	size_t kib = 0;
+	FILE *f = fopen("/proc/self/status", "r");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "RssAnon: %zu", &kib) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kib;
+}
+
+/* A connection of another client: 127.0.1.N. */
+static int connect_as(unsigned n, uint16_t port)
+{
+	struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000100 + n) };
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	return fd;
+}
+
+/* A thousand clients that announce the longest of calls and send a little of it: others are served, and what did not
+ * come takes no memory. */
+static void half_sent_records_cost_nothing(void **state)
+{
+	enum { MANY = 1000 };
+	struct fixture *f = *state;
+	struct rlimit files;
+	static int fds[MANY];
+	uint8_t begun[BR_RPC_MARK_SIZE + 100] = { 0 };
+	int other = connect_to(br_nfs_server_port(f->server), SOCK_STREAM);
+	size_t before = resident_kib();
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+	files.rlim_cur = files.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur < 2 * MANY + 100) {
+		print_message("skipped: needs %d open files\n", 2 * MANY + 100);
+		close(other);
+		skip();
+	}
+	br_rpc_store_mark(begun, BR_NFS_CALL_MAX, true);
+	for (unsigned i = 0; i < MANY; i++) {
+		fds[i] = connect_as(1 + i % 8, br_nfs_server_port(f->server));
+		send_all(fds[i], begun, sizeof(begun));
+		if (i % 50 == 0)
+			null_works(other, i);
+	}
+	null_works(other, MANY);
+	assert_true(resident_kib() < before + (64u << 10));
+	for (unsigned i = 0; i < MANY; i++)
+		close(fds[i]);
+	null_works(other, MANY + 1);
+	close(other);
+}
+
 /* A port that is free for TCP and UDP now. */
 static uint16_t free_port(void)
 {
@@ -471,6 +532,7 @@ int main(void)
 		cmocka_unit_test(slow_readers_hold_up_nobody),
 		cmocka_unit_test(waiting_writes_share_a_commit),
 		cmocka_unit_test(one_client_cannot_take_all_connections),
+		cmocka_unit_test(half_sent_records_cost_nothing),
 		cmocka_unit_test(datagrams_are_answered),
 		cmocka_unit_test(port_mapper_and_busy_ports),
 		cmocka_unit_test(who_keeps_us_waiting_is_closed),

@@ -24,8 +24,9 @@ def boot_files(t):
     return [t.path(name) for name in contents]
 
 
-def small_image(t, name="small.img"):
-    """An image of 24 MiB: MBR, FAT16 with two files, ext4 with a few. No root needed. Returns its path."""
+def small_image(t, name="small.img", mke2fs=()):
+    """An image of 24 MiB: MBR, FAT16 with two files, ext4 with a few. No root needed. Returns its path.
+    mke2fs: more of its options."""
     path, root = t.path(name), t.path("p2")
     os.makedirs(root + ".d/etc", exist_ok=True)
     os.makedirs(root + ".d/boot/firmware", exist_ok=True)
@@ -38,7 +39,7 @@ def small_image(t, name="small.img"):
     with open(root + ".d/etc/hostname", "w") as f:
         f.write("small\n")
     t.run("truncate", "-s", "15M", root)
-    t.run("mke2fs", "-q", "-t", "ext4", "-L", "rootfs", "-d", root + ".d", root)
+    t.run("mke2fs", "-q", "-t", "ext4", "-L", "rootfs", *mke2fs, "-d", root + ".d", root)
     return with_root(t, path, root, 15)
 
 

@@ -191,7 +191,7 @@ static int open_stored(struct br_disks *disks, const struct br_plan_input *in, s
 
 	if (!dir)
 		return br_error_set(err, ENOMEM, "out of memory");
-	if (is_volatile && !stat(dir, &st) && stored_boot(dir) != in->boot)
+	if (is_volatile && !stat(dir, &st) && (stored_boot(dir) != in->boot || br_disk_lost(dir)))
 		r = br_remove_tree(dir, err);
 	if (!r)
 		r = br_mkdir_all(dir, 0700, err);
@@ -202,6 +202,8 @@ static int open_stored(struct br_disks *disks, const struct br_plan_input *in, s
 		if (r < 0)
 			br_disk_close(br_take(d->disk));
 	}
+	if (!r && in->relaxed)
+		(void)br_disk_relax(d->disk, NULL); /* else it is more durable than it need be */
 	return r;
 }
 

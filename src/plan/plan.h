@@ -41,6 +41,7 @@ struct br_plan_input {
 	uint64_t boot;		    /* number of this boot */
 	struct br_plan_base *base;  /* a new reference is taken */
 	const char *disk;	    /* "volatile" or "persistent", resolved */
+	bool relaxed;		    /* the disk's commits are not synced (br_disk_relax()) */
 	struct br_plan_server server;
 	uint8_t ssh_seed[32];	    /* ed25519 host key */
 	uint8_t machine_id[16];

@@ -758,6 +758,18 @@ void br_cow_punch(struct br_cow *cow)
 		cow->log.room = cow->log.end;
 }
 
+void br_cow_relax(struct br_cow *cow, bool on)
+{
+	cow->relaxed = on;
+}
+
+int br_cow_settle(struct br_cow *cow)
+{
+	int r = cow_sync(cow, cow->slots.fd);
+
+	return r < 0 ? r : cow_sync(cow, cow->log.fd);
+}
+
 uint64_t br_cow_log_bytes(const struct br_cow *cow)
 {
 	return cow->log.end;

@@ -93,6 +93,10 @@ int br_cow_fork(struct br_cow *cow, const char *dir, const uint8_t uuid[16], uin
 int br_cow_snapshot(struct br_cow *cow, struct br_cow **ret);
 /* Length of what is in its log: between commits, and of a frozen layer. */
 uint64_t br_cow_log_bytes(const struct br_cow *cow);
+/* Commits are not synced any more, or again: what was committed outlives the process, not the host. */
+void br_cow_relax(struct br_cow *cow, bool on);
+/* Makes what was committed that way stable. */
+int br_cow_settle(struct br_cow *cow);
 /* From now on it only reads: every write and commit says -EIO. */
 void br_cow_break(struct br_cow *cow);
 

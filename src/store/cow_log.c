@@ -353,10 +353,9 @@ int cow_log_append(struct br_cow *cow, const struct cow_entry *entries, uint32_t
 	}
 	make_room(cow, cow->log.end + len);
 	/* both ways to the disk at once; a host without this call only takes longer */
-	(void)sync_file_range(cow->log.fd, (off_t)cow->log.end, (off_t)len, SYNC_FILE_RANGE_WRITE);
-	r = cow_sync(cow, cow->slots.fd);
-	if (r == 0)
-		r = cow_sync(cow, cow->log.fd);
+	if (!cow->relaxed)
+		(void)sync_file_range(cow->log.fd, (off_t)cow->log.end, (off_t)len, SYNC_FILE_RANGE_WRITE);
+	r = cow->relaxed ? 0 : br_cow_settle(cow);
 	if (r < 0)
 		return (int)r;
 	cow->log.end += len;

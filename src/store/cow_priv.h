@@ -64,7 +64,7 @@ struct br_cow {
 	struct br_blocks *base; /* NULL: a frozen layer alone (cow_open_frozen) */
 	uint64_t size;
 	uint32_t n_blocks;
-	bool writable, in_op, memory, frozen;
+	bool writable, in_op, memory, frozen, relaxed;
 	atomic_bool broken; /* may be set by a sync, outside of the caller's lock */
 	char *dir;
 	uint8_t uuid[16];

@@ -116,12 +116,16 @@ static int disk_open(struct br_disk *disk, const char *dir, struct br_error *err
 	r = br_mkdir_all(dir, 0700, err);
 	if (r == 0)
 		r = disk_lock(dir, &disk->lock_fd, err);
+	if (r == 0)
+		r = disk_relaxed_check(dir, err);
 	if (r < 0)
 		return r;
 	fresh = state_open(dir, info, &disk->state, err);
 	if (fresh < 0)
 		return fresh;
 	r = layers_open(disk, dir, err);
+	if (r == 0 && disk_settle(disk) < 0)
+		r = br_error_set(err, EIO, "%s: what was written without syncs cannot be made stable", dir);
 	if (r == 0)
 		r = br_extfs_open(disk->cow, true, &disk->fs, err);
 	if (r < 0) {
@@ -154,7 +158,8 @@ void br_disk_close(struct br_disk *disk)
 	if (!disk)
 		return;
 	/* who needs to know whether the last changes are stable commits before */
-	(void)disk->fs->ops->commit(disk->fs);
+	if (disk->fs->ops->commit(disk->fs) == 0 && disk->relaxed)
+		(void)disk_settle(disk); /* else it stays marked */
 	disk_free(disk);
 }
 

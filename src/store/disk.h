@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -21,6 +22,14 @@ struct br_disk;
 /* Opens the disk in dir, making dir and an empty layer when there is none. -ESTALE: dir belongs to another
  * image content. -EBUSY: open in another process. Replays the layer's log and the ext4 journal when needed. */
 int br_disk_open(struct br_image *image, const char *dir, struct br_disk **ret, struct br_error *err);
+/*
+ * Commits are not synced from now on: what was acknowledged outlives the process, not the host. What is stored is made stable by
+ * br_disk_close(), br_disk_freeze() and the next br_disk_open(); -EUCLEAN of that when the host went down before. On a
+ * failure the disk stays as durable as it was.
+ */
+int br_disk_relax(struct br_disk *disk, struct br_error *err);
+/* Was the closed disk in dir relaxed when the host went down? It cannot be opened then. */
+bool br_disk_lost(const char *dir);
 /* Commits and closes. */
 void br_disk_close(struct br_disk *disk);
 

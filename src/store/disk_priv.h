@@ -30,7 +30,15 @@ struct br_disk {
 	uint8_t layer_id[16]; /* state.layer */
 	char *dir;
 	int lock_fd;
+	bool relaxed; /* commits are not synced: diskrelax.c */
 };
+
+/* -EUCLEAN: it was relaxed when the host went down. */
+int disk_relaxed_check(const char *dir, struct br_error *err);
+/* What was written relaxed is made stable, and the disk is relaxed no more. */
+int disk_settle(struct br_disk *disk);
+/* Of a closed disk whose layer was replaced by one that is stable. */
+int disk_forget_relaxed(const char *dir);
 
 void disk_free(struct br_disk *disk);
 void disk_state_done(struct disk_state *s);

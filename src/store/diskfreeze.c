@@ -112,6 +112,8 @@ static int freeze_locked(struct br_disk *disk, struct disk_state *next, const ui
 		r = br_error_set(err, E2BIG,
 			"%d layers lie one on the other already; 'bramble disk export' the disk, add that with 'bramble image add' and let the "
 			"board begin anew on it", BR_BLOCKS_LAYERS_MAX);
+	if (!r && disk->relaxed && br_cow_settle(disk->cow) < 0)
+		r = br_error_set(err, EIO, "the disk's changes cannot be made stable");
 	if (!r)
 		r = publish(disk, own, err);
 	if (!r)
@@ -122,6 +124,7 @@ static int freeze_locked(struct br_disk *disk, struct disk_state *next, const ui
 		r = commit_state(disk, next, err);
 	if (r < 0)
 		return r;
+	br_cow_relax(fresh, disk->relaxed);
 	br_cow_exchange(disk->cow, fresh);
 	old = disk->state;
 	disk->state = *next;
@@ -290,6 +293,8 @@ static int rollback_locked(struct br_image *image, const char *dir, const char *
 		r = layer_new(dir, &next, base, &fresh, err);
 	if (!r)
 		r = disk_state_write(dir, &next, err);
+	if (!r && disk_forget_relaxed(dir) < 0)
+		r = br_error_set(err, EIO, "%s/relaxed: cannot be removed", dir);
 	if (!r)
 		disk_sweep(dir, &next);
 	disk_state_done(&next);

@@ -144,6 +144,57 @@ static void a_view_stays_while_the_disk_changes(void **state)
 	br_disk_close(view);
 }
 
+static void a_relaxed_disk_is_lost_with_the_host_only(void **state)
+{
+	br_cleanup(br_freep) char *marker = br_path_join(disk_dir, "relaxed");
+	br_cleanup(br_image_unrefp) struct br_image *image = NULL;
+	struct br_error err = BR_ERROR_NULL;
+	struct br_disk_snapshot snapshot;
+	struct br_disk *disk;
+	int status;
+	pid_t child;
+
+	test_needs(TOOLS);
+	image = image_open("card");
+	for (int way = 0; way < 2; way++) {
+		child = fork();
+		if (child == 0) { /* dies without a close */
+			disk = disk_open(image, disk_dir);
+			if (br_disk_relax(disk, &err) < 0)
+				_exit(1);
+			write_file(br_disk_fs(disk), "before", "x");
+			if (way && br_disk_snapshot(disk, "s", &snapshot, &err) < 0)
+				_exit(2);
+			write_file(br_disk_fs(disk), "acknowledged", "y");
+			_exit(br_disk_fs(disk)->ops->commit(br_disk_fs(disk)) ? 3 : 0);
+		}
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_int_equal(status, 0);
+		assert_int_equal(access(marker, F_OK), 0);
+		assert_false(br_disk_lost(disk_dir));
+		if (!way) {
+			disk = disk_open(image, disk_dir);
+			assert_int_equal(access(marker, F_OK), -1); /* stable now */
+			assert_file(br_disk_fs(disk), "/acknowledged", "y");
+			assert_int_equal(br_disk_relax(disk, &err), 0);
+			br_disk_close(disk);
+			assert_int_equal(access(marker, F_OK), -1);
+			assert_int_equal(br_remove_tree(disk_dir, NULL), 0);
+		}
+	}
+	/* as if the host had been started anew */
+	assert_int_equal(test_sh("echo another >%s", marker), 0);
+	assert_true(br_disk_lost(disk_dir));
+	assert_int_equal(br_disk_open(image, disk_dir, &disk, &err), -EUCLEAN);
+	assert_non_null(strstr(err.text, "disk rollback"));
+	assert_int_equal(br_disk_rollback(image, disk_dir, "s", &err), 0);
+	disk = disk_open(image, disk_dir);
+	assert_file(br_disk_fs(disk), "/before", "x");
+	br_disk_close(disk);
+	assert_int_equal(br_remove_tree(disk_dir, NULL), 0);
+	assert_true(br_store_gc(store, false, NULL, NULL, NULL) >= 1);
+}
+
 static void what_does_not_fit_is_refused(void **state)
 {
 	br_cleanup(br_image_unrefp) struct br_image *card = NULL, *other = NULL;
@@ -216,6 +267,7 @@ int main(void)
 		cmocka_unit_test(a_disk_keeps_what_was_written),
 		cmocka_unit_test(export_is_clean),
 		cmocka_unit_test(a_view_stays_while_the_disk_changes),
+		cmocka_unit_test(a_relaxed_disk_is_lost_with_the_host_only),
 		cmocka_unit_test(what_does_not_fit_is_refused),
 		cmocka_unit_test(disks_are_independent),
 	};

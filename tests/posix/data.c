@@ -177,14 +177,18 @@ CASE(offsets_beyond_32_bits)
 	static const off_t at[] = { 2 * GIB - 3, 4 * GIB - 3, 5 * GIB + 1, 1000 * GIB + 123, 15 * 1024 * GIB };
 	int fd = fd_of("f", O_CREAT | O_RDWR, 0644);
 	unsigned char buf[8], back[8];
+	size_t n = 0;
 
 	for (size_t i = 0; i < sizeof(at) / sizeof(*at); i++) {
+		if (ftruncate(fd, at[i] + 8) < 0 && errno == EFBIG && i > 2)
+			break; /* small blocks, or no extents */
 		fill(buf, (uint64_t)at[i], sizeof(buf), 2);
 		eq(pwrite(fd, buf, sizeof(buf), at[i]), sizeof(buf));
 		eq(stat_of("f").st_size, at[i] + 8);
+		n++;
 	}
 	forget_pages(fd);
-	for (size_t i = 0; i < sizeof(at) / sizeof(*at); i++) {
+	for (size_t i = 0; i < n; i++) {
 		fill(buf, (uint64_t)at[i], sizeof(buf), 2);
 		eq(pread(fd, back, sizeof(back), at[i]), sizeof(back));
 		is(memcmp(buf, back, sizeof(buf)) == 0);

@@ -36,6 +36,7 @@ static const struct {
 	{ "reading_marks_atime", "disks are served noatime: a read never becomes a write" },
 	{ "times_before_1970", "a time of NFSv3 is an unsigned number of 32 bits" },
 	{ "times_after_2106", "a time of NFSv3 is an unsigned number of 32 bits" },
+	{ "mtime_alone_is_the_owners", "the call is that of a truncation, which is for all who may write" },
 	{ "chown_of_nothing_marks_ctime", "the client sends no call for a chown that changes nothing" },
 };
 

@@ -121,6 +121,14 @@ CASE(who_may_set_times)
 	err(EACCES, set("hidden/f", now, now));
 }
 
+CASE(mtime_alone_is_the_owners)
+{
+	need_root();
+	touch("writable", 0666);
+	as(1000, 1000);
+	err(EPERM, set("writable", omit, now));
+}
+
 /* ---- what marks what ---- */
 
 CASE(writing_marks_mtime_and_ctime)

@@ -7,7 +7,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/addr.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
 #include "cli/cli.h"
@@ -15,6 +17,7 @@
 #include "uboot/fit.h"
 #include "uboot/hush.h"
 #include "uboot/script.h"
+#include "uboot/stages.h"
 
 #define FILE_MAX_ (64u << 20)
 
@@ -178,7 +181,66 @@ static int run_script(int argc, char **argv)
 	return code ? code : br_cli_usage("'%s': pack, unpack or check", argv[optind]);
 }
 
+static int take_stage1(int argc, char **argv, struct br_uboot_stage1 *in, struct request *q)
+{
+	static const struct option options[] = {
+		{ "to", required_argument, NULL, 't' }, { "wait", required_argument, NULL, 'w' },
+		{ "server", required_argument, NULL, 's' }, { 0 },
+	};
+	uint64_t wait_ns;
+	uint32_t ip;
+	int c;
+
+	while ((c = getopt_long(argc, argv, ":t:", options, NULL)) != -1) {
+		if (c == 't')
+			q->out = optarg;
+		else if (c == 's')
+			in->server = optarg;
+		else if (c != 'w')
+			return br_cli_bad_option(argc, argv, c);
+		else if (br_parse_duration(optarg, &wait_ns) < 0 || wait_ns < BR_S || wait_ns > 86400 * BR_S)
+			return br_cli_usage("--wait wants 1 s to 1 day");
+		else
+			in->wait_s = (unsigned)(wait_ns / BR_S);
+	}
+	if (argc != optind)
+		return br_cli_usage("takes no words");
+	if (in->server && br_ip_parse(in->server, &ip) < 0)
+		return br_cli_usage("--server wants an IPv4 address");
+	return BR_EXIT_OK;
+}
+
+/* The text; the image of it when the file's name is a script's. */
+static int run_stage1(int argc, char **argv)
+{
+	struct br_uboot_stage1 in = { 0 };
+	struct request q = { 0 };
+	br_cleanup(br_freep) uint8_t *image = NULL;
+	br_cleanup(br_freep) char *text = NULL;
+	struct br_uboot_script script = { .name = "bramble stage 1" };
+	struct br_error err = BR_ERROR_NULL;
+	char source[4096];
+	size_t len;
+	int r = take_stage1(argc, argv, &in, &q);
+
+	if (r)
+		return r;
+	text = br_uboot_stage1(&in);
+	if (!text)
+		return br_cli_fail(BR_EXIT_FAILED, "out of memory");
+	if (!q.out || !br_uboot_script_source(q.out, source, sizeof(source), &script.fit))
+		return write_result(&q, text, strlen(text));
+	r = br_uboot_script_pack(&script, text, strlen(text), &image, &len, &err);
+	return r < 0 ? br_cli_error(&err, r) : write_result(&q, image, len);
+}
+
 const struct br_command br_cli_uboot[] = {
+	{ "uboot", "stage1", "[--wait DURATION] [--server ADDRESS] [-t FILE]",
+		"Writes the script that looks for the server, for a card", run_stage1,
+		"  -w, --wait DUR     how long to look for a server before the board's own system starts (60 s)\n"
+		"  -s, --server ADDR  the server, where DHCP does not tell (beside another DHCP server)\n"
+		"  -t, --to FILE      the image of it when the name ends in .scr, .uimg or .itb, else the text;\n"
+		"                     without it the text on standard output\n" },
 	{ "uboot", "script", "pack|unpack|check FILE [-t FILE] [--fit] [--name NAME] [-o table|json] [-q]",
 		"Turns U-Boot scripts into images and back, and checks them", run_script,
 		"  pack               text to a legacy image with header and CRCs\n"

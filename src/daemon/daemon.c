@@ -39,6 +39,7 @@
 #include "http/server.h"
 #include "plan/disksweep.h"
 #include "tftp/io.h"
+#include "uboot/checkdir.h"
 #include "why/io.h"
 
 #define TFTP_PORT 69
@@ -284,8 +285,11 @@ static int start_boots(struct daemon *d, struct br_error *err)
 		.root_files = d->config->root_files,
 		.keys = d->config->authorized_keys,
 	};
+	br_cleanup(br_freep) char *scripts = br_uboot_check_dir(d->config->overrides);
 	int r = br_boots_new(&opt, &d->boots, err);
 
+	if (scripts)
+		br_log_warning("scripts that U-Boot's shell would not take: %s", scripts);
 	if (!r && d->image[0])
 		r = br_boots_set_default_image(d->boots, d->image, err);
 	if (r < 0) {

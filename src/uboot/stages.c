@@ -69,6 +69,20 @@ static void add_kept_arguments(struct br_text *t, uint64_t boot)
 		(unsigned long long)boot);
 }
 
+/*
+ * The watchdog of the Raspberry Pi while the scripts run, where U-Boot was built with it (Debian's is not). It is stopped
+ * before a kernel starts: the driver in there may be a module, and come later than its 16 s.
+ */
+static void add_watchdog(struct br_text *t)
+{
+	br_text_add(t, "setenv bramble_wdt; if wdt dev watchdog@7e100000; then if wdt start 15000; then setenv bramble_wdt 1; fi; fi\n");
+}
+
+static void add_watchdog_end(struct br_text *t)
+{
+	br_text_add(t, "if test -n \"${bramble_wdt}\"; then wdt stop; setenv bramble_wdt; fi\n");
+}
+
 /* Loads one behind the other; bramble_rs is how long all are. what: "tftpboot ADDR NAME" or "load IF DEV ADDR NAME". */
 static void add_initramfs(struct br_text *t, const struct br_uboot_kernel *k, const char *load, const char *indent)
 {
@@ -95,6 +109,7 @@ static void add_kernel(struct br_text *t, const struct br_uboot_kernel *k, const
 	br_text_add(t, "; then\n    setenv kernel_comp_size ${filesize}\n");
 	add_initramfs(t, k, load, "    ");
 	br_text_add(t, "    if test -n \"${bramble_ok}\"; then\n");
+	add_watchdog_end(t);
 	if (k->initramfs[0])
 		br_text_addf(t, "      %s ${kernel_addr_r} ${bramble_r}:${bramble_rs} ${bramble_fdt}\n", boot);
 	else
@@ -171,7 +186,9 @@ static void add_efi(struct br_text *t, const struct br_uboot_stage2 *in)
 		"if test -z \"${bramble_fdt}\"; then setenv bramble_fdt \"${fdtcontroladdr}\"; fi\n"
 		"if tftpboot ${kernel_addr_r} ");
 	br_uboot_quote(t, in->efi);
-	br_text_add(t, "; then bootefi ${kernel_addr_r} ${bramble_fdt}; fi\necho \"bramble: the EFI program ended\"\n");
+	br_text_add(t, "; then\n");
+	add_watchdog_end(t);
+	br_text_add(t, "bootefi ${kernel_addr_r} ${bramble_fdt}; fi\necho \"bramble: the EFI program ended\"\n");
 }
 
 /* A text file as a variable: "NAME=" goes before it in memory, then it is read as settings (systems notes a.3). */
@@ -220,7 +237,9 @@ static void add_local_boot(struct br_text *t)
 {
 	br_text_add(t,
 		"        if load ${bif} ${n}:${p} ${kernel_addr_r} ${kernel}; then\n"
-		"          setenv kernel_comp_size ${filesize}\n"
+		"          setenv kernel_comp_size ${filesize}\n");
+	add_watchdog_end(t);
+	br_text_add(t,
 		"          if test -n \"${bramble_i}\"; then\n"
 		"            if load ${bif} ${n}:${p} ${bramble_r} ${bramble_i}; then\n"
 		"              if test \"${cpu}\" = armv8; then booti ${kernel_addr_r} ${bramble_r}:${filesize} ${bramble_fdt}\n"
@@ -309,6 +328,7 @@ char *br_uboot_stage1(const struct br_uboot_stage1 *in)
 	if (in->server)
 		br_text_addf(&t, "setenv bramble_server %s\n", in->server);
 	add_model(&t);
+	add_watchdog(&t);
 	br_text_addf(&t,
 		"setenv autoload no; setenv netretry no; setenv bootpretryperiod %u000\n"
 		"setenv tftptimeout 2000; setenv tftptimeoutcountmax 5\n"

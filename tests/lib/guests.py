@@ -31,9 +31,10 @@ class UBoot(Guest):
     """Debian's U-Boot for QEMU's 'virt' (arm64), stopped at its prompt unless it is to go on by itself."""
 
     # virtio-net: 2023.01 has one MAC for all, compiled in (qemu notes 5); the e1000 has QEMU's
-    def __init__(self, t, net, binary, mac, stop=True, card="e1000", memory=1024):
-        super().__init__(t, net, "uboot", ["qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a53", "-bios", binary],
-                         mac, card, memory)
+    def __init__(self, t, net, binary, mac, stop=True, card="e1000", memory=1024, more=()):
+        """more: further words for QEMU."""
+        super().__init__(t, net, "uboot", ["qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a53", "-bios", binary,
+                                           *more], mac, card, memory)
         self.variables = {}     # as last seen
         _, m = self.expect(r"U-Boot (\d+\.\d\d)", PATIENCE)
         self.version = m[1]

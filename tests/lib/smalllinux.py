@@ -55,20 +55,26 @@ def _modules(top, names):
     return [os.path.join(top, path) for path in order]
 
 
-def kernel(t, modules=NETWORK):
-    """(kernel, [modules]) of the smallest of Debian's kernels."""
-    if platform.machine() != "x86_64":
-        t.skip("needs an x86-64 machine: its own programs run in the guest")
-    t.need_program("qemu-system-x86_64", "depmod")
+def x86_kernel(t):
+    """Debian's kernel for clouds, the smallest: (where it is unpacked, version, kernel)."""
     top = debian.unpacked(t, "linux-image-cloud-amd64", suite="bookworm", arch="amd64")
     names = debian.depends(t, "linux-image-cloud-amd64", suite="bookworm", arch="amd64")
     package = next(n for n in names if n.startswith("linux-image-"))
     debian.unpacked(t, package, suite="bookworm", arch="amd64")
     version = package.removeprefix("linux-image-")
+    return top, version, os.path.join(top, "boot", f"vmlinuz-{version}")
+
+
+def _kernel(t, modules):
+    """(kernel, [modules])"""
+    if platform.machine() != "x86_64":
+        t.skip("needs an x86-64 machine: its own programs run in the guest")
+    t.need_program("qemu-system-x86_64", "depmod")
+    top, version, image = x86_kernel(t)
     where = os.path.join(top, "lib/modules", version)
     if not os.path.exists(os.path.join(where, "modules.dep")):
         t.run("depmod", "-b", top, version)
-    return os.path.join(top, "boot", f"vmlinuz-{version}"), _modules(where, modules)
+    return image, _modules(where, modules)
 
 
 def initramfs(t, modules, programs):
@@ -97,7 +103,7 @@ class SmallLinux(Guest):
     """Reads lines for its shell, as root, with this address ("10.77.0.21/24"); command() runs one."""
 
     def __init__(self, t, net, mac, address, programs, modules=NETWORK, memory=512):
-        image, found = kernel(t, modules)
+        image, found = _kernel(t, modules)
         super().__init__(t, net, "linux", ["qemu-system-x86_64", "-M", "q35,graphics=off", "-cpu", "max", "-kernel", image,
                                            "-initrd", initramfs(t, found, programs), "-append",
                                            f"console=ttyS0 quiet panic=-1 net.ifnames=0 address={address}"], mac, memory=memory)

@@ -101,6 +101,7 @@ int ext_begin(struct br_extfs *fs)
 		return -EROFS;
 	fs->in_op = true;
 	fs->touched = fs->log_full = false;
+	fs->io_failed = 0;
 	fs->n_allocs = 0;
 	br_cow_begin(fs->cow);
 	return 0;
@@ -164,6 +165,8 @@ int ext_end(struct br_extfs *fs, int r)
 {
 	if (r >= 0 && fs->log_full)
 		r = -ENOMEM;
+	if (r >= 0 && fs->io_failed)
+		r = fs->io_failed;
 	if (r >= 0)
 		(void)trim_freed(fs); /* only saves space */
 	if (r < 0 && fs->touched) {
@@ -203,9 +206,10 @@ static int flush(struct br_extfs *fs)
 {
 	errcode_t e = 0;
 
+	fs->io_failed = 0;
 	if (ext2fs_test_ib_dirty(fs->e2) || ext2fs_test_bb_dirty(fs->e2) || fs->e2->flags & EXT2_FLAG_DIRTY)
 		e = ext2fs_flush2(fs->e2, EXT2_FLAG_FLUSH_NO_SYNC);
-	return e ? ext_errno(e) : 0;
+	return e ? ext_errno(e) : fs->io_failed;
 }
 
 static int fs_commit(struct br_fs *base)
@@ -345,6 +349,7 @@ static int open_library(struct br_extfs *fs, struct br_error *err)
 	/* backups of the superblock stay as they are, as under Linux */
 	fs->e2->flags |= EXT2_FLAG_MASTER_SB_ONLY;
 	fs->e2->priv_data = fs;
+	fs->e2->io->app_data = &fs->io_failed;
 	ext2fs_set_block_alloc_stats_callback(fs->e2, on_block, NULL);
 	fs->bs = fs->e2->blocksize;
 	fs->bs_bits = (uint32_t)__builtin_ctz(fs->bs);

@@ -119,12 +119,12 @@ int ext_inline_leave(struct br_extfs *fs, struct ext_node *node)
 	if (!data)
 		return -ENOMEM;
 	r = ext_inline_read(fs, node, data, fs->bs, &have);
-	if (r == 0 && size > have)
-		r = -EUCLEAN;
 	if (r == 0)
 		r = become_mapped(fs, node);
 	if (r == 0 && size)
-		r = ext_write_at(fs, node, 0, data, (size_t)size);
+		r = ext_write_at(fs, node, 0, data, size < have ? (size_t)size : have);
+	if (r == 0 && size > have) /* mke2fs -d leaves files of zeros in the inode, whatever their size: a hole */
+		r = ext_errno(ext2fs_inode_size_set(fs->e2, ext_small(node), (ext2_off64_t)size));
 	return r;
 }
 

@@ -352,6 +352,7 @@ static int setattr_do(struct br_extfs *fs, struct ext_node *n, const struct br_f
 
 	if (r < 0)
 		return r;
+	fs->touched = true; /* from here on the node may be half done */
 	if (a->set & BR_FS_SET_SIZE) {
 		if (ext_is(n, LINUX_S_IFDIR))
 			return -EISDIR;

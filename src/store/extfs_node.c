@@ -36,7 +36,7 @@ static int dir_link_inc(struct br_extfs *fs, struct ext_node *dir)
 
 	if (n == 1)
 		return 0;
-	if (n + 1 >= LINK_MAX_EXT4) {
+	if (n >= LINK_MAX_EXT4) {
 		if (!ext2fs_has_feature_dir_nlink(fs->e2->super))
 			return -EMLINK;
 		n = 0;

@@ -58,6 +58,7 @@ struct br_extfs {
 	bool undoing;  /* allocations are not logged */
 	bool log_full; /* the allocation log ran out of memory: the operation must fail */
 	bool touched;  /* this operation changed something */
+	int io_failed; /* the first failure of the layer in this operation, whatever the library made of it */
 	uint32_t bs, bs_bits;
 	uint32_t inode_size;
 	uint64_t n_blocks;

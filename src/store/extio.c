@@ -58,8 +58,13 @@ static bool range_of(io_channel ch, unsigned long long block, int count, uint64_
 	return *ret_len <= br_cow_size(cow) - *ret_offset;
 }
 
-static errcode_t io_error(int r)
+/* Kept besides: the library drops some errors on its way (when it frees the blocks of an extent tree, for one). */
+static errcode_t io_error(io_channel ch, int r)
 {
+	int *first = ch->app_data;
+
+	if (r < 0 && first && !*first)
+		*first = r;
 	return r == 0 ? 0 : r == -ENOMEM ? EXT2_ET_NO_MEMORY : (errcode_t)-r;
 }
 
@@ -70,7 +75,7 @@ static errcode_t io_read64(io_channel ch, unsigned long long block, int count, v
 
 	if (!range_of(ch, block, count, &offset, &len))
 		return EXT2_ET_SHORT_READ;
-	return io_error(br_cow_read(ch->private_data, offset, data, len));
+	return io_error(ch, br_cow_read(ch->private_data, offset, data, len));
 }
 
 static errcode_t io_write64(io_channel ch, unsigned long long block, int count, const void *data)
@@ -80,7 +85,7 @@ static errcode_t io_write64(io_channel ch, unsigned long long block, int count, 
 
 	if (!range_of(ch, block, count, &offset, &len))
 		return EXT2_ET_SHORT_WRITE;
-	return io_error(br_cow_write_meta(ch->private_data, offset, data, len));
+	return io_error(ch, br_cow_write_meta(ch->private_data, offset, data, len));
 }
 
 static errcode_t io_read(io_channel ch, unsigned long block, int count, void *data)
@@ -97,7 +102,7 @@ static errcode_t io_write_byte(io_channel ch, unsigned long offset, int count, c
 {
 	if (count < 0)
 		return EXT2_ET_SHORT_WRITE;
-	return io_error(br_cow_write_meta(ch->private_data, offset, data, (size_t)count));
+	return io_error(ch, br_cow_write_meta(ch->private_data, offset, data, (size_t)count));
 }
 
 /* The caller commits; the library's wish to sync is not a commit. */
@@ -127,5 +132,7 @@ errcode_t br_extio_open(struct br_cow *cow, int flags, ext2_filsys *ret)
 	opening = cow;
 	e = ext2fs_open("image", flags, 0, 0, &manager, ret);
 	opening = NULL;
+	if (!e)
+		(*ret)->io->app_data = NULL;
 	return e;
 }

@@ -311,6 +311,127 @@ static void flags_bind_root_too(void **state)
 	ext_test_end(&t);
 }
 
+/* ---- link counts of directories ---- */
+
+static int new_dir(struct ext_test *t, uint64_t dir, unsigned n)
+{
+	struct br_fs_new new = { .mode = S_IFDIR | 0755 };
+	char name[20];
+	uint64_t ino;
+
+	snprintf(name, sizeof(name), "%u", n);
+	return t->fs->ops->create(t->fs, dir, name, &new, &ino);
+}
+
+/* The count is set by hand: e2fsck would not agree. */
+static void too_many_subdirectories(void **state)
+{
+	static const char *const options[] = { "", "-O ^dir_nlink" };
+
+	NEEDS_TOOLS();
+	for (unsigned i = 0; i < 2; i++) {
+		struct ext_test t = { 0 };
+		struct br_fs_statfs before, after;
+		uint64_t d;
+
+		make_image("links.img", 8192, options[i], NULL);
+		assert_int_equal(run("cd %s && printf 'mkdir d\nsif d links_count 64999\n' | debugfs -w -f - links.img >/dev/null 2>&1",
+					 test_dir()), 0);
+		ext_test_new(&t, "links.img");
+		d = walk(&t, "d");
+		assert_int_equal(new_dir(&t, d, 1), 0);
+		assert_int_equal(attr_of(&t, d).nlink, 65000);
+		assert_int_equal(t.fs->ops->statfs(t.fs, &before), 0);
+		assert_int_equal(new_dir(&t, d, 2), i ? -EMLINK : 0);
+		assert_int_equal(t.fs->ops->statfs(t.fs, &after), 0);
+		assert_int_equal(before.free_files - after.free_files, i ? 0 : 1);
+		assert_int_equal(attr_of(&t, d).nlink, i ? 65000 : 1);
+		if (!i)
+			assert_int_equal(t.fs->ops->rmdir(t.fs, d, "2"), 0);
+		assert_int_equal(t.fs->ops->rmdir(t.fs, d, "1"), 0);
+		assert_int_equal(attr_of(&t, d).nlink, i ? 64999 : 1);
+		ext_test_end(&t);
+	}
+}
+
+/* The same for real: BR_TEST_DIRS=65100. */
+static void very_many_subdirectories(void **state)
+{
+	const char *many = getenv("BR_TEST_DIRS");
+	struct ext_test t = { 0 };
+	unsigned n = many ? (unsigned)atoi(many) : 0;
+	char options[60];
+	uint64_t d;
+
+	if (!n) {
+		print_message("skipped: takes a minute; BR_TEST_DIRS=65100 runs it\n");
+		skip();
+	}
+	NEEDS_TOOLS();
+	snprintf(options, sizeof(options), "-b 1024 -N %u", n + 1000);
+	make_image("dirs.img", n + (96 << 10), options, NULL);
+	ext_test_new(&t, "dirs.img");
+	d = make(&t, root_of(&t), "d", S_IFDIR | 0755);
+	for (unsigned i = 0; i < n; i++) {
+		assert_int_equal(new_dir(&t, d, i), 0);
+		if (i == 64997 || i == 64998)
+			ext_test_fsck(&t);
+	}
+	assert_int_equal(attr_of(&t, d).nlink, n < 64999 ? n + 2 : 1);
+	ext_test_fsck(&t);
+	ext_test_end(&t);
+}
+
+/* ---- a block of attributes that two files share ---- */
+
+static void shared_attributes(void **state)
+{
+	struct ext_test t = { 0 };
+	uint8_t buf[1024];
+	char path[512];
+	ext2_filsys e2;
+	struct ext2_inode a, b;
+	ext2_ino_t ino[2];
+	struct br_fs_setattr mode = { .set = BR_FS_SET_MODE, .mode = 0640 };
+
+	NEEDS_TOOLS();
+	make_image("shared.img", 8192, "-b 1024 -I 128 -O ^metadata_csum", NULL);
+	write_list("list", (const struct entry[]){ { 1, 6, 0 }, { 2, 5, 1000 }, { 4, 4, 0 }, { 16, 6, 0 }, { 32, 4, 0 }, { 0 } });
+	assert_int_equal(run("cd %s && echo x >f && printf 'write f a\nwrite f b\nea_set a user.x 0123456789\n"
+			     "ea_set -f list a system.posix_acl_access\n' | debugfs -w -f - shared.img >/dev/null 2>&1", test_dir()), 0);
+	snprintf(path, sizeof(path), "%s/shared.img", test_dir());
+	assert_int_equal(ext2fs_open(path, EXT2_FLAG_RW, 0, 0, unix_io_manager, &e2), 0);
+	assert_int_equal(ext2fs_namei(e2, EXT2_ROOT_INO, EXT2_ROOT_INO, "a", &ino[0]), 0);
+	assert_int_equal(ext2fs_namei(e2, EXT2_ROOT_INO, EXT2_ROOT_INO, "b", &ino[1]), 0);
+	assert_int_equal(ext2fs_read_inode(e2, ino[0], &a), 0);
+	assert_int_equal(ext2fs_read_inode(e2, ino[1], &b), 0);
+	assert_int_not_equal(a.i_file_acl, 0);
+	assert_int_equal(ext2fs_read_ext_attr3(e2, a.i_file_acl, buf, ino[0]), 0);
+	((struct ext2_ext_attr_header *)(void *)buf)->h_refcount = 2;
+	assert_int_equal(ext2fs_write_ext_attr3(e2, a.i_file_acl, buf, ino[0]), 0);
+	b.i_file_acl = a.i_file_acl;
+	b.i_blocks += 2;
+	assert_int_equal(ext2fs_write_inode(e2, ino[1], &b), 0);
+	assert_int_equal(ext2fs_close(e2), 0);
+	assert_int_equal(run("e2fsck -fn %s >/dev/null 2>&1", path), 0);
+	for (int k = 0; k < 2; k++) { /* with a change of the one, and without */
+		ext_test_new(&t, "shared.img");
+		if (k)
+			assert_int_equal(t.fs->ops->setattr(t.fs, ino[0], &mode), 0);
+		ext_test_fsck(&t);
+		assert_int_equal(t.fs->ops->unlink(t.fs, root_of(&t), "a"), 0);
+		ext_test_fsck(&t);
+		assert_int_equal(t.fs->ops->rename(t.fs, root_of(&t), "b", root_of(&t), "c"), 0);
+		expect_list(&t, "c", "system.posix_acl_access",
+			(const struct entry[]){ { 1, 6, 0 }, { 2, 5, 1000 }, { 4, 4, 0 }, { 16, 6, 0 }, { 32, 4, 0 }, { 0 } });
+		assert_int_equal(t.fs->ops->unlink(t.fs, root_of(&t), "c"), 0);
+		ext_test_fsck(&t);
+		ext_test_kill(&t);
+		close(t.fd);
+	}
+	assert_int_equal(run("rm -rf %s %s", t.layer, t.image), 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -318,6 +439,9 @@ int main(void)
 		cmocka_unit_test(orphans_in_a_file),
 		cmocka_unit_test(access_lists_are_inherited),
 		cmocka_unit_test(flags_bind_root_too),
+		cmocka_unit_test(too_many_subdirectories),
+		cmocka_unit_test(very_many_subdirectories),
+		cmocka_unit_test(shared_attributes),
 	};
 
 	return cmocka_run_group_tests_name("extfs features", tests, NULL, NULL);

@@ -127,6 +127,38 @@ static int check_image(struct br_api *api, const struct br_board *old, struct br
 	return r;
 }
 
+/* A disk never becomes smaller: who wishes that is told, not passed over in silence. */
+static int check_size(struct br_api *api, const struct br_board *old, const struct br_board *b, struct br_error *err)
+{
+	const char *kind = b->disk[0] ? b->disk : br_boots_default_disk(api->boots);
+	char image[BR_IMAGE_NAME_MAX + 1], wish[16], is[16];
+	br_cleanup(br_freep) struct br_image_info *info = NULL;
+	br_cleanup(br_freep) char *dir = NULL;
+	uint64_t least = 0;
+
+	if (!b->disk_size || b->disk_size == old->disk_size)
+		return 0;
+	br_format_size(wish, sizeof(wish), b->disk_size);
+	if (b->id && old->disk_size > b->disk_size && !strcmp(kind, "persistent"))
+		dir = br_disks_path(api->disks, b->id, kind);
+	if (dir)
+		return br_error_set(err, EINVAL, "board %s: its disk may have %s already, and no disk becomes smaller (%s); 'bramble disk reset' "
+			"drops it first", b->name, br_format_size(is, sizeof(is), old->disk_size), wish);
+	br_boots_default_image(api->boots, image);
+	info = malloc(sizeof(*info));
+	if (!info)
+		return br_error_set(err, ENOMEM, "out of memory");
+	/* an image that cannot be looked at has its own words when the board boots */
+	if (!br_store_info(api->store, b->image[0] ? b->image : image, info, NULL))
+		for (unsigned i = 0; i < info->n_partitions; i++)
+			if (info->partitions[i].number == info->root)
+				least = info->partitions[i].size;
+	if (b->disk_size >= least)
+		return 0;
+	return br_error_set(err, EINVAL, "board %s: %s is less than the %s of its image's root, and no disk becomes smaller", b->name, wish,
+		br_format_size(is, sizeof(is), least));
+}
+
 static int edit_locked(struct br_call *call, struct br_error *err)
 {
 	struct br_board old, b;
@@ -139,6 +171,8 @@ static int edit_locked(struct br_call *call, struct br_error *err)
 	r = br_board_apply_json(&b, call->body, err);
 	if (r >= 0)
 		r = check_image(call->api, &old, &b, err);
+	if (r >= 0)
+		r = check_size(call->api, &old, &b, err);
 	if (r >= 0)
 		r = br_board_save(call->api->fleet, &b, err);
 	if (r < 0)
@@ -171,6 +205,8 @@ static int add(struct br_call *call, struct br_error *err)
 
 	if (r >= 0)
 		r = check_image(call->api, &none, &b, err);
+	if (r >= 0)
+		r = check_size(call->api, &none, &b, err);
 	if (r >= 0)
 		r = br_board_save(call->api->fleet, &b, err);
 	if (r < 0)

@@ -15,10 +15,15 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "plan/disks.h"
+#include "store/names.h"
 
 #define PATH_BYTES_MAX 4096
 #define NAME_BYTES_MAX 255
 #define TEMP_SIZE 32
+#define TEMP_PREFIX ".bramble-cp-"
+#define TEMP_LENGTH (sizeof(TEMP_PREFIX) - 1 + 16)
+#define STALE_S	    3600  /* a temporary file that nobody wrote to for so long is nobody's */
+#define SWEEP_MAX   10000 /* names of a directory */
 
 /* Where something is to be: a directory and a name in it. */
 struct place {
@@ -82,7 +87,24 @@ static void temp_name(char out[static TEMP_SIZE])
 	uint64_t random;
 
 	br_random(&random, sizeof(random));
-	snprintf(out, TEMP_SIZE, ".bramble-cp-%016" PRIx64, random);
+	snprintf(out, TEMP_SIZE, TEMP_PREFIX "%016" PRIx64, random);
+}
+
+/*
+ * What a daemon that died left half: the names are ours alone, and one that is being written has a fresh time. Directories
+ * that are too large to be looked through keep theirs.
+ */
+static void sweep_stale(struct br_fs *fs, uint64_t dir)
+{
+	struct br_names names = { 0 };
+	struct br_fs_attr a;
+
+	if (!br_names_read(fs, dir, SWEEP_MAX, &names))
+		for (size_t i = 0; i < names.n; i++)
+			if (br_str_starts(names.v[i].name, TEMP_PREFIX) && strlen(names.v[i].name) == TEMP_LENGTH &&
+				!fs->ops->getattr(fs, names.v[i].ino, &a) && !S_ISDIR(a.mode) && a.mtime.tv_sec + STALE_S < time(NULL))
+				(void)fs->ops->unlink(fs, dir, names.v[i].name); /* it stays then, which is no worse */
+	br_names_done(&names);
 }
 
 /* in_dir (may be NULL): the name it gets when path is a directory. */
@@ -220,6 +242,7 @@ static int file_create(struct file_sink *f, struct br_board_disk *disk, const ch
 		return r;
 	}
 	f->wish.set |= BR_FS_SET_MODE | BR_FS_SET_UID | BR_FS_SET_GID;
+	sweep_stale(fs, f->place.dir);
 	temp_name(f->temp);
 	r = fs->ops->create(fs, f->place.dir, f->temp, &new, &ino);
 	f->made = !r;

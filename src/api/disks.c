@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "api/call.h"
+#include "api/diskexport.h"
 #include "api/filejson.h"
 #include "base/cleanup.h"
 #include "base/text.h"
@@ -275,18 +276,24 @@ static int cat(struct br_call *call, struct br_error *err)
 
 static int export_disk(struct br_call *call, struct br_error *err)
 {
+	const char *form = br_call_param(call, "form");
 	struct stream s = { .api = call->api };
 	struct br_board_disk *disk;
 	struct br_disk_usage u;
 	struct br_board board;
-	int r = br_call_disk(call, &board, &disk, err);
+	int r;
 
+	if (form && strcmp(form, "pieces") != 0)
+		return br_error_set(err, EINVAL, "parameter 'form': 'pieces' is the only one beside none");
+	r = br_call_disk(call, &board, &disk, err);
 	if (r < 0)
 		return r;
 	r = br_disk_view(disk->disk, &disk->lock, &s.copy, err);
 	br_board_disk_unref(call->api->disks, disk);
 	if (r < 0)
 		return r;
+	if (form)
+		return br_call_send_pieces(call, s.copy, err);
 	br_disk_usage(s.copy, &u);
 	s.size = u.base_bytes;
 	return start_stream(call, &s, err);
@@ -316,7 +323,7 @@ const struct br_route br_api_disks[] = {
 	{ "GET", "/v1/boards/NAME/disk", false, usage, { NULL } },
 	{ "GET", "/v1/boards/NAME/disk/ls", false, ls, { "path" } },
 	{ "GET", "/v1/boards/NAME/disk/cat", false, cat, { "path" } },
-	{ "GET", "/v1/boards/NAME/disk/export", false, export_disk, { NULL } },
+	{ "GET", "/v1/boards/NAME/disk/export", false, export_disk, { "form" } },
 	{ "GET", "/v1/boards/NAME/disk/diff", false, diff, { NULL } },
 	{ 0 },
 };

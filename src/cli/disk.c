@@ -1,24 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bramble disk: what is on a board's disk. */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "base/progress.h"
 #include "base/text.h"
 #include "cli/cli.h"
 #include "cli/ls.h"
 #include "cli/table.h"
-
-#define BLOCK 4096 /* runs of zeros are left out in these */
 
 BR_DEFINE_CLEANUP(struct br_client *, br_client_free);
 
@@ -110,91 +105,6 @@ static int disk_cat(int argc, char **argv)
 	return r < 0 ? br_cli_error(&err, r) : BR_EXIT_OK;
 }
 
-/* A sparse file being written. */
-struct sparse {
-	const char *name;
-	int fd;
-	uint64_t at; /* bytes received */
-	struct br_progress progress;
-	bool quiet;
-};
-
-static bool all_zero(const uint8_t *p, size_t n)
-{
-	return !n || (!p[0] && !memcmp(p, p + 1, n - 1));
-}
-
-static int take_to_file(void *ctx, const void *data, size_t n, uint64_t total, struct br_error *err)
-{
-	struct sparse *s = ctx;
-	const uint8_t *p = data;
-
-	if (!s->at)
-		br_progress_start(&s->progress, "export", total, s->quiet);
-	while (n) {
-		/* up to the next block boundary of the file, so that holes lie where a block is */
-		size_t part = BLOCK - s->at % BLOCK;
-		int r = 0;
-
-		part = part < n ? part : n;
-		if (!all_zero(p, part))
-			r = br_pwrite_all(s->fd, p, part, s->at);
-		if (r < 0)
-			return br_error_set(err, -r, "file %s: %s", s->name, strerrordesc_np(-r));
-		p += part;
-		s->at += part;
-		n -= part;
-	}
-	br_progress_set(&s->progress, s->at);
-	return 0;
-}
-
-/* All of the disk into FILE by way of a file beside it, so that a half one is never taken for whole. */
-static int export_to(struct br_client *client, const char *path, struct sparse *s, const char *partial,
-	struct br_error *err)
-{
-	int r;
-
-	s->fd = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (s->fd < 0)
-		return br_error_set(err, errno, "file %s: %s", partial, strerrordesc_np(errno));
-	r = br_client_stream(client, path, take_to_file, s, err);
-	if (r >= 0 && (ftruncate(s->fd, (off_t)s->at) < 0 || fsync(s->fd) < 0 || rename(partial, s->name) < 0))
-		r = br_error_set(err, errno, "file %s: %s", s->name, strerrordesc_np(errno));
-	close(s->fd);
-	if (r < 0)
-		unlink(partial);
-	else
-		br_progress_end(&s->progress, s->at);
-	return r;
-}
-
-static int disk_export(int argc, char **argv)
-{
-	br_cleanup(br_client_freep) struct br_client *client = NULL;
-	br_cleanup(br_freep) char *path = NULL;
-	br_cleanup(br_freep) char *partial = NULL;
-	struct br_error err = BR_ERROR_NULL;
-	struct request q = { 0 };
-	struct sparse s = { 0 };
-	char size[16];
-	int r = read_options(argc, argv, 2, 2, &q);
-
-	if (r)
-		return r;
-	s.name = q.path;
-	s.quiet = q.common.quiet;
-	partial = br_asprintf("%s.%d.part", q.path, (int)getpid());
-	r = partial ? prepare(&q, "/export", &client, &path, &err) : -ENOMEM;
-	if (r >= 0)
-		r = export_to(client, path, &s, partial, &err);
-	if (r < 0)
-		return br_cli_error(&err, r);
-	if (!q.common.quiet)
-		printf("%s: %s of board %s's disk\n", q.path, br_format_size(size, sizeof(size), s.at), q.board);
-	return BR_EXIT_OK;
-}
-
 static void print_size(const char *title, const json_t *u, const char *key)
 {
 	char size[16];
@@ -240,15 +150,11 @@ static int disk_show(int argc, char **argv)
 	return BR_EXIT_OK;
 }
 
-#define QUIET "  -q, --quiet        no progress, no closing line\n"
-
 const struct br_command br_cli_disk[] = {
 	{ "disk", "show", "BOARD [-o table|json]", "Shows how much a board's disk has changed", disk_show,
 		"  -o, --output FORM  table, json or jsonl\n" },
 	{ "disk", "ls", "BOARD [PATH] [-o table|json|jsonl] [-q]", "Lists a directory as the board sees it", disk_ls,
 		"  -o, --output FORM  table, json or jsonl\n  -q, --quiet        only the names\n" },
 	{ "disk", "cat", "BOARD PATH", "Writes a file of the board's disk to standard output", disk_cat, NULL },
-	{ "disk", "export", "BOARD FILE", "Writes the root file system of a board to a sparse file", disk_export,
-		QUIET },
 	{ 0 },
 };

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -21,7 +22,7 @@ BR_DEFINE_CLEANUP(struct br_client *, br_client_free);
 
 struct copy {
 	struct br_common common;
-	bool recursive;
+	bool recursive, preserve;
 	const char *owner, *mode; /* as given, NULL: what the source has (to a board: root) */
 	char uid[16], gid[16];
 	struct br_client *client;
@@ -86,6 +87,8 @@ static void add_attributes(const struct copy *c, const struct stat *st, struct b
 		br_text_addf(t, "&mode=%o", st->st_mode & 07777);
 	if (c->owner)
 		br_text_addf(t, "&uid=%s&gid=%s", c->uid, c->gid);
+	else if (c->preserve)
+		br_text_addf(t, "&uid=%u&gid=%u", st->st_uid, st->st_gid);
 	br_text_addf(t, "&mtime=%lld", (long long)(st->st_mtime > 0 ? st->st_mtime : 0));
 }
 
@@ -121,7 +124,7 @@ static int make_dir(struct copy *c, const struct stat *st, const char *to)
 	return !path || t.failed ? local_error(c, ENOMEM, to) : br_client_call(c->client, "POST", t.buf, NULL, NULL, c->err);
 }
 
-static int make_link(struct copy *c, const char *from, const char *to)
+static int make_link(struct copy *c, const char *from, const struct stat *st, const char *to)
 {
 	br_cleanup(br_freep) char *path = request(c, "symlink", to), *target = NULL;
 	br_cleanup(br_text_done) struct br_text t = BR_TEXT_NULL;
@@ -136,6 +139,8 @@ static int make_link(struct copy *c, const char *from, const char *to)
 		br_text_addf(&t, "%s&target=%s", path, target);
 	if (c->owner)
 		br_text_addf(&t, "&uid=%s&gid=%s", c->uid, c->gid);
+	else if (c->preserve)
+		br_text_addf(&t, "&uid=%u&gid=%u", st->st_uid, st->st_gid);
 	if (!path || !target || t.failed)
 		return local_error(c, ENOMEM, from);
 	c->n_files++;
@@ -179,7 +184,7 @@ static int put_tree(struct copy *c, const char *from, const char *to)
 	case S_IFREG:
 		return put_file(c, from, &st, to, NULL);
 	case S_IFLNK:
-		return make_link(c, from, to);
+		return make_link(c, from, &st, to);
 	default:
 		skip(c, from, "neither a file, a directory nor a link: left out");
 		return 0;
@@ -224,13 +229,45 @@ struct target {
 	const char *name, *shown;
 };
 
+static uint32_t number(const json_t *row, const char *key)
+{
+	return (uint32_t)json_integer_value(json_object_get(row, key));
+}
+
+/* "2026-11-21T16:00:00Z" of a listing; false: none. */
+static bool row_time(const json_t *row, struct timespec *ret)
+{
+	const char *text = json_string_value(json_object_get(row, "mtime"));
+	struct tm tm = { 0 };
+
+	if (!text || !strptime(text, "%Y-%m-%dT%H:%M:%S", &tm))
+		return false;
+	*ret = (struct timespec){ .tv_sec = timegm(&tm) };
+	return true;
+}
+
+/* Owner, mode and time of an open file or directory as the board has them, or as the options say. The owner comes first:
+ * to change it takes setuid away. */
+static int dress(const struct copy *c, int fd, const json_t *row, bool is_dir)
+{
+	mode_t mode = c->mode && !is_dir ? (mode_t)strtoul(c->mode, NULL, 8) : number(row, "mode");
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_nsec = UTIME_OMIT } };
+
+	if (c->owner && fchown(fd, (uid_t)strtoul(c->uid, NULL, 10), (gid_t)strtoul(c->gid, NULL, 10)) < 0)
+		return -errno;
+	if (!c->owner && c->preserve && fchown(fd, number(row, "uid"), number(row, "gid")) < 0)
+		return -errno;
+	if ((!is_dir || c->preserve) && fchmod(fd, mode & ((c->mode && !is_dir) || c->preserve ? 07777 : 0777)) < 0)
+		return -errno;
+	return c->preserve && row_time(row, &times[1]) && futimens(fd, times) < 0 ? -errno : 0;
+}
+
 /* Through a file beside it, so that a half one is never taken for whole. */
 static int get_file(struct copy *c, const char *from, const json_t *row, const struct target *to)
 {
 	br_cleanup(br_freep) char *path = request(c, "cat", from);
 	br_cleanup(br_freep) char *partial = br_asprintf("%s.%d.part", to->name, (int)getpid());
 	br_cleanup(br_closep) int fd = -1;
-	mode_t mode = c->mode ? (mode_t)strtoul(c->mode, NULL, 8) : (mode_t)json_integer_value(json_object_get(row, "mode"));
 	int r;
 
 	if (!path || !partial)
@@ -239,16 +276,20 @@ static int get_file(struct copy *c, const char *from, const json_t *row, const s
 	if (fd < 0)
 		return local_error(c, errno, to->shown);
 	r = br_client_stream(c->client, path, take, &fd, c->err);
-	if (!r && ((c->owner && fchown(fd, (uid_t)strtoul(c->uid, NULL, 10), (gid_t)strtoul(c->gid, NULL, 10)) < 0) ||
-			  fchmod(fd, mode & (c->mode ? 07777 : 0777)) < 0 || renameat(to->dir, partial, to->dir, to->name) < 0))
-		r = local_error(c, errno, to->shown);
+	if (!r) {
+		r = dress(c, fd, row, false);
+		if (!r && renameat(to->dir, partial, to->dir, to->name) < 0)
+			r = -errno;
+		if (r < 0)
+			r = local_error(c, -r, to->shown);
+	}
 	if (r < 0)
 		unlinkat(to->dir, partial, 0);
 	c->n_files++;
 	return r;
 }
 
-static int get_dir(struct copy *c, const char *from, const struct target *to);
+static int get_dir(struct copy *c, const char *from, const json_t *row, const struct target *to);
 
 /* The exact bytes of a name or target (free()). */
 static char *exact(const json_t *row, const char *key, const char *hex_key)
@@ -276,7 +317,7 @@ static int get_one(struct copy *c, const char *from, const json_t *row, const st
 	if (!strcmp(type, "file"))
 		return get_file(c, from, row, to);
 	if (!strcmp(type, "directory"))
-		return get_dir(c, from, to);
+		return get_dir(c, from, row, to);
 	if (strcmp(type, "link") != 0) {
 		skip(c, from, "neither a file, a directory nor a link: left out");
 		return 0;
@@ -285,7 +326,10 @@ static int get_one(struct copy *c, const char *from, const json_t *row, const st
 	if (!target)
 		return local_error(c, ENOMEM, to->shown);
 	c->n_files++;
-	return symlinkat(target, to->dir, to->name) < 0 ? local_error(c, errno, to->shown) : 0;
+	if (symlinkat(target, to->dir, to->name) < 0 ||
+		(c->preserve && fchownat(to->dir, to->name, number(row, "uid"), number(row, "gid"), AT_SYMLINK_NOFOLLOW) < 0))
+		return local_error(c, errno, to->shown);
+	return 0;
 }
 
 static int list(struct copy *c, const char *path, json_t **ret)
@@ -319,7 +363,8 @@ static int open_dir(struct copy *c, const struct target *to)
 	return fd < 0 ? local_error(c, errno, to->shown) : fd;
 }
 
-static int get_dir(struct copy *c, const char *from, const struct target *to)
+/* self: what a listing says of the directory itself; NULL: the one the user named, of which there is none. */
+static int get_dir(struct copy *c, const char *from, const json_t *self, const struct target *to)
 {
 	br_cleanup(json_decrefp) json_t *answer = NULL;
 	br_cleanup(br_closep) int dir = -1;
@@ -350,7 +395,8 @@ static int get_dir(struct copy *c, const char *from, const struct target *to)
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	r = self ? dress(c, dir, self, true) : 0;
+	return r < 0 ? local_error(c, -r, to->shown) : 0;
 }
 
 /* One path of the board: what it is says a listing of it, which for a directory is that of its entries. */
@@ -364,7 +410,7 @@ static int from_board(struct copy *c, const char *from, const char *to)
 	int r;
 
 	if (c->recursive)
-		return get_dir(c, from, &(struct target){ AT_FDCWD, to, to });
+		return get_dir(c, from, NULL, &(struct target){ AT_FDCWD, to, to });
 	r = list(c, from, &answer);
 	if (r < 0)
 		return r;
@@ -389,15 +435,18 @@ static int read_options(int argc, char **argv, struct copy *c)
 {
 	static const struct option options[] = {
 		{ "recursive", no_argument, NULL, 'r' },
+		{ "preserve", no_argument, NULL, 'p' },
 		{ "owner", required_argument, NULL, 300 },
 		{ "mode", required_argument, NULL, 301 },
 		BR_COMMON_LONG,
 	};
 	int k;
 
-	while ((k = getopt_long(argc, argv, ":r" BR_COMMON_SHORT, options, NULL)) != -1) {
+	while ((k = getopt_long(argc, argv, ":rp" BR_COMMON_SHORT, options, NULL)) != -1) {
 		if (k == 'r')
 			c->recursive = true;
+		else if (k == 'p')
+			c->preserve = true;
 		else if (k == 300)
 			c->owner = optarg;
 		else if (k == 301)
@@ -443,11 +492,12 @@ static int disk_cp(int argc, char **argv)
 }
 
 const struct br_command br_cli_disk_cp[] = {
-	{ "disk", "cp", "[-r] SOURCE TARGET [--owner UID:GID] [--mode MODE] [-q]",
+	{ "disk", "cp", "[-rp] SOURCE TARGET [--owner UID:GID] [--mode MODE] [-q]",
 		"Copies files to and from a board's disk, while it runs", disk_cp,
 		"One of both is BOARD:/PATH, the other a path here. A file that is replaced on a board keeps its owner,\n"
 		"and the board sees the old or the new one, never half; a link there is replaced, not followed.\n"
 		"  -r, --recursive    a directory with all in it; TARGET is what it will be called\n"
+		"  -p, --preserve     keep owners, times and all of the modes, numbers as they are\n"
 		"  --owner UID:GID    numbers; without it root, or the owner of the file that is replaced\n"
 		"  --mode MODE        octal, of files; without it as the source's\n"
 		"  -q, --quiet        no closing line\n" },

@@ -24,6 +24,7 @@ static const struct br_command *const tables[] = {
 	br_cli_disk_list,
 	br_cli_disk,
 	br_cli_disk_cp,
+	br_cli_disk_export,
 	br_cli_layers,
 	br_cli_share,
 	br_cli_why,

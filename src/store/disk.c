@@ -188,6 +188,11 @@ void br_disk_usage(const struct br_disk *disk, struct br_disk_usage *ret)
 		.layers = br_blocks_depth(br_cow_base(disk->cow)) - br_blocks_depth(br_image_blocks(disk->image)) };
 }
 
+bool br_disk_next_data(struct br_disk *disk, uint64_t offset, uint64_t *ret_start, uint64_t *ret_end)
+{
+	return br_cow_next_data(disk->cow, offset, ret_start, ret_end);
+}
+
 int br_disk_read(struct br_disk *disk, uint64_t offset, void *buf, size_t len)
 {
 	return br_cow_read(disk->cow, offset, buf, len);

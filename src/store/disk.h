@@ -51,6 +51,8 @@ void br_disk_usage(const struct br_disk *disk, struct br_disk_usage *ret);
 int br_disk_export(struct br_disk *disk, const char *path, bool quiet, struct br_error *err);
 /* Reads raw bytes of the partition through the layer. */
 int br_disk_read(struct br_disk *disk, uint64_t offset, void *buf, size_t len);
+/* Next byte range at or after offset that may hold anything but zeros; false: there is none. */
+bool br_disk_next_data(struct br_disk *disk, uint64_t offset, uint64_t *ret_start, uint64_t *ret_end);
 
 /*
  * The disk as it is now, read-only, for as long as it is open (br_disk_close() it, before the disk or after it), whatever becomes of

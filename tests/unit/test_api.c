@@ -216,6 +216,8 @@ static void disks_are_looked_into_and_exported(void **state)
 	assert_true(json_integer_value(json_object_get(json, "changed_bytes")) > 0);
 	json_decref(json);
 	free(curl(out, "/v1/boards/disk1/disk/export"));
+	json = ask("", "/v1/boards/disk1/disk/export?form=cake", 400);
+	json_decref(json);
 	assert_int_equal(test_sh("e2fsck -fn '%s' >/dev/null 2>&1", raw), 0);
 	assert_int_equal(test_sh("debugfs -R 'cat /hello' '%s' 2>/dev/null | grep -q 'by the board'", raw), 0);
 	/* nothing of the copy is left */
@@ -324,6 +326,11 @@ static void the_command_line_does_all_of_it(void **state)
 		{ "disk cat cli77 /usr/lib/random | cmp - ../root/usr/lib/random && echo same", 0, "same" },
 		{ "disk show cli77", 0, "changed:" },
 		{ "disk export cli77 raw-cli && e2fsck -fn raw-cli && echo clean", 0, "clean" },
+		{ "disk export cli77 raw-cli -o json >x.json && grep -q $(sha256sum raw-cli | cut -d' ' -f1) x.json && echo hashed", 0, "hashed" },
+		{ "disk export cli77 raw.xz && xz -dc raw.xz | cmp - raw-cli && echo packed", 0, "packed" },
+		{ "disk export cli77 raw.z --format img.zst && zstd -dc raw.z | cmp - raw-cli && echo packed", 0, "packed" },
+		{ "disk export cli77 raw-cli -q && test $(du -k raw-cli | cut -f1) -lt 4000 && echo sparse", 0, "sparse" },
+		{ "disk export cli77 raw-cli --format iso", 2, "img.xz" },
 		{ "disk export cli77 /nowhere/raw", 3, "/nowhere/raw" },
 		{ "disk export ghost raw-ghost; ls raw-ghost", 2, "No such file" },
 		{ "disk reset cli77", 0, "again" },

@@ -78,6 +78,12 @@ static void files_are_copied_both_ways(void **state)
 		{ "disk ls cp1 /usr", 0, "inner" },
 		{ "disk ls cp1 /links -q", 0, "!.bramble-cp" },
 		{ "disk ls cp1 / -q", 0, "!.bramble-cp" },
+		/* owners and setuid are kept when that is asked for, both ways */
+		{ "disk cp -p ../owned cp1:/owned", 0, "" },
+		{ "disk ls cp1 /owned", 0, "-rwsr-x---" },
+		{ "disk ls cp1 /owned", 0, "7:8" },
+		{ "disk cp -p cp1:/owned owned && stat -c '%a %u %g %Y' owned", 0, "4750 7 8 1000\n" },
+		{ "disk cp -rp cp1:/links owned-tree && stat -c '%u:%g' owned-tree/d", 0, "0:0\n" },
 		{ "disk cp ../tree/one cp1:/etc/hostname --mode 600", 0, "" }, /* over a projected file */
 		{ "disk cat cp1 /etc/hostname", 0, "one\n" },
 		{ "disk ls cp1 /etc/hostname", 0, "-rw-------" },
@@ -88,7 +94,7 @@ static void files_are_copied_both_ways(void **state)
 	NEED_IMAGE();
 	assert_int_equal(test_sh("cd '%s'; mkdir -p tree/sub; echo one >tree/one; echo two >tree/sub/two; ln -s sub/two tree/link; "
 				 "mkdir -p links/d; ln -s ../usr links/to-dir; touch links/d/inner; "
-				 "chmod 751 tree/sub/two; head -c 3000000 /dev/urandom >tree/big", sv.dir), 0);
+				 "touch owned; chown 7:8 owned; chmod 4750 owned; touch -d @1000 owned; chmod 751 tree/sub/two; head -c 3000000 /dev/urandom >tree/big", sv.dir), 0);
 	assert_int_equal(chdir(sv.state), 0);
 	RUN(steps);
 	json = ask("-X PUT --data-binary x", "/v1/boards/cp1/disk/file", 400);
@@ -171,6 +177,15 @@ static void a_board_gets_a_larger_disk(void **state)
 		{ "disk show big2 -o json", 0, "can grow to" }, /* it boots all the same */
 		{ "board edit big1 --size 9X", 2, "no size of a disk" },
 		{ "board edit big1 --size 100T", 2, "16 TiB" },
+		{ "board edit big1 --size 2M", 2, "no disk becomes smaller (2.1 MB)" },
+		{ "board add big4 --mac b8:27:eb:03:00:19 --size 2M", 2, "less than the 8.4 MB of its image's root" },
+		/* a persistent disk is made larger when it is opened for the next boot, and keeps that */
+		{ "board add big3 --mac b8:27:eb:03:00:18 --disk persistent --size 100M", 0, "big3" },
+		{ "disk cp ../tree/one big3:/kept", 0, "" },
+		{ "disk show big3", 0, "size:       105 MB" },
+		{ "board edit big3 --size 50M", 2, "no disk becomes smaller (52.4 MB)" },
+		{ "board edit big3 --size 200M", 0, "big3" },
+		{ "disk show big3", 0, "size:       105 MB" },
 		{ "board edit big1 --size default", 0, "big1" },
 	};
 

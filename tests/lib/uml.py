@@ -22,7 +22,7 @@ HOME = "usr/lib/uml/modules"
 MODULES = ("nfsv3",)
 PACKAGES = "systemd-sysv,udev,iproute2,procps,login,passwd,busybox,e2fsprogs"
 ROOT_MIB = 640
-INIT = """#!/bin/busybox sh
+START = """#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /root
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sys /sys
@@ -33,11 +33,23 @@ for word in $(/bin/busybox cat /proc/cmdline); do
 done
 /bin/busybox ip link set vec0 up
 /bin/busybox ip addr add "$address/24" dev vec0
-until /bin/busybox mount -t nfs -o "vers=3,tcp,nolock,port=2049,mountport=2049,addr=SERVER$options" "SERVER:/$board" /root; do
+"""
+MOUNT = f'mount -t nfs -o "vers=3,tcp,nolock,port=2049,mountport=2049,addr={ADDRESS}$options" "{ADDRESS}:/$board" /root'
+INIT = START + f"""until /bin/busybox {MOUNT}; do
 	/bin/busybox sleep 1
 done
 exec /bin/busybox switch_root /root /sbin/init
-""".replace("SERVER", ADDRESS)
+"""
+# a shell instead of the board's system: it reads lines
+SHELL = START + """/bin/busybox --install -s /bin
+export PATH=/bin
+mkdir /tmp
+mount -t tmpfs -o mode=1777 tmp /tmp
+stty -echo cols 200
+echo
+echo SHELL-READY
+while read -r line; do eval "$line"; done
+"""
 SETUP = """
 echo ttyS0 >>"$1/etc/securetty"
 echo 'root:raspberry' | chroot "$1" chpasswd
@@ -70,8 +82,8 @@ def _archive(t, tree, into):
     return into
 
 
-def program(t):
-    """(kernel, initramfs); the test skips where they cannot be had."""
+def program(t, init=INIT, programs=()):
+    """(kernel, initramfs); the test skips where they cannot be had. programs: static ones for its /bin."""
     t.need_program("busybox", "cpio")
     top = debian.unpacked(t, "user-mode-linux")
     version = sorted(os.listdir(f"{top}/{HOME}"))[-1]
@@ -81,9 +93,9 @@ def program(t):
         t.run("cp", f"{source}/{file}", f"{tree}/lib/modules/{version}/{file}")
     t.run("cp", f"{source}/modules.dep", f"{tree}/lib/modules/{version}/")
     os.makedirs(f"{tree}/bin")
-    t.run("cp", "/bin/busybox", f"{tree}/bin/busybox")
+    t.run("cp", "/bin/busybox", *programs, f"{tree}/bin/")
     with open(f"{tree}/init", "w") as f:
-        f.write(INIT)
+        f.write(init)
     os.chmod(f"{tree}/init", 0o755)
     return f"{top}/usr/bin/linux.uml", _archive(t, tree, t.path("initramfs.gz"))
 
@@ -124,14 +136,19 @@ class _Uml(Console):
         return super().close()
 
 
+def console(t, net, made, name, mac, address, options="", memory="512M"):
+    """Starts one; at its console."""
+    n = next(_number)
+    argv = net.exec(made[0], f"initrd={made[1]}", f"mem={memory}", f"umid={name}{n}", f"uml_dir={t.path('uml')}",
+                    f"vec0:transport=tap,ifname={net.tap(f'uml{n}')},mac={mac},depth=128,gro=1", f"address={address}",
+                    f"board={name}", f"options={options}", "ssl0=fd:0,fd:1", "ssl=null", "con=null", "console=ttyS0",
+                    "rdinit=/init", "systemd.unified_cgroup_hierarchy=1")
+    return _Uml(argv, t.path(f"board-{name}-{n}.log"), env={**t.env, "TMPDIR": t.dir})
+
+
 class UmlBoard(Board):
     """A board that the daemon knows by name, with an address set there."""
 
     def __init__(self, t, net, made, name, mac, address, options="", memory="512M"):
-        n = next(_number)
-        argv = net.exec(made[0], f"initrd={made[1]}", f"mem={memory}", f"umid={name}{n}", f"uml_dir={t.path('uml')}",
-                        f"vec0:transport=tap,ifname={net.tap(f'uml{n}')},mac={mac},depth=128,gro=1", f"address={address}",
-                        f"board={name}", f"options={options}", "ssl0=fd:0,fd:1", "ssl=null", "con=null", "console=ttyS0",
-                        "rdinit=/init", "systemd.unified_cgroup_hierarchy=1")
         self.t = t
-        self.console = _Uml(argv, t.path(f"board-{name}-{n}.log"), env={**t.env, "TMPDIR": t.dir})
+        self.console = console(t, net, made, name, mac, address, options, memory)

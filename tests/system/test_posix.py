@@ -4,10 +4,10 @@ import glob
 import os
 import subprocess
 
+import uml
 from daemon import Daemon
 from images import small_image
-from netlab import ADDRESS, Net
-from smalllinux import SmallLinux
+from netlab import Net
 from steps import parse_tap
 from systemtests import TOP, long, quick
 
@@ -51,6 +51,7 @@ def over_nfs(t, seconds, *options, size="2G", mke2fs=("-b", "4096")):
     t.need_root()
     t.need_program("sfdisk", "mkfs.fat", "mcopy", "mke2fs", "e2fsck")
     program = suite(t)
+    made = uml.program(t, uml.SHELL, [program])
     net = t.enter(Net())
     image = small_image(t, mke2fs=mke2fs)
     # in memory: every CREATE waits for the host's disk, and what it does with it is not what is tested here
@@ -59,12 +60,14 @@ def over_nfs(t, seconds, *options, size="2G", mke2fs=("-b", "4096")):
     t.stack.callback(lambda: t.run("umount", t.path("state")))
     with Daemon(t, net, image=image) as d:
         d.cli("board", "add", "pi07", "--mac", MAC, "--address", BOARD, "--disk", "persistent", "--size", size)
-        with SmallLinux(t, net, MAC, f"{BOARD}/24", {"posix_suite": program}) as linux:
-            linux.sh(f"mount -t nfs -o vers=3,proto=tcp,nolock,addr={ADDRESS} {ADDRESS}:/pi07 /mnt")
-            linux.sh("mkdir /mnt/files")
-            said = linux.command(f"posix_suite {' '.join(options)} /mnt/files", seconds)
+        with uml.console(t, net, made, "pi07", MAC, BOARD) as linux:
+            linux.expect(r"^SHELL-READY", 300)
+            for line in (uml.MOUNT, "mkdir /root/files"):
+                said = linux.command(line)
+                assert linux.status == 0, f"{line}: {said}"
+            said = linux.command(f"posix_suite {' '.join(options)} /root/files", seconds)
             status = linux.status
-            linux.command("umount /mnt")
+            linux.command("umount /root")
         d.cli("disk", "export", "pi07", t.path("disk.ext4"))
         t.run("e2fsck", "-fn", t.path("disk.ext4"))
     check(t, said, status, 120)

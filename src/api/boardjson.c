@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "api/call.h"
 #include "pi/identity.h"
+#include "plan/persist.h"
 
 static int set_mac(struct br_board *b, const char *s, struct br_error *err)
 {
@@ -81,6 +82,22 @@ static int set_disk_size(struct br_board *b, const char *s, struct br_error *err
 	return 0;
 }
 
+static int set_persist(struct br_board *b, const char *s, struct br_error *err)
+{
+	char vis[60], text[sizeof(b->persist)] = "";
+	uint64_t size = 0;
+
+	if (s[0] && br_persist_parse(s, &size) < 0)
+		return br_error_set(err, EINVAL, "'%s' is none of off, on (1G) or a size from 16M to 16T",
+			br_vis(vis, sizeof(vis), s, strlen(s)));
+	if (s[0] && size)
+		snprintf(text, sizeof(text), "%" PRIu64, size);
+	else if (s[0])
+		strcpy(text, "off");
+	memcpy(b->persist, text, sizeof(text)); /* the whole of it: boards compare as bytes */
+	return 0;
+}
+
 static json_t *text_or_null(const char *s)
 {
 	return s[0] ? json_string(s) : json_null();
@@ -135,6 +152,7 @@ static const struct field {
 	TEXT(road),
 	TEXT(notes),
 	{ "fixed_address", 0, 0, set_address, get_address }, /* "address" is the one it has now */
+	{ "persist", offsetof(struct br_board, persist), 0, set_persist, NULL }, /* "off" or bytes as text; set takes units */
 	{ "disk_size", 0, 0, set_disk_size, get_disk_size }, /* bytes, as text; set takes units */
 #undef TEXT
 };
@@ -175,7 +193,7 @@ static int apply_one(struct br_board *b, const char *key, const json_t *value, s
 
 	if (!f)
 		return br_error_set(err, EINVAL, "field '%s' is unknown; a board has name, model, serial, mac, image, "
-						 "disk, disk_size, road, notes and fixed_address",
+						 "disk, disk_size, persist, road, notes and fixed_address",
 			br_vis(vis, sizeof(vis), key, strlen(key)));
 	if (!s)
 		return br_error_set(err, EINVAL, "field '%s': a string or null is needed", f->key);

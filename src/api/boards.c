@@ -13,6 +13,7 @@
 #include "fleet/event.h"
 #include "plan/boots.h"
 #include "plan/disks.h"
+#include "plan/persist.h"
 #include "store/image.h"
 
 /* The boot in force: number, stage, image, times. */
@@ -27,6 +28,16 @@ static json_t *boot_json(struct br_api *api, const struct br_board *b)
 		"stage_at", br_api_time(st.stage_wall_ns));
 }
 
+/* Bytes of its area; null: it gets none. */
+static json_t *persist_json(struct br_api *api, const struct br_board *b)
+{
+	uint64_t size = br_boots_default_persist(api->boots);
+
+	if (b->persist[0] && br_persist_parse(b->persist, &size) < 0)
+		size = 0;
+	return size ? json_integer((json_int_t)size) : json_null();
+}
+
 /* What the board has set, or else what the daemon gives to all. */
 static json_t *effective_json(struct br_api *api, const struct br_board *b)
 {
@@ -35,8 +46,9 @@ static json_t *effective_json(struct br_api *api, const struct br_board *b)
 	br_boots_default_image(api->boots, image);
 	if (b->image[0])
 		snprintf(image, sizeof(image), "%s", b->image);
-	return json_pack("{s:s*, s:s, s:s}", "image", image[0] ? image : NULL, "disk",
-		b->disk[0] ? b->disk : br_boots_default_disk(api->boots), "road", b->road[0] ? b->road : "net");
+	return json_pack("{s:s*, s:s, s:s, s:o}", "image", image[0] ? image : NULL, "disk",
+		b->disk[0] ? b->disk : br_boots_default_disk(api->boots), "road", b->road[0] ? b->road : "net", "persist",
+		persist_json(api, b));
 }
 
 static json_t *full_json(struct br_api *api, const struct br_board *b)
@@ -234,6 +246,8 @@ static int remove_board(struct br_call *call, struct br_error *err)
 	br_event_emit(api->fleet, b.id, 0, BR_EV_BOARD_REMOVED, json_pack("{s:s}", "name", b.name));
 	br_boots_forget(api->boots, b.id);
 	r = br_disks_remove(api->disks, b.id, err);
+	if (r >= 0 && api->persist)
+		r = br_persist_remove(api->persist, b.id, err);
 	if (r < 0) {
 		br_error_prefix(err, "board %s was removed, but its stored disk was not", b.name);
 		return r;

@@ -19,6 +19,7 @@ struct br_api {
 	struct br_boots *boots;
 	struct br_disks *disks;
 	struct br_shares *shares;
+	struct br_persist *persist;
 	struct br_store *store;
 	struct br_watch *watch;
 	const char *(*event_text)(const struct br_event *ev, char *out, size_t size);

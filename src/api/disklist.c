@@ -11,11 +11,12 @@
 #include "base/text.h"
 #include "plan/boots.h"
 #include "plan/disks.h"
+#include "plan/persist.h"
 #include "store/disk.h"
 #include "store/layer.h"
 #include "store/store.h"
 
-static const char *const kinds[] = { "volatile", "persistent" };
+static const char *const kinds[] = { "volatile", "persistent", "ram" };
 
 struct listing {
 	struct br_api *api;
@@ -90,13 +91,32 @@ static int add_disk(struct listing *l, const struct br_board *b, const char *kin
 	return json_array_append_new(l->out, row) < 0 ? br_error_set(l->err, ENOMEM, "out of memory") : 0;
 }
 
+/* Its area /persist. */
+static int add_area(struct listing *l, const struct br_board *b)
+{
+	br_cleanup(br_freep) char *dir = l->api->persist ? br_persist_path(l->api->persist, b->id) : NULL;
+	struct br_disk_facts f;
+	int64_t opened_at = 0;
+	json_t *row;
+	bool open;
+
+	if (!dir || br_disk_facts(dir, &f, NULL) < 0)
+		return 0;
+	open = br_persist_is_open(l->api->persist, b->id, &opened_at);
+	row = json_pack("{s:s, s:n, s:s, s:s, s:I, s:I, s:i, s:n, s:o, s:o}", "board", b->name, "image", "disk", "persist", "state",
+		open ? "open" : "closed", "changed_bytes", (json_int_t)f.stored_bytes, "stored_bytes", (json_int_t)f.stored_bytes,
+		"snapshots", 0, "boot", "opened_at", open ? br_api_time((uint64_t)opened_at * BR_S) : json_null(), "written_at",
+		br_api_time((uint64_t)f.written_at * BR_S));
+	return json_array_append_new(l->out, row) < 0 ? br_error_set(l->err, ENOMEM, "out of memory") : 0;
+}
+
 static int add_board(void *ctx, const struct br_board *b)
 {
 	int r = 0;
 
 	for (size_t i = 0; !r && i < BR_ARRAY_SIZE(kinds); i++)
 		r = add_disk(ctx, b, kinds[i]);
-	return r;
+	return r ? r : add_area(ctx, b);
 }
 
 static int list(struct br_call *call, struct br_error *err)

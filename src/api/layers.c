@@ -16,6 +16,7 @@
 #include "fleet/event.h"
 #include "plan/boots.h"
 #include "plan/disks.h"
+#include "plan/persist.h"
 
 BR_DEFINE_CLEANUP(struct br_plan *, br_plan_unref);
 BR_DEFINE_CLEANUP(struct br_image *, br_image_unref);
@@ -129,8 +130,8 @@ static int only_persistent(const struct br_board *board, const char *disk, struc
 	if (!strcmp(disk, "persistent"))
 		return 0;
 	return br_error_set(err, EINVAL,
-		"board %s has a volatile disk, which is dropped at its next boot with all its snapshots; use 'bramble disk save', "
-		"or 'bramble board edit %s --disk persistent' and boot it again", board->name, board->name);
+		"board %s has no persistent disk; one that is %s is new at its next boot, without its snapshots; use 'bramble disk save', "
+		"or 'bramble board edit %s --disk persistent' and boot it again", board->name, disk, board->name);
 }
 
 static int snapshot(struct br_call *call, struct br_error *err)
@@ -255,11 +256,13 @@ static int reset(struct br_call *call, struct br_error *err)
 	br_cleanup(br_plan_unrefp) struct br_plan *plan = NULL;
 	struct br_api *api = call->api;
 	struct br_board board;
-	uint64_t force = 0;
+	uint64_t force = 0, persist = 0;
 	bool mounted = false;
 	size_t n;
 	int r = br_call_number(call, "force", 1, &force, err);
 
+	if (r >= 0)
+		r = br_call_number(call, "persist", 1, &persist, err);
 	if (r >= 0)
 		r = br_call_board(call, &board, err);
 	if (r >= 0)
@@ -273,6 +276,8 @@ static int reset(struct br_call *call, struct br_error *err)
 			"board %s: %zu snapshot%s of its disk would go too; add --force, or see 'bramble disk rollback'", board.name, n,
 			n == 1 ? "" : "s");
 	r = br_disks_remove(api->disks, board.id, err);
+	if (r >= 0 && persist && api->persist)
+		r = br_persist_remove(api->persist, board.id, err);
 	if (r < 0)
 		return br_error_prefix(err, "board %s", board.name);
 	br_event_emit(api->fleet, board.id, 0, BR_EV_DISK_RESET, json_pack("{s:s*}", "forced", mounted ? FORCED : NULL));
@@ -317,7 +322,7 @@ const struct br_route br_api_layers[] = {
 	{ "GET", "/v1/boards/NAME/disk/snapshots", false, snapshots, { NULL } },
 	{ "DELETE", "/v1/boards/NAME/disk/snapshots", false, remove_snapshot, { "name" } },
 	{ "POST", "/v1/boards/NAME/disk/rollback", true, rollback, { NULL } },
-	{ "POST", "/v1/boards/NAME/disk/reset", false, reset, { "force" } },
+	{ "POST", "/v1/boards/NAME/disk/reset", false, reset, { "force", "persist" } },
 	{ "POST", "/v1/images/NAME/tag", true, tag, { NULL } },
 	{ "POST", "/v1/gc", false, gc, { "dry_run" } },
 	{ 0 },

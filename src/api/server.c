@@ -112,6 +112,7 @@ static struct br_api *new_api(const struct br_api_options *opt)
 	api->boots = opt->boots;
 	api->disks = opt->disks;
 	api->shares = opt->shares;
+	api->persist = opt->persist;
 	api->store = opt->store;
 	api->watch = opt->watch;
 	api->event_text = opt->event_text;

@@ -34,6 +34,7 @@ struct br_api_status {
 };
 
 struct br_event;
+struct br_persist;
 struct br_shares;
 struct br_watch;
 
@@ -43,6 +44,7 @@ struct br_api_options {
 	struct br_boots *boots;
 	struct br_disks *disks;
 	struct br_shares *shares; /* NULL: none can be made */
+	struct br_persist *persist;
 	struct br_store *store;
 	struct br_watch *watch; /* NULL: no diagnosis */
 	/* an event in words; returns out */

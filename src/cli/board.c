@@ -150,6 +150,7 @@ static void print_board(const json_t *b, const json_t *plan)
 		{ "name:", "name" }, { "model:", "model" }, { "revision:", "revision" }, { "serial:", "serial" },
 		{ "mac:", "mac" }, { "address:", "address" }, { "fixed:", "fixed_address" }, { "image:", "effective.image" },
 		{ "disk:", "effective.disk" }, { "size:", "disk_size" },
+		{ "persist:", "effective.persist" },
 		{ "road:", "effective.road" }, { "notes:", "notes" },
 		{ "adopted:", "adopted_at" }, { "seen:", "seen_at" }, { "boot:", "boot.number" },
 		{ "stage:", "boot.stage" }, { "since:", "boot.stage_at" },
@@ -224,6 +225,7 @@ static const struct option field_options[] = {
 	{ "notes", required_argument, NULL, 307 },
 	{ "address", required_argument, NULL, 308 },
 	{ "size", required_argument, NULL, 309 },
+	{ "persist", required_argument, NULL, 310 },
 	BR_COMMON_LONG,
 };
 
@@ -352,7 +354,9 @@ static int board_rm(int argc, char **argv)
 
 #define FIELD_DETAILS \
 	"  --image IMAGE      image it boots; 'default': the daemon's\n" \
-	"  --disk KIND        volatile (dropped at each boot), persistent, or default\n" \
+	"  --disk KIND        volatile (dropped at each boot), persistent, ram (changes stay in the board's memory), or\n" \
+	"                     default\n" \
+	"  --persist SIZE     its area /persist, which outlives volatile disks: a size, on (1G), off, or default\n" \
 	"  --size SIZE        what its disk has at least, as 16G: its file system is made larger when the disk\n" \
 	"                     is opened for its next boot; 'default': the image's size\n" \
 	"  --road ROAD        net (network root), local (leave its boot alone), or default\n" \
@@ -368,11 +372,11 @@ const struct br_command br_cli_board[] = {
 	{ "board", "show", "BOARDS [-o table|json|jsonl]", "Shows all of a board, and what it gets when it boots",
 		board_show, COMMON_DETAILS },
 	{ "board", "edit",
-		"BOARDS [--image IMAGE] [--disk volatile|persistent] [--size SIZE] [--road net|local] [--name NAME] "
+		"BOARDS [--image IMAGE] [--disk volatile|persistent|ram] [--size SIZE] [--road net|local] [--name NAME] "
 		"[--address ADDR]",
 		"Changes boards; what they boot changes with their next boot", board_edit,
 		"  --name NAME        another name, which is also its host name\n" FIELD_DETAILS COMMON_DETAILS },
-	{ "board", "add", "NAME --mac MAC|--serial SERIAL [--image IMAGE] [--disk volatile|persistent]",
+	{ "board", "add", "NAME --mac MAC|--serial SERIAL [--image IMAGE] [--disk volatile|persistent|ram]",
 		"Makes a board known before it first asks", board_add, FIELD_DETAILS COMMON_DETAILS },
 	{ "board", "rm", "BOARDS", "Forgets boards, their addresses and their disks", board_rm,
 		"  -q, --quiet        says nothing\n" },

@@ -31,7 +31,7 @@ struct br_command {
  * command and '--state DIR' before the noun are handled in main.c (the latter as $BRAMBLE_STATE, which
  * br_state_dir(NULL) reads); '--state DIR' behind the verb is the command's own option.
  */
-extern const struct br_command br_cli_image[], br_cli_board[], br_cli_event[], br_cli_disk[], br_cli_disk_cp[], br_cli_disk_export[], br_cli_disk_list[], br_cli_layers[], br_cli_image_layers[], br_cli_image_check[],
+extern const struct br_command br_cli_image[], br_cli_board[], br_cli_event[], br_cli_disk[], br_cli_disk_cp[], br_cli_disk_export[], br_cli_disk_list[], br_cli_disk_shell[], br_cli_layers[], br_cli_image_layers[], br_cli_image_check[],
 	br_cli_serve[], br_cli_share[],
 	br_cli_sim[], br_cli_misc[], br_cli_why[], br_cli_uboot[];
 

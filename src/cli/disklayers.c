@@ -17,7 +17,7 @@ BR_DEFINE_CLEANUP(struct br_client *, br_client_free);
 struct request {
 	struct br_common common;
 	const char *board, *word; /* word: what follows the board, may be NULL */
-	bool force, replace, remove, no_times;
+	bool force, replace, remove, no_times, persist;
 	struct br_client *client;
 	char *path;
 };
@@ -43,6 +43,8 @@ static int read_options(int argc, char **argv, const struct option *options, int
 			q->remove = true;
 		else if (c == 303)
 			q->no_times = true;
+		else if (c == 304)
+			q->persist = true;
 		else if (br_common_take(&q->common, argc, argv, c) < 0)
 			return BR_EXIT_USAGE;
 	}
@@ -59,6 +61,9 @@ static int read_options(int argc, char **argv, const struct option *options, int
 static const struct option with_no_times[] = { { "no-times", no_argument, NULL, 303 }, BR_COMMON_LONG };
 static const struct option plain[] = { BR_COMMON_LONG };
 static const struct option with_force[] = { { "force", no_argument, NULL, 300 }, BR_COMMON_LONG };
+static const struct option of_reset[] = {
+	{ "force", no_argument, NULL, 300 }, { "persist", no_argument, NULL, 304 }, BR_COMMON_LONG
+};
 static const struct option with_replace[] = { { "replace", no_argument, NULL, 301 }, BR_COMMON_LONG };
 static const struct option with_remove[] = { { "remove", no_argument, NULL, 302 }, BR_COMMON_LONG };
 
@@ -222,11 +227,13 @@ static int disk_reset(int argc, char **argv)
 	br_cleanup(request_done) struct request q = { 0 };
 	br_cleanup(json_decrefp) json_t *answer = NULL;
 	struct br_error err = BR_ERROR_NULL;
-	int r = read_options(argc, argv, with_force, 1, 1, "", &q);
+	int r = read_options(argc, argv, of_reset, 1, 1, "", &q);
+	char what[40];
 
 	if (r)
 		return r;
-	r = call(&q, "POST", q.force ? "reset?force=1" : "reset", NULL, NULL, &answer, &err);
+	snprintf(what, sizeof(what), "reset?force=%d&persist=%d", q.force, q.persist);
+	r = call(&q, "POST", what, NULL, NULL, &answer, &err);
 	if (r < 0)
 		return br_cli_error(&err, r);
 	print_stale(&q, answer);
@@ -255,8 +262,9 @@ const struct br_command br_cli_layers[] = {
 	{ "disk", "rollback", "BOARD NAME [--force] [-q]", "Makes a board's disk what it was at a snapshot", disk_rollback,
 		"What was written since is lost; later snapshots stay.\n"
 		"  --force            even when the board has mounted it: restart the board then\n" QUIET },
-	{ "disk", "reset", "BOARD [--force] [-q]", "Drops all that a board wrote: it starts from its image again", disk_reset,
-		"  --force            even when the board has mounted it (restart it then), and with its snapshots\n" QUIET },
+	{ "disk", "reset", "BOARD [--force] [--persist] [-q]", "Drops all that a board wrote: it starts from its image again", disk_reset,
+		"  --force            even when the board has mounted it (restart it then), and with its snapshots\n"
+		"  --persist          what is in its area /persist, too\n" QUIET },
 	{ "disk", "diff", "BOARD [--no-times] [-o table|json|jsonl] [-q]", "Lists the files that a board changed", disk_diff,
 		"Compares the disk with the image it was made on. What changed is said: type, content, target (of a link),\n"
 		"device, mode, owner, xattr, time.\n"

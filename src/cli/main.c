@@ -26,6 +26,7 @@ static const struct br_command *const tables[] = {
 	br_cli_disk_cp,
 	br_cli_disk_export,
 	br_cli_layers,
+	br_cli_disk_shell,
 	br_cli_share,
 	br_cli_why,
 	br_cli_uboot,

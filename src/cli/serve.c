@@ -13,7 +13,7 @@
 #include "daemon/config.h"
 #include "daemon/daemon.h"
 
-#define MAX_SETTINGS 32
+#define MAX_SETTINGS 64
 #define OPT_CONFIG 1
 #define OPT_SETTING 100 /* + row of the table */
 
@@ -98,7 +98,7 @@ static int serve(int argc, char **argv)
 }
 
 const struct br_command br_cli_serve[] = {
-	{ NULL, "serve", "[IMAGE] [--interface IF] [--address ADDR/PREFIX] [--dhcp auto|full|proxy|off] [--disk volatile|persistent]",
+	{ NULL, "serve", "[IMAGE] [--interface IF] [--address ADDR/PREFIX] [--dhcp auto|full|proxy|off] [--disk volatile|persistent|ram]",
 		"serve boards on a network until stopped", serve,
 		"  IMAGE                   a file (.img, .xz, .gz, .zst, .bz2, .zip) or a stored image's name\n"
 		"  --interface IF          network interface the boards are on (default: that of the default route)\n"
@@ -112,7 +112,9 @@ const struct br_command br_cli_serve[] = {
 		"  --subnets NET/PREFIX=A-B[@ROUTER],...\n"
 		"                          networks behind DHCP relays, each with the addresses to give there\n"
 		"  --lease DURATION        how long an address is given for (default: 12h)\n"
-		"  --disk POLICY           volatile: a board's changes go at its next boot; persistent: they stay\n"
+		"  --disk POLICY           volatile: a board's changes go at its next boot; persistent: they stay;\n"
+		"                          ram: they stay in the board's memory, over a read-only root\n"
+		"  --persist off|on|SIZE   an area of each board that outlives volatile disks, mounted as /persist (on: 1G)\n"
 		"  --boots-at-once N       boards that fetch their boot files at once; the others wait. auto (as many as get\n"
 		"                          theirs in time; default), unlimited, or a number\n"
 		"  --boot-rate RATE        bits a second of the link that boot files may take, as 500M (default: auto)\n"

@@ -14,6 +14,7 @@
 #include "base/hostlist.h"
 #include "base/text.h"
 #include "plan/admission.h"
+#include "plan/persist.h"
 
 static const char *check_address(const char *v)
 {
@@ -167,7 +168,14 @@ static const char *check_lease(const char *v)
 
 static const char *check_disk(const char *v)
 {
-	return strcmp(v, "volatile") && strcmp(v, "persistent") ? "must be volatile or persistent" : NULL;
+	return br_board_disk_ok(v) ? NULL : "must be volatile, persistent or ram";
+}
+
+static const char *check_persist(const char *v)
+{
+	uint64_t size;
+
+	return br_persist_parse(v, &size) < 0 ? "must be off, on (1G) or a size from 16M to 16T" : NULL;
 }
 
 static const char *check_yes_no(const char *v)
@@ -289,8 +297,11 @@ const struct br_config_setting br_config_settings[] = {
 	{ "subnets", "NET/PREFIX=A-B,...", "networks behind relays, each with its range", NULL, AT(subnets),
 		check_subnets },
 	{ "lease", "DURATION", "how long an address is given for (default: 12h)", "12h", AT(lease), check_lease },
-	{ "disk", "volatile|persistent", "drop a board's changes at its next boot, or keep them (default: volatile)",
-		"volatile", AT(disk), check_disk },
+	{ "disk", "volatile|persistent|ram",
+		"drop a board's changes at its next boot, keep them, or leave them in its memory (default: volatile)", "volatile",
+		AT(disk), check_disk },
+	{ "persist", "off|on|SIZE", "an area of each board that outlives volatile disks, mounted as /persist (default: off)", "off",
+		AT(persist), check_persist },
 	{ "adopt", "yes|no", "take in boards that are not known (default: yes)", "yes", AT(adopt), check_yes_no },
 	{ "boots-at-once", "auto|unlimited|N", "boards that may fetch their boot files at once (default: auto)", "auto",
 		AT(boots_at_once), check_at_once },

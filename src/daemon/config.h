@@ -24,7 +24,8 @@ struct br_config {
 	char *domain;
 	char *subnets;	 /* behind relays: "NET/PREFIX=FIRST-LAST[@ROUTER],..."; NULL: none */
 	char *lease;	 /* duration */
-	char *disk;	 /* "volatile", "persistent" */
+	char *disk;	 /* "volatile", "persistent", "ram" */
+	char *persist;	 /* "off", "on", or a size */
 	char *adopt;	 /* "yes", "no" */
 	char *boots_at_once; /* "auto", "unlimited", or a number */
 	char *boot_rate;     /* "auto", or bits a second */

@@ -58,6 +58,7 @@ struct daemon {
 	struct br_network net;
 	struct br_disks *disks;
 	struct br_shares *shares;
+	struct br_persist *persist;
 	struct br_boots *boots;
 	struct br_glue glue;
 	struct br_dhcp_server *dhcp;
@@ -274,6 +275,16 @@ static void stop_shares(struct daemon *d)
 	br_shares_free(d->shares);
 }
 
+static int start_persist(struct daemon *d, struct br_error *err)
+{
+	return br_persist_new(d->state, d->store, &d->persist, err);
+}
+
+static void stop_persist(struct daemon *d)
+{
+	br_persist_free(d->persist);
+}
+
 static int start_boots(struct daemon *d, struct br_error *err)
 {
 	struct br_boots_options opt = {
@@ -286,7 +297,10 @@ static int start_boots(struct daemon *d, struct br_error *err)
 		.keys = d->config->authorized_keys,
 	};
 	br_cleanup(br_freep) char *scripts = br_uboot_check_dir(d->config->overrides);
-	int r = br_boots_new(&opt, &d->boots, err);
+	int r;
+
+	(void)br_persist_parse(d->config->persist, &opt.default_persist); /* it was checked */
+	r = br_boots_new(&opt, &d->boots, err);
 
 	if (scripts)
 		br_log_warning("scripts that U-Boot's shell would not take: %s", scripts);
@@ -300,6 +314,7 @@ static int start_boots(struct daemon *d, struct br_error *err)
 	d->glue.boots = d->boots;
 	d->glue.disks = d->disks;
 	d->glue.shares = d->shares;
+	d->glue.persist = d->persist;
 	d->glue.server_ip = d->net.ip;
 	d->glue.prefix = d->net.prefix;
 	d->glue.adopt = !strcmp(d->config->adopt, "yes");
@@ -664,6 +679,7 @@ static int start_api(struct daemon *d, struct br_error *err)
 		.boots = d->boots,
 		.disks = d->disks,
 		.shares = d->shares,
+		.persist = d->persist,
 		.store = d->store,
 		.watch = d->watch,
 		.event_text = br_event_text,
@@ -706,6 +722,7 @@ static const struct part {
 	{ start_image, NULL },
 	{ start_disks, stop_disks },
 	{ start_shares, stop_shares },
+	{ start_persist, stop_persist },
 	{ start_boots, stop_boots },
 	{ start_live, stop_live },
 	{ start_watch, stop_watch },

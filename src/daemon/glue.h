@@ -12,6 +12,7 @@
 #include "nfs/server.h"
 #include "plan/boots.h"
 #include "plan/disks.h"
+#include "plan/persist.h"
 #include "plan/shares.h"
 #include "tftp/server.h"
 
@@ -26,6 +27,7 @@ struct br_glue {
 	struct br_boots *boots;
 	struct br_disks *disks;
 	struct br_shares *shares;
+	struct br_persist *persist;
 	uint32_t server_ip;
 	unsigned prefix;
 	char interface[BR_NETIF_NAME];

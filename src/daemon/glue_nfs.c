@@ -21,6 +21,7 @@
 #define GRANTS 8
 #define GRANT_NS (10 * BR_S)
 #define SHARE_PREFIX "/share/"
+#define PERSIST_PATH "/persist"
 
 /* Addresses that mounted: who they are, so that a request costs no look in the database. */
 struct client {
@@ -35,7 +36,7 @@ struct client {
 	UT_hash_handle hh;
 };
 
-enum { KIND_DISK, KIND_SHARE }; /* of an export */
+enum { KIND_DISK, KIND_SHARE, KIND_PERSIST }; /* of an export */
 
 struct br_glue_nfs {
 	struct br_glue *glue;
@@ -144,9 +145,15 @@ static int64_t recall(struct br_glue_nfs *nfs, uint32_t ip)
 	return id;
 }
 
+/* Is the board to write to its root, or does it keep its changes in its memory? */
+static bool is_ram(const struct br_board_disk *disk)
+{
+	return !strcmp(br_plan_input(disk->plan)->disk, "ram");
+}
+
 static void fill_export(struct br_board_disk *disk, struct br_nfs_export *ret)
 {
-	*ret = (struct br_nfs_export){ .fs = disk->fs, .lock = &disk->lock, .ref = disk };
+	*ret = (struct br_nfs_export){ .fs = disk->fs, .lock = &disk->lock, .read_only = is_ram(disk), .ref = disk };
 	memcpy(ret->id, disk->id, sizeof(ret->id));
 }
 
@@ -209,6 +216,44 @@ static void fill_share(struct br_open_share *share, struct br_nfs_export *ret)
 	memcpy(ret->id, share->id, sizeof(ret->id));
 }
 
+static void fill_persist(struct br_persist_area *area, struct br_nfs_export *ret)
+{
+	*ret = (struct br_nfs_export){ .fs = area->fs, .lock = &area->lock, .ref = area, .kind = KIND_PERSIST };
+	memcpy(ret->id, area->id, sizeof(ret->id));
+}
+
+/* The board's own area, under the same name for all. */
+static int open_persist(struct br_glue_nfs *nfs, const struct br_board *board, struct br_persist_area **ret, struct br_error *err)
+{
+	br_cleanup(br_plan_unrefp) struct br_plan *plan = NULL;
+	int r = br_boots_plan(nfs->glue->boots, board, &plan, err);
+
+	if (r < 0)
+		return r;
+	if (!br_plan_input(plan)->persist)
+		return br_error_set(err, EACCES, "%s has no area /persist in this boot; 'bramble board edit %s --persist on' gives it one "
+			"from its next boot", board->name, board->name);
+	return br_persist_open(nfs->glue->persist, board->id, br_plan_input(plan)->persist, ret, err);
+}
+
+static int mount_persist(struct br_glue_nfs *nfs, const struct br_board *board, const char *path, struct br_nfs_export *ret,
+	struct br_error *err)
+{
+	const char *dir = path + strlen(PERSIST_PATH);
+	struct br_persist_area *area;
+	int r = open_persist(nfs, board, &area, err);
+
+	if (r < 0)
+		return r;
+	fill_persist(area, ret);
+	if (dir[strspn(dir, "/")])
+		ret->dir = dir;
+	if (area->problem[0])
+		br_event_emit(nfs->glue->fleet, board->id, 0, BR_EV_DISK_SMALL, json_pack("{s:s}", "reason", area->problem));
+	br_event_emit(nfs->glue->fleet, board->id, 0, BR_EV_SHARE_MOUNTED, json_pack("{s:s}", "path", path));
+	return 0;
+}
+
 /* "/share/NAME" and directories below it. */
 static int mount_share(struct br_glue_nfs *nfs, uint32_t ip, const struct br_board *board, const char *path,
 	struct br_nfs_export *ret, struct br_error *err)
@@ -245,6 +290,8 @@ static int mount(void *ctx, uint32_t ip, const char *path, struct br_nfs_export 
 		r = br_error_set(&own, EACCES, "%s is the address of no board", br_ip_format(text, ip));
 	else if (br_str_starts(path, SHARE_PREFIX) && nfs->glue->shares)
 		r = mount_share(nfs, ip, &board, path, ret, &own);
+	else if (nfs->glue->persist && below_root(path, PERSIST_PATH) && strcmp(path, "/") != 0)
+		r = mount_persist(nfs, &board, path, ret, &own);
 	else
 		r = mount_own(nfs, &board, path, ret, &own);
 	if (r < 0) {
@@ -310,30 +357,68 @@ static int find_again(struct br_glue_nfs *nfs, uint32_t ip, const uint8_t id[sta
 	return 0;
 }
 
+/* The same for its area. -ENOENT: it is not that one's. */
+static int persist_again(struct br_glue_nfs *nfs, uint32_t ip, const uint8_t id[static 16], struct br_persist_area **ret)
+{
+	struct br_error err = BR_ERROR_NULL;
+	struct br_persist_area *area;
+	struct br_board board;
+
+	if (!nfs->glue->persist || br_glue_board_by_ip(nfs->glue, ip, &board) < 0 ||
+		open_persist(nfs, &board, &area, &err) < 0)
+		return -ENOENT;
+	if (memcmp(area->id, id, sizeof(area->id)) != 0) {
+		br_persist_area_unref(nfs->glue->persist, area);
+		return -ENOENT;
+	}
+	remember(nfs, ip, board.id);
+	*ret = area;
+	return 0;
+}
+
+/* Those that are open, by no more than a look. */
+static bool find_open(struct br_glue_nfs *nfs, uint32_t ip, const uint8_t id[static 16], struct br_nfs_export *ret)
+{
+	struct br_glue *glue = nfs->glue;
+	int64_t board_id = recall(nfs, ip);
+	struct br_board_disk *disk = board_id ? br_disks_by_id(glue->disks, board_id, id) : NULL;
+	struct br_persist_area *area = !disk && board_id && glue->persist ? br_persist_by_id(glue->persist, board_id, id) : NULL;
+	struct br_open_share *share = !disk && !area && glue->shares && granted(nfs, ip, id) ? br_shares_by_id(glue->shares, id) : NULL;
+
+	if (disk)
+		fill_export(disk, ret);
+	else if (area)
+		fill_persist(area, ret);
+	else if (share)
+		fill_share(share, ret);
+	return disk || area || share;
+}
+
 static int find(void *ctx, uint32_t ip, const uint8_t id[static 16], bool may_wait, struct br_nfs_export *ret)
 {
 	struct br_glue_nfs *nfs = ctx;
-	int64_t board_id = recall(nfs, ip);
-	struct br_board_disk *disk = board_id ? br_disks_by_id(nfs->glue->disks, board_id, id) : NULL;
-	struct br_open_share *share = NULL;
-	int r = 0;
+	struct br_board_disk *disk;
+	struct br_persist_area *area;
+	struct br_open_share *share;
+	int r;
 
-	if (!disk && nfs->glue->shares && granted(nfs, ip, id))
-		share = br_shares_by_id(nfs->glue->shares, id);
-	if (!disk && !share && !may_wait)
+	if (find_open(nfs, ip, id, ret))
+		return 0;
+	if (!may_wait)
 		return -EINPROGRESS;
-	if (!disk && !share) {
-		r = share_again(nfs, ip, id, &share);
-		if (r == -ENOENT)
-			r = find_again(nfs, ip, id, &disk);
-	}
-	if (r < 0)
-		return r;
-	if (share)
+	r = share_again(nfs, ip, id, &share);
+	if (!r)
 		fill_share(share, ret);
-	else
+	if (r != -ENOENT)
+		return r;
+	if (!persist_again(nfs, ip, id, &area)) {
+		fill_persist(area, ret);
+		return 0;
+	}
+	r = find_again(nfs, ip, id, &disk);
+	if (!r)
 		fill_export(disk, ret);
-	return 0;
+	return r;
 }
 
 static void release(void *ctx, struct br_nfs_export *export)
@@ -342,6 +427,8 @@ static void release(void *ctx, struct br_nfs_export *export)
 
 	if (export->kind == KIND_SHARE)
 		br_open_share_unref(export->ref);
+	else if (export->kind == KIND_PERSIST)
+		br_persist_area_unref(nfs->glue->persist, export->ref);
 	else
 		br_board_disk_unref(nfs->glue->disks, export->ref);
 }
@@ -373,6 +460,8 @@ static int exports(void *ctx, uint32_t ip, int (*fn)(void *ctx, const char *path
 		return 0;
 	if (!br_boots_plan(nfs->glue->boots, &board, &plan, NULL))
 		r = fn(fn_ctx, br_plan_root_path(plan));
+	if (!r && plan && nfs->glue->persist && br_plan_input(plan)->persist)
+		r = fn(fn_ctx, PERSIST_PATH);
 	if (!r && nfs->glue->shares)
 		r = br_shares_for(nfs->glue->shares, board.name, export_share, &e);
 	return r;

@@ -451,7 +451,7 @@ static bool one_of(const char *s, const char *a, const char *b)
 
 bool br_board_disk_ok(const char *disk)
 {
-	return !strcmp(disk, "volatile") || !strcmp(disk, "persistent");
+	return !strcmp(disk, "volatile") || !strcmp(disk, "persistent") || !strcmp(disk, "ram");
 }
 
 static bool persist_ok(const char *persist)
@@ -489,7 +489,7 @@ static int check(const struct br_board *b, struct br_error *err)
 	if (!strcmp(b->name, "share") || !strcmp(b->name, "persist"))
 		return br_error_set(err, EINVAL, "board name '%s': that is what boards mount shared areas by; choose another", b->name);
 	if (b->disk[0] && !br_board_disk_ok(b->disk))
-		return br_error_set(err, EINVAL, "board %s: disk '%s': 'volatile' or 'persistent' is needed",
+		return br_error_set(err, EINVAL, "board %s: disk '%s': 'volatile', 'persistent' or 'ram' is needed",
 			b->name, VIS(b->disk));
 	if (!persist_ok(b->persist))
 		return br_error_set(err, EINVAL, "board %s: persist '%s': 'off' or a size from 16M to 16T is needed", b->name,

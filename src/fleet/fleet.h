@@ -30,7 +30,7 @@ struct br_board {
 	char model[16];	   /* id of br_pi_model, "" when not known */
 	struct br_mac mac; /* of its Ethernet */
 	char image[98];	   /* "" : the daemon's default */
-	char disk[16];	   /* "volatile", "persistent", "" : the default */
+	char disk[16];	   /* "volatile", "persistent", "ram", "" : the default */
 	uint64_t disk_size; /* bytes its disk is to have at least; 0: the image's */
 	char persist[24];  /* its area that outlives volatile disks: "off", bytes as digits, "" : the default */
 	char road[16];	   /* "net", "local", "" : the default */
@@ -96,7 +96,7 @@ int br_board_remove(struct br_fleet *fleet, int64_t id, struct br_error *err);
 int br_board_count(struct br_fleet *fleet, uint64_t *ret);
 /* Whether a name may be a board's: [a-z0-9-], not '-' at the ends, at most BR_BOARD_NAME_MAX. */
 bool br_board_name_ok(const char *name);
-/* "volatile" or "persistent". */
+/* "volatile", "persistent" or "ram". */
 bool br_board_disk_ok(const char *disk);
 
 /* Secrets made once per board and kept: machine-id (32 hex digits), an ed25519 seed (32 bytes) ... Returns the

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "plan/raminit.h"
 #include "store/disk.h"
 
 /* What the firmware uses when there is no cmdline.txt is no use here; this is what images start with. */
@@ -101,6 +102,16 @@ static int add_seed(struct br_plan_base *base, const struct br_fat *fat, struct 
 	return 0;
 }
 
+static bool has_initramfs(const struct br_fat *fat)
+{
+	const struct br_fat_entry *e;
+
+	for (size_t i = 0; (e = br_fat_walk(fat, i)); i++)
+		if (!e->is_dir && br_ram_init_fits(e->path))
+			return true;
+	return false;
+}
+
 int br_plan_base_new(struct br_image *image, struct br_plan_base **ret, struct br_error *err)
 {
 	br_cleanup(br_plan_base_unrefp) struct br_plan_base *base = calloc(1, sizeof(*base));
@@ -116,6 +127,7 @@ int br_plan_base_new(struct br_image *image, struct br_plan_base **ret, struct b
 		return br_error_set(err, ENODEV, "image %s: has no FAT boot partition, so no board can boot it over "
 			"the network", br_image_info(image)->name);
 	base->largest = largest_file(fat);
+	base->initramfs = has_initramfs(fat);
 	r = read_boot_text(fat, "cmdline.txt", &base->cmdline, err);
 	if (r < 0)
 		return br_error_prefix(err, "image %s", br_image_info(image)->name);
@@ -162,6 +174,13 @@ void br_plan_base_unref(struct br_plan_base *base)
 struct br_image *br_plan_base_image(const struct br_plan_base *base)
 {
 	return base->image;
+}
+
+const char *br_plan_base_no_ram(const struct br_plan_base *base)
+{
+	if (!base->initramfs)
+		return "the image has no initramfs, which would put the memory over the root";
+	return base->root.initramfs_tools ? NULL : "the image's initramfs is not one of initramfs-tools";
 }
 
 uint64_t br_plan_base_largest(const struct br_plan_base *base)

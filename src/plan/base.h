@@ -17,5 +17,6 @@ struct br_plan_base {
 	char *config;	 /* projected config.txt, NULL: the image's own will do */
 	struct br_image_scripts scripts; /* for U-Boot */
 	uint64_t largest; /* bytes of the largest boot file: a kernel or an initramfs */
+	bool initramfs; /* has one */
 	struct br_root_facts root;
 };

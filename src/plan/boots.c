@@ -43,6 +43,7 @@ struct br_boots {
 	char *keys;
 	char default_image[BR_IMAGE_NAME_MAX + 1];
 	char default_disk[16];
+	uint64_t default_persist;
 	struct boot *boots;
 	uint64_t group; /* the present one */
 	struct image_base *bases;
@@ -88,6 +89,7 @@ int br_boots_new(const struct br_boots_options *opt, struct br_boots **ret, stru
 	boots->server = opt->server;
 	snprintf(boots->default_image, sizeof(boots->default_image), "%s", opt->default_image ?: "");
 	snprintf(boots->default_disk, sizeof(boots->default_disk), "%s", opt->default_disk);
+	boots->default_persist = opt->default_persist;
 	*ret = boots;
 	return 0;
 }
@@ -201,6 +203,11 @@ const char *br_boots_default_disk(const struct br_boots *boots)
 	return boots->default_disk;
 }
 
+uint64_t br_boots_default_persist(const struct br_boots *boots)
+{
+	return boots->default_persist;
+}
+
 /* The shared part of the image a board is to boot. Locked. */
 static int find_board_base(struct br_boots *boots, const struct br_board *board, const char *image,
 	struct br_plan_base **ret, struct br_error *err)
@@ -217,6 +224,16 @@ static int find_board_base(struct br_boots *boots, const struct br_board *board,
 	return r;
 }
 
+static uint64_t persist_of(const struct br_boots *boots, const struct br_board *board)
+{
+	uint64_t size = 0;
+
+	if (!board->persist[0])
+		return boots->default_persist;
+	(void)br_parse_u64(board->persist, 0, UINT64_MAX, &size); /* "off" leaves 0 */
+	return size;
+}
+
 /* Makes the plan of a board for a boot number. Locked. */
 static int make_plan(struct br_boots *boots, const struct br_board *board, uint64_t boot, const char *image,
 	const char *disk, struct br_plan **ret, struct br_error *err)
@@ -224,7 +241,8 @@ static int make_plan(struct br_boots *boots, const struct br_board *board, uint6
 	struct br_plan_input in = {
 		.board = *board,
 		.boot = boot,
-		.disk = !strcmp(disk, "persistent") ? "persistent" : "volatile",
+		.disk = !strcmp(disk, "persistent") ? "persistent" : !strcmp(disk, "ram") ? "ram" : "volatile",
+		.persist = persist_of(boots, board),
 		.server = boots->server,
 		.overrides = boots->overrides,
 		.root_overrides = boots->root_files,

@@ -29,7 +29,8 @@ struct br_boots_options {
 	struct br_store *store;
 	struct br_plan_server server;
 	const char *default_image; /* may be NULL: boards without an own image get nothing */
-	const char *default_disk;  /* "volatile" or "persistent" */
+	const char *default_disk;  /* "volatile", "persistent" or "ram" */
+	uint64_t default_persist;  /* bytes of boards' areas that outlive volatile disks; 0: they have none */
 	const char *overrides;	   /* directory of boot files that people give; NULL: none */
 	const char *root_files;	   /* the same for boards' root file systems */
 	const char *keys;	   /* file of authorized_keys for every board; NULL: none */
@@ -42,6 +43,7 @@ int br_boots_set_default_image(struct br_boots *boots, const char *image, struct
 /* "" when there is none. */
 void br_boots_default_image(struct br_boots *boots, char ret[static BR_IMAGE_NAME_MAX + 1]);
 const char *br_boots_default_disk(const struct br_boots *boots);
+uint64_t br_boots_default_persist(const struct br_boots *boots);
 
 /*
  * A board was seen at a stage. Begins a new boot (new number, new plan, boot.start event; a volatile disk is dropped

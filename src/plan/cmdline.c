@@ -42,7 +42,7 @@ static bool is_dropped(const char *arg)
 }
 
 char *br_plan_make_cmdline(const char *image_cmdline, const struct br_plan_server *server,
-	const char *root_path)
+	const char *root_path, bool ram)
 {
 	br_cleanup(br_freep) char *copy = strdup(image_cmdline);
 	struct br_text t = BR_TEXT_NULL;
@@ -52,12 +52,13 @@ char *br_plan_make_cmdline(const char *image_cmdline, const struct br_plan_serve
 	if (!copy)
 		return NULL;
 	for (char *arg = strtok_r(copy, " \t\r\n", &save); arg; arg = strtok_r(NULL, " \t\r\n", &save))
-		if (!is_dropped(arg))
+		if (!is_dropped(arg) && !(ram && (br_str_starts(arg, "boot=") || br_str_starts(arg, "overlayroot="))))
 			br_text_addf(&t, "%s ", arg);
 	br_text_addf(&t, "root=/dev/nfs nfsroot=%s:%s,vers=3,tcp,rsize=%d,wsize=%d",
 		br_ip_format(ip, server->ip), root_path, TRANSFER_SIZE, TRANSFER_SIZE);
 	if (server->nfs_port != NFS_PORT)
 		br_text_addf(&t, ",port=%u", server->nfs_port);
-	br_text_add(&t, " ip=dhcp rootwait rw");
+	/* 'boot' selects the script of plan/raminit.c in the initramfs; the root stays read-only under it */
+	br_text_add(&t, ram ? " ip=dhcp rootwait ro boot=bramble" : " ip=dhcp rootwait rw");
 	return br_text_take(&t);
 }

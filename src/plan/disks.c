@@ -184,7 +184,7 @@ static int open_sized(const struct br_plan_input *in, const char *dir, struct br
 static int open_stored(struct br_disks *disks, const struct br_plan_input *in, struct br_board_disk *d,
 	struct br_error *err)
 {
-	bool is_volatile = !strcmp(in->disk, "volatile");
+	bool is_volatile = strcmp(in->disk, "persistent") != 0; /* a board with changes in RAM has the image, at each boot */
 	br_cleanup(br_freep) char *dir = stored_dir(disks, in);
 	struct stat st;
 	int r = 0;

@@ -4,6 +4,9 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -37,6 +40,14 @@ static int sweep_board(const char *dir, struct br_error *err)
 	return n;
 }
 
+/* "shell-PID": where 'bramble disk shell' works, when its process is no more. */
+static bool is_dead_shell(const char *name)
+{
+	uint64_t pid;
+
+	return br_str_starts(name, "shell-") && !br_parse_u64(name + 6, 1, INT32_MAX, &pid) && kill((pid_t)pid, 0) < 0 && errno == ESRCH;
+}
+
 int br_disks_sweep(const char *state_dir, struct br_error *err)
 {
 	br_cleanup(br_freep) char *disks = br_path_join(state_dir, "disks");
@@ -53,6 +64,13 @@ int br_disks_sweep(const char *state_dir, struct br_error *err)
 		br_cleanup(br_freep) char *dir = NULL;
 		int r;
 
+		if (is_dead_shell(e->d_name)) {
+			br_cleanup(br_freep) char *left = br_path_join(disks, e->d_name);
+
+			if (left && br_remove_tree(left, err) < 0)
+				return err ? -err->code : -EIO;
+			n++;
+		}
 		if (!isdigit((unsigned char)e->d_name[0]))
 			continue;
 		dir = br_path_join(disks, e->d_name);

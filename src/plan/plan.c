@@ -21,14 +21,18 @@
 #include "plan/bootpath.h"
 #include "plan/cmdline.h"
 #include "plan/planroot.h"
+#include "plan/raminit.h"
 #include "plan/rootfiles.h"
 #include "plan/ubootfiles.h"
 
-#define MAX_OVER 4 /* projected boot files */
+#define MAX_OVER (4 + BR_RAM_INIT_FILES) /* projected boot files */
 
 struct over {
 	const char *path;
 	struct br_span span;
+	struct br_span *spans; /* instead of span; free() */
+	size_t n_spans;
+	uint64_t size;
 };
 
 /* boot.img, made when first asked for. */
@@ -67,13 +71,36 @@ static void add_over(struct br_plan *plan, const char *path, const char *text)
 
 static int make_cmdline(struct br_plan *plan)
 {
-	plan->cmdline_bare = br_plan_make_cmdline(plan->in.base->cmdline, &plan->in.server, plan->root_path);
+	plan->cmdline_bare = br_plan_make_cmdline(plan->in.base->cmdline, &plan->in.server, plan->root_path,
+		!strcmp(plan->in.disk, "ram"));
 	if (!plan->cmdline_bare)
 		return -ENOMEM;
 	plan->cmdline = br_asprintf("%s\n", plan->cmdline_bare);
 	if (!plan->cmdline)
 		return -ENOMEM;
 	add_over(plan, "cmdline.txt", plan->cmdline);
+	return 0;
+}
+
+/* Each initramfs of the image, with what makes it keep changes in memory behind it. */
+static int add_ram_init(struct br_plan *plan)
+{
+	const struct br_fat *fat = br_image_boot(br_plan_base_image(plan->in.base));
+	const struct br_fat_entry *e;
+	size_t left = BR_RAM_INIT_FILES;
+
+	for (size_t i = 0; (e = br_fat_walk(fat, i)) && left; i++) {
+		struct over *o = &plan->over[plan->n_over];
+
+		if (e->is_dir || !br_ram_init_fits(e->path))
+			continue;
+		o->spans = br_ram_init_append(e->spans, e->n_spans, e->size, &o->n_spans, &o->size);
+		if (!o->spans)
+			return -ENOMEM;
+		o->path = e->path;
+		plan->n_over++;
+		left--;
+	}
 	return 0;
 }
 
@@ -124,8 +151,16 @@ static int gather_problems(struct br_plan *plan)
 static int make(struct br_plan *plan, struct br_error *err)
 {
 	bool board = plan->in.board.id != 0; /* a client that is no board gets the image's files as they are */
-	int r = board ? make_cmdline(plan) : 0;
+	int r;
 
+	if (board && !strcmp(plan->in.disk, "ram") && br_plan_base_no_ram(plan->in.base)) {
+		br_root_files_left_out(&plan->root, "disk ram: %s; what the board writes goes to a volatile disk instead",
+			br_plan_base_no_ram(plan->in.base));
+		plan->in.disk = "volatile";
+	}
+	r = board ? make_cmdline(plan) : 0;
+	if (!r && board && !strcmp(plan->in.disk, "ram"))
+		r = add_ram_init(plan);
 	if (r < 0)
 		return br_error_set(err, -r, "%s", strerrordesc_np(-r));
 	if (plan->in.base->config)
@@ -185,6 +220,8 @@ void br_plan_unref(struct br_plan *plan)
 	free(plan->cmdline_override);
 	free(plan->cmdline);
 	free(plan->cmdline_bare);
+	for (size_t i = 0; i < plan->n_over; i++)
+		free(plan->over[i].spans);
 	free(plan->problem);
 	br_root_files_done(&plan->root);
 	br_override_set_free(plan->root_overrides); /* rows of the root point into it */
@@ -233,6 +270,13 @@ static const struct over *find_over(const struct br_plan *plan, const char *path
 		if (!strcasecmp(plan->over[i].path, path))
 			return &plan->over[i];
 	return NULL;
+}
+
+static struct br_bootfile of_over(const struct over *o)
+{
+	if (o->spans)
+		return (struct br_bootfile){ o->spans, o->n_spans, o->size, "projected", NULL };
+	return (struct br_bootfile){ &o->span, 1, o->span.len, "projected", NULL };
 }
 
 static struct br_bootfile of_override(const struct br_override *o)
@@ -303,7 +347,7 @@ int br_plan_bootfile(const struct br_plan *plan, const char *name, struct br_boo
 	}
 	over = find_over(plan, ret_path);
 	if (over) {
-		*ret = (struct br_bootfile){ &over->span, 1, over->span.len, "projected", NULL };
+		*ret = of_over(over);
 		return 0;
 	}
 	e = br_fat_lookup(fat, ret_path);
@@ -332,7 +376,11 @@ int br_plan_bootfiles(const struct br_plan *plan,
 		const struct over *o = &plan->over[i];
 
 		if (!br_override_find(plan->overrides, o->path))
-			r = fn(ctx, o->path, &(struct br_bootfile){ &o->span, 1, o->span.len, "projected", NULL });
+{
+			struct br_bootfile file = of_over(o);
+
+			r = fn(ctx, o->path, &file);
+		}
 	}
 	for (size_t i = 0; !r && (e = br_fat_walk(fat, i)); i++)
 		if (!e->is_dir && !find_over(plan, e->path) && !br_override_find(plan->overrides, e->path))

@@ -27,6 +27,8 @@ int br_plan_base_new(struct br_image *image /* a new reference is taken */, stru
 struct br_plan_base *br_plan_base_ref(struct br_plan_base *base);
 void br_plan_base_unref(struct br_plan_base *base);
 struct br_image *br_plan_base_image(const struct br_plan_base *base); /* not a new reference */
+/* Why boards on it cannot have a disk 'ram'; NULL: they can. */
+const char *br_plan_base_no_ram(const struct br_plan_base *base);
 uint64_t br_plan_base_largest(const struct br_plan_base *base); /* bytes of its largest boot file */
 
 /* How the board reaches us, the same for all boards of a daemon. */
@@ -40,8 +42,9 @@ struct br_plan_input {
 	struct br_board board;	    /* id 0: the anonymous plan of clients that are no board */
 	uint64_t boot;		    /* number of this boot */
 	struct br_plan_base *base;  /* a new reference is taken */
-	const char *disk;	    /* "volatile" or "persistent", resolved */
+	const char *disk;	    /* "volatile", "persistent" or "ram", resolved */
 	bool relaxed;		    /* the disk's commits are not synced (br_disk_relax()) */
+	uint64_t persist;	    /* bytes of its area /persist, 0: none */
 	struct br_plan_server server;
 	uint8_t ssh_seed[32];	    /* ed25519 host key */
 	uint8_t machine_id[16];

@@ -3,6 +3,7 @@
 #include "plan/planroot.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -173,6 +174,21 @@ static void find_userconf(struct making *m, struct br_root_wish *wish)
 		wish->userconf = boot_text(m, names[i], &wish->userconf_len);
 }
 
+/*
+ * Its area that outlives volatile disks. 'addr' is what mount.nfs(8) would find out: an image without nfs-common has no such
+ * program, mount(8) then hands the options to the kernel as they are, which needs it. systemd makes the directory.
+ */
+static char *persist_line(const struct br_plan_server *server)
+{
+	char ip[BR_IP_TEXT], port[16] = "";
+
+	br_ip_format(ip, server->ip);
+	if (server->nfs_port != 2049)
+		snprintf(port, sizeof(port), ",port=%u", server->nfs_port);
+	return br_asprintf("%s:/persist /persist nfs vers=3,tcp,nolock,addr=%s%s,_netdev,nofail,x-systemd.mount-timeout=30s 0 0\n", ip,
+		ip, port);
+}
+
 int br_plan_make_root(const struct br_plan *plan, const struct br_override_set *extra, struct br_root_files *ret,
 	struct br_error *err)
 {
@@ -191,6 +207,8 @@ int br_plan_make_root(const struct br_plan *plan, const struct br_override_set *
 	fs->ops->close(fs);
 	memcpy(wish.ssh_seed, in->ssh_seed, sizeof(wish.ssh_seed));
 	memcpy(wish.machine_id, in->machine_id, sizeof(wish.machine_id));
+	if (in->persist)
+		wish.fstab = br_root_files_own(ret, persist_line(&in->server));
 	wish.ssh = has_boot_file(plan, "ssh") || has_boot_file(plan, "ssh.txt");
 	gather_keys(&m);
 	gather_extra_keys(&m);

@@ -241,6 +241,7 @@ static void find_ssh(struct looking *l)
 	br_cleanup(br_freep) char *config = read_text(l, "/etc/ssh/sshd_config");
 	struct br_root_facts *f = l->f;
 
+	f->initramfs_tools = exists(l, "/usr/share/initramfs-tools/scripts/nfs");
 	f->ssh_dir = is_dir(l, "/etc/ssh");
 	if (!f->ssh_dir)
 		unknown(l, "no /etc/ssh: no host keys are given");

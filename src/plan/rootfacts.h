@@ -33,6 +33,7 @@ struct br_root_facts {
 	bool resolver_link;   /* there is /etc, and resolv.conf may become a link */
 	bool wants_dir, sudoers_dir, tmpfiles_dir;
 	bool user_wizard, user_banner; /* Raspberry Pi OS asks for the first user, and says so at ssh logins */
+	bool initramfs_tools; /* made its initramfs */
 	const char *shell;
 	/* the same for every board: units that must not run, what of the image must not be shared */
 	struct br_projection common[BR_ROOT_COMMON_MAX];

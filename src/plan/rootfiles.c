@@ -134,7 +134,10 @@ static int make_identity(struct making *m)
 	br_hex(id, m->wish->machine_id, 16);
 	strcat(id, "\n");
 	add_mode(m, "/etc/machine-id", own(m, strdup(id)), 0444, 0, "the board's own, the same at each boot");
-	if (facts->fstab)
+	if (m->wish->fstab)
+		add_text(m, "/etc/fstab", own(m, br_asprintf("%s%s", facts->fstab ? facts->fstab : "", m->wish->fstab)),
+			"without what mounts or swaps on local partitions, and with /persist");
+	else if (facts->fstab)
 		add_text(m, "/etc/fstab", facts->fstab, "without what mounts or swaps on local partitions");
 	return facts->ssh_dir ? make_host_key(m) : 0;
 }

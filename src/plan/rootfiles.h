@@ -21,6 +21,7 @@ struct br_root_wish {
 	bool ssh; /* sshd is to run ('ssh' on the boot partition) */
 	const char *userconf; /* "name:hash", NULL: no user is wished */
 	size_t userconf_len;
+	const char *fstab; /* a line more of it, NULL: none */
 	const char *keys; /* lines of authorized_keys, NULL: none */
 };
 

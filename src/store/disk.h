@@ -92,6 +92,13 @@ int br_disk_rollback(struct br_image *image, const char *dir, const char *name, 
  */
 int br_disk_grow(struct br_image *image, const char *dir, uint64_t size, struct br_error *err);
 
+/*
+ * Makes the closed disk in dir what a raw file of its size holds: only blocks that differ are written. A crash meanwhile leaves a
+ * disk that is neither: for new ones only. ret_written: bytes.
+ */
+int br_disk_import(struct br_image *image, const char *dir, int raw_fd, bool quiet, uint64_t *ret_written,
+	struct br_error *err);
+
 /* Calls fn with each frozen layer that the disk in dir names; nothing when there is no disk. */
 int br_disk_layers(const char *dir, int (*fn)(void *ctx, const char *id), void *ctx, struct br_error *err);
 /* What can be told of the (closed or open) disk in dir by looking at its files. -ENOENT: there is none. */

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/mapping.h"
+#include "base/text.h"
 #include "store/blocks.h"
 #include "store/layer.h"
 #include "store/store.h"
@@ -267,6 +268,32 @@ int br_image_open(struct br_store *store, const char *name, struct br_image **re
 		br_error_prefix(err, "image %s", info->name);
 		return r;
 	}
+	*ret = image;
+	return 0;
+}
+
+int br_image_of_file(struct br_store *store, int fd, const char *name, const char *sha256, struct br_image **ret,
+	struct br_error *err)
+{
+	br_cleanup(br_freep) struct br_image_info *info = calloc(1, sizeof(*info));
+	struct br_image *image;
+	struct stat st;
+	int r;
+
+	if (!info || fstat(fd, &st) < 0) {
+		close(fd);
+		return br_error_set(err, info ? errno : ENOMEM, "%s: cannot look at it", name);
+	}
+	info->size = (uint64_t)st.st_size;
+	info->root = info->n_partitions = 1;
+	info->partitions[0] = (struct br_partition){ .number = 1, .size = info->size };
+	br_strcpy(info->name, sizeof(info->name), name);
+	br_strcpy(info->sha256, sizeof(info->sha256), sha256);
+	br_strcpy(info->base, sizeof(info->base), sha256);
+	r = br_image_of_fd(fd, info, &image, err);
+	if (r < 0)
+		return r;
+	image->store = br_store_ref(store);
 	*ret = image;
 	return 0;
 }

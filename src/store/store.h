@@ -35,5 +35,10 @@ int br_store_publish(struct br_store *store, const char *dir, const char *name, 
 /* An image of an open disk file, in no store (while importing). fd is taken over, also on failure. */
 int br_image_of_fd(int fd, const struct br_image_info *info, struct br_image **ret, struct br_error *err);
 
+/* The same with the store's layers, for a raw file system that is no image: disks on it are made, grow and are kept by
+ * br_store_gc() as all others. */
+int br_image_of_file(struct br_store *store, int fd, const char *name, const char *sha256, struct br_image **ret,
+	struct br_error *err);
+
 int br_image_info_read(const char *path, struct br_image_info *ret, struct br_error *err);
 int br_image_info_write(const char *path, const struct br_image_info *info, struct br_error *err);

@@ -25,6 +25,7 @@
 #include "fleet/fleet.h"
 #include "plan/boots.h"
 #include "plan/disks.h"
+#include "plan/persist.h"
 #include "plan/shares.h"
 #include "store/image.h"
 #include "tests/unit/shell.h"
@@ -38,6 +39,7 @@ static struct server {
 	struct br_boots *boots;
 	struct br_disks *disks;
 	struct br_shares *shares;
+	struct br_persist *persist;
 	struct br_api *api;
 	bool image;
 } sv;
@@ -89,7 +91,8 @@ static inline int start(void **state)
 	assert_int_equal(br_boots_new(&bo, &sv.boots, &err), 0);
 	assert_int_equal(br_disks_new(sv.state, &sv.disks, &err), 0);
 	assert_int_equal(br_shares_new(sv.fleet, &sv.shares, &err), 0);
-	struct br_api_options ao = { .fleet = sv.fleet, .boots = sv.boots, .disks = sv.disks, .shares = sv.shares, .store = sv.store,
+	assert_int_equal(br_persist_new(sv.state, sv.store, &sv.persist, &err), 0);
+	struct br_api_options ao = { .fleet = sv.fleet, .boots = sv.boots, .disks = sv.disks, .shares = sv.shares, .persist = sv.persist, .store = sv.store,
 		.socket_path = sv.socket,
 		.status = { .interface = "br0", .ip = 0x0a4d0001, .prefix = 24, .dhcp = "full", .first = 0x0a4d000a,
 			.last = 0x0a4d00fe } };
@@ -104,6 +107,7 @@ static inline int stop(void **state)
 	br_api_stop(sv.api);
 	assert_int_equal(lstat(sv.socket, &st), -1); /* taken away */
 	br_shares_free(sv.shares);
+	br_persist_free(sv.persist);
 	br_disks_free(sv.disks);
 	br_boots_free(sv.boots);
 	br_store_close(sv.store);

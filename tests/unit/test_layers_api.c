@@ -410,6 +410,67 @@ static void directories_are_shared(void **state)
 	assert_int_equal(chdir("/"), 0);
 }
 
+static void boards_have_areas_that_stay(void **state)
+{
+	static const struct step steps[] = {
+		{ "board add stay1 --mac b8:27:eb:03:00:21 --persist 20M --disk ram", 0, "ram" },
+		{ "board show stay1", 0, "persist:    20971520" },
+		{ "board edit stay1 --persist 1M", 2, "16M to 16T" },
+		{ "board edit stay1 --persist many", 2, "none of off, on" },
+		{ "board edit stay1 --disk memory", 2, "'ram' is needed" },
+		{ "disk snapshot stay1", 2, "no persistent disk" },
+		{ "disk list -o jsonl", 0, "!persist\"" },
+	};
+	static const struct step after[] = {
+		{ "disk list -o jsonl | grep stay1", 0, "\"disk\":\"persist\",\"state\":\"open\"" },
+		{ "disk reset stay1", 0, "" },
+		{ "disk list -o jsonl | grep stay1", 0, "\"disk\":\"persist\"" },
+		{ "image gc", 0, "" }, /* a grown one stands on a layer */
+		{ "board edit stay1 --persist off", 0, "" },
+		{ "board show stay1", 0, "!20971520" },
+	};
+	struct br_error err = BR_ERROR_NULL;
+	struct br_persist_area *area;
+	const struct br_fs_new file = { .mode = S_IFREG | 0644 };
+	struct br_fs_statfs st;
+	uint8_t id[16];
+	struct br_board b;
+	uint64_t ino;
+
+	NEED_IMAGE();
+	test_needs("mke2fs");
+	RUN(steps);
+	assert_int_equal(br_board_by_name(sv.fleet, "stay1", &b), 0);
+	if (br_persist_open(sv.persist, b.id, 20 << 20, &area, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(area->fs->ops->create(area->fs, area->fs->ops->root(area->fs), "kept", &file, &ino), 0);
+	memcpy(id, area->id, 16);
+	assert_null(br_persist_by_id(sv.persist, b.id, (const uint8_t[16]){ 0 }));
+	br_persist_area_unref(sv.persist, area);
+	RUN(after);
+	/* another start of ours: the same, and larger */
+	br_persist_free(sv.persist);
+	assert_int_equal(br_persist_new(sv.state, sv.store, &sv.persist, &err), 0);
+	sv.api = (br_api_stop(sv.api), NULL);
+	struct br_api_options ao = { .fleet = sv.fleet, .boots = sv.boots, .disks = sv.disks, .shares = sv.shares,
+		.persist = sv.persist, .store = sv.store, .socket_path = sv.socket, .status = { .interface = "br0", .dhcp = "full" } };
+	assert_int_equal(br_api_start(&ao, &sv.api, &err), 0);
+	assert_int_equal(br_persist_open(sv.persist, b.id, 300 << 20, &area, &err), 0);
+	assert_memory_equal(area->id, id, 16);
+	assert_string_equal(area->problem, "");
+	assert_int_equal(br_fs_walk(area->fs, "/kept", &ino), 0);
+	assert_int_equal(area->fs->ops->statfs(area->fs, &st), 0);
+	assert_true(st.total_bytes > 250 << 20);
+	assert_int_equal(area->fs->ops->commit(area->fs), 0);
+	/* in use it is not taken away; removed it is new */
+	br_persist_area_unref(sv.persist, area);
+	assert_int_equal(br_persist_remove(sv.persist, b.id, &err), 0);
+	assert_int_equal(br_persist_open(sv.persist, b.id, 20 << 20, &area, &err), 0);
+	assert_int_equal(br_fs_walk(area->fs, "/kept", &ino), -ENOENT);
+	assert_memory_not_equal(area->id, id, 16);
+	br_persist_area_unref(sv.persist, area);
+}
+
 static void a_name_that_moves_is_followed(void **state)
 {
 	static const struct step before[] = {
@@ -442,6 +503,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_board_gets_a_larger_disk),
 		cmocka_unit_test(snapshots_do_what_they_say),
 		cmocka_unit_test(directories_are_shared),
+		cmocka_unit_test(boards_have_areas_that_stay),
 		cmocka_unit_test(a_name_that_moves_is_followed),
 		cmocka_unit_test(a_slow_client_keeps_no_board_waiting),
 		cmocka_unit_test(an_upload_never_goes_to_another_file),

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "plan/raminit.h"
 #include "plan/bootpath.h"
 #include "plan/cmdline.h"
 #include "plan/disksweep.h"
@@ -79,12 +80,43 @@ static void command_lines_keep_what_is_not_about_the_root(void **state)
 	};
 
 	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++) {
-		br_cleanup(br_freep) char *c = br_plan_make_cmdline(cases[i].image, &server, "/pi");
+		br_cleanup(br_freep) char *c = br_plan_make_cmdline(cases[i].image, &server, "/pi", false);
 
 		assert_string_equal(c, cases[i].board);
 	}
-	br_cleanup(br_freep) char *c = br_plan_make_cmdline("", &odd_port, "/pi");
+	br_cleanup(br_freep) char *c = br_plan_make_cmdline("", &odd_port, "/pi", false);
 	assert_non_null(strstr(c, ",port=12049 "));
+	br_cleanup(br_freep) char *ram = br_plan_make_cmdline("quiet boot=local rw", &server, "/pi", true);
+	assert_string_equal(ram, "quiet root=/dev/nfs nfsroot=10.77.0.1:/pi,vers=3,tcp,rsize=131072,wsize=131072 ip=dhcp rootwait ro "
+				 "boot=bramble");
+}
+
+/* The kernel looks for the next archive at a multiple of four. */
+static void an_archive_goes_behind_the_initramfs(void **state)
+{
+	const struct br_span span = { (const uint8_t *)"12345", 5 };
+	uint64_t size, sum = 0, at = 0;
+	struct br_span *v;
+	size_t n;
+
+	v = br_ram_init_append(&span, 1, 5, &n, &size);
+	assert_non_null(v);
+	assert_int_equal(n, 3);
+	for (size_t i = 0; i < n; i++) {
+		at = i + 1 < n ? at + v[i].len : at;
+		sum += v[i].len;
+	}
+	assert_int_equal(sum, size);
+	assert_true(at == 8 && size % 4 == 0);
+	assert_memory_equal(v[2].data, "070701", 6);
+	assert_non_null(memmem(v[2].data, v[2].len, "scripts/bramble", 16));
+	assert_non_null(memmem(v[2].data, v[2].len, "TRAILER!!!", 11));
+	assert_non_null(memmem(v[2].data, v[2].len, "mountroot()", 11));
+	free(v);
+	v = br_ram_init_append(&span, 1, 8, &n, &size);
+	assert_int_equal(n, 2);
+	free(v);
+	assert_true(br_ram_init_fits("initramfs8") && br_ram_init_fits("os/initrd.img-6.1") && !br_ram_init_fits("kernel8.img"));
 }
 
 static void host_keys_are_read_by_openssh(void **state)
@@ -173,6 +205,7 @@ int main(void)
 		cmocka_unit_test(boot_names_are_cleaned),
 		cmocka_unit_test(long_boot_names_are_refused),
 		cmocka_unit_test(command_lines_keep_what_is_not_about_the_root),
+		cmocka_unit_test(an_archive_goes_behind_the_initramfs),
 		cmocka_unit_test(host_keys_are_read_by_openssh),
 		cmocka_unit_test(host_keys_are_the_same_each_time),
 	};

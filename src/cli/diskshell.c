@@ -406,6 +406,9 @@ static int disk_shell(int argc, char **argv)
 	if (!r)
 		r = work(&s, &err);
 	clean(&s, &err);
+	/* root again, whom debuggers and sanitizers may look at */
+	if (geteuid() && !getuid() && (seteuid(0) < 0 || setegid(0) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0))
+		fprintf(stderr, "bramble: cannot be root again: %s\n", strerrordesc_np(errno));
 	if (r < 0)
 		return br_cli_error(&err, r);
 	if (s.command && s.status && s.save)

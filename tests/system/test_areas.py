@@ -44,3 +44,27 @@ def test_changes_in_ram_go_and_the_area_stays(t):
     assert "persist" in {d["disk"] for d in daemon.json("disk", "list")}
     assert daemon.cli("disk", "reset", name, "--force", "--persist").returncode == 0
     assert "persist" not in {d["disk"] for d in daemon.json("disk", "list")}
+
+
+@long
+def test_a_shell_changes_an_image(t):
+    t.need_program("qemu-aarch64-static")
+    _, daemon = serve_stock(t)
+    name = daemon.cli("image", "list", "-q").stdout.strip()
+    ran = daemon.cli("disk", "shell", "-q", name, "--", "sh", "-c", "uname -m; echo x >/etc/x; ls -A /run/bramble* 2>&1 | head -1")
+    assert ran.stdout.startswith("aarch64\n"), ran.stdout
+    failed = daemon.cli("disk", "shell", "-q", "--save", "pi:no", name, "--", "sh", "-c", "exit 7", check=False)
+    assert failed.returncode == 7 and "nothing is saved" in failed.stderr, failed
+    change = "echo hi >/etc/made; mknod /etc/null c 1 3; ln /etc/made /etc/hard; chown 7:8 /etc/hard; chmod 4711 /etc/hard; rm /etc/issue"
+    daemon.cli("disk", "shell", "-q", "--save", f"{name}:made", name, "--", "sh", "-c", change, timeout=600)
+    differs = daemon.cli("image", "diff", name, f"{name}:made", "-q").stdout.split()
+    assert differs == ["/etc/hard", "/etc/issue", "/etc/made", "/etc/null"], differs
+    # a board's disk, while its image is another one
+    daemon.cli("board", "add", "one", "--mac", "b8:27:eb:00:00:01", "--image", f"{name}:made", "--disk", "persistent")
+    daemon.cli("disk", "cp", __file__, "one:/etc/own")
+    daemon.cli("disk", "shell", "-q", "--save", "lab:two", "one", "--", "sh", "-c", "test -u /etc/made && rm /etc/null && cp /etc/own /etc/copy",
+               timeout=600)
+    assert daemon.cli("image", "cat", "lab:two", "/etc/copy").stdout == open(__file__, encoding="utf-8").read()
+    assert daemon.cli("image", "diff", f"{name}:made", "lab:two", "-q").stdout.split() == ["/etc/copy", "/etc/null", "/etc/own"]
+    assert not [i for i in daemon.cli("image", "list", "-q").stdout.split() if i.startswith("shell-")]
+    assert daemon.cli("disk", "shell", "nothing", check=False).returncode == 3

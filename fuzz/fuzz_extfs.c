@@ -20,7 +20,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define N_IMAGES 4
+#define N_IMAGES 5
 #define MAX_NODES 300
 
 static struct image {
@@ -40,7 +40,7 @@ static void unpack(struct image *im, const char *data, size_t len)
 
 static void set_up(void)
 {
-	static const char *const names[N_IMAGES] = { "plain", "csum", "maps", "journal" };
+	static const char *const names[N_IMAGES] = { "plain", "csum", "maps", "journal", "inline" };
 
 	if (base_fd >= 0)
 		return;
@@ -131,7 +131,7 @@ static void change(struct br_fs *fs, uint64_t ino, size_t i)
 	static const uint8_t buf[20000] = { 1 };
 	static char target[200];
 	struct br_fs_new new = { .mode = types[i % 4] | 0755, .rdev_major = 4, .rdev_minor = 300 };
-	struct br_fs_setattr a = { .set = BR_FS_SET_SIZE | BR_FS_SET_UID, .size = i * 700, .uid = 70000 };
+	struct br_fs_setattr a = { .set = BR_FS_SET_SIZE | BR_FS_SET_UID | BR_FS_SET_MODE, .mode = 0640, .size = i * 700, .uid = 70000 };
 	uint64_t made = 0;
 	char name[40];
 

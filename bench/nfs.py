@@ -3,7 +3,7 @@
 # NFS beside NFS-Ganesha (VFS): large reads, small durable files, a real boot replayed, writing, the cost of a board
 """Measures bramble's NFS server and NFS-Ganesha (its VFS backend on the same tree, extracted) in one run, in turns.
 
-    ./dev bench nfs [--rounds 3] [--only read,small,boot,write,board] [--dir DIR] [--no-rt] [--json FILE]
+    ./dev bench nfs [--rounds 3] [--only read,small,boot,write,board,layers] [--dir DIR] [--no-rt] [--json FILE]
 
 Both servers run at once, each in a network namespace of its own, over its loopback; the load (bench/nfsload.c, on
 libnfs) goes to one after the other. Client k has the k-th address, so that bramble gives each a disk of its own; for the
@@ -19,6 +19,7 @@ import contextlib
 import json
 import lzma
 import os
+import re
 import resource
 import shutil
 import signal
@@ -34,6 +35,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ.get("BENCH_BUILD", os.path.join(os.path.dirname(HERE), "build-bench"))
 LOAD = os.path.join(BUILD, "bench", "nfsload")
 SERVER = os.path.join(BUILD, "bench", "nfsd_bramble")
+LAYERS = os.path.join(BUILD, "bench", "layersbench")
 BIG = 256 << 20
 BOOTS = 8
 BOARDS = 1000
@@ -255,8 +257,16 @@ def measure_board(w, rounds):
     yield f"memory with {BOARDS} disks open", mib, None, "MiB", 400 / mib, 1
 
 
+def measure_layers(w, rounds):
+    """Reading through a stack of four layers beside one that holds the same; no server is asked."""
+    out = subprocess.run([LAYERS, "4"], capture_output=True, text=True, check=True).stdout
+    for what, flat, deep in re.findall(r"^(.*?)  +one layer +(\d+) ns, \d+ layers +(\d+) ns", out, re.M):
+        yield f"4 layers, {what}: CPU per read", float(deep), None, "ns", float(flat) / float(deep), \
+            0 if what.startswith("lookups") else 0.9
+
+
 MEASURES = {"read": measure_read, "boot": measure_boot, "small": measure_small, "write": measure_write,
-            "board": measure_board}
+            "board": measure_board, "layers": measure_layers}
 
 
 class World:
@@ -307,7 +317,7 @@ def main():
     opt = p.parse_args()
     if os.geteuid():
         sys.exit("bench nfs: needs root (network namespaces, and NFS-Ganesha)")
-    for program in (SERVER, LOAD):
+    for program in (SERVER, LOAD, LAYERS):
         if not os.path.exists(program):
             sys.exit(f"bench nfs: {program} is missing; with libnfs-dev installed, remove build-bench and try again")
     for program in ("ganesha.nfsd", "rpcbind"):

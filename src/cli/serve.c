@@ -115,6 +115,8 @@ const struct br_command br_cli_serve[] = {
 		"  --disk POLICY           volatile: a board's changes go at its next boot; persistent: they stay;\n"
 		"                          ram: they stay in the board's memory, over a read-only root\n"
 		"  --persist off|on|SIZE   an area of each board that outlives volatile disks, mounted as /persist (on: 1G)\n"
+		"  --durability HOW        strict: what a board was told is stored outlives a power loss here (default);\n"
+		"                          relaxed: volatile disks do not, but are written several times as fast\n"
 		"  --boots-at-once N       boards that fetch their boot files at once; the others wait. auto (as many as get\n"
 		"                          theirs in time; default), unlimited, or a number\n"
 		"  --boot-rate RATE        bits a second of the link that boot files may take, as 500M (default: auto)\n"

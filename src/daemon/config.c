@@ -178,6 +178,11 @@ static const char *check_persist(const char *v)
 	return br_persist_parse(v, &size) < 0 ? "must be off, on (1G) or a size from 16M to 16T" : NULL;
 }
 
+static const char *check_durability(const char *v)
+{
+	return strcmp(v, "strict") && strcmp(v, "relaxed") ? "must be strict or relaxed" : NULL;
+}
+
 static const char *check_yes_no(const char *v)
 {
 	return strcmp(v, "yes") && strcmp(v, "no") ? "must be yes or no" : NULL;
@@ -302,6 +307,8 @@ const struct br_config_setting br_config_settings[] = {
 		AT(disk), check_disk },
 	{ "persist", "off|on|SIZE", "an area of each board that outlives volatile disks, mounted as /persist (default: off)", "off",
 		AT(persist), check_persist },
+	{ "durability", "strict|relaxed", "relaxed: volatile disks do not outlive a power loss of this host (default: strict)",
+		"strict", AT(durability), check_durability },
 	{ "adopt", "yes|no", "take in boards that are not known (default: yes)", "yes", AT(adopt), check_yes_no },
 	{ "boots-at-once", "auto|unlimited|N", "boards that may fetch their boot files at once (default: auto)", "auto",
 		AT(boots_at_once), check_at_once },

@@ -26,6 +26,7 @@ struct br_config {
 	char *lease;	 /* duration */
 	char *disk;	 /* "volatile", "persistent", "ram" */
 	char *persist;	 /* "off", "on", or a size */
+	char *durability; /* "strict", "relaxed" */
 	char *adopt;	 /* "yes", "no" */
 	char *boots_at_once; /* "auto", "unlimited", or a number */
 	char *boot_rate;     /* "auto", or bits a second */

@@ -250,7 +250,10 @@ static int start_disks(struct daemon *d, struct br_error *err)
 
 	if (r > 0)
 		br_log_info("removed %d copies of disks that a crash left behind", r);
-	return r < 0 ? r : br_disks_new(d->state, &d->disks, err);
+	r = r < 0 ? r : br_disks_new(d->state, &d->disks, err);
+	if (!r && !strcmp(d->config->durability, "relaxed"))
+		br_disks_relax(d->disks);
+	return r;
 }
 
 static void stop_disks(struct daemon *d)

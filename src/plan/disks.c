@@ -46,6 +46,7 @@ struct br_disks {
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* an entry is no more busy */
 	char *dir;		/* STATE/disks */
+	bool relaxed;
 	struct entry *entries;
 };
 
@@ -60,6 +61,11 @@ static void sweep_copies(const char *dir)
 	for (size_t i = 0; i < found.gl_pathc; i++)
 		(void)br_remove_tree(found.gl_pathv[i], NULL); /* what stays takes room only */
 	globfree(&found);
+}
+
+void br_disks_relax(struct br_disks *disks)
+{
+	disks->relaxed = true;
 }
 
 int br_disks_new(const char *state_dir, struct br_disks **ret, struct br_error *err)
@@ -202,7 +208,7 @@ static int open_stored(struct br_disks *disks, const struct br_plan_input *in, s
 		if (r < 0)
 			br_disk_close(br_take(d->disk));
 	}
-	if (!r && in->relaxed)
+	if (!r && is_volatile && disks->relaxed)
 		(void)br_disk_relax(d->disk, NULL); /* else it is more durable than it need be */
 	return r;
 }

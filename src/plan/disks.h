@@ -27,6 +27,8 @@ struct br_board_disk {
 
 int br_disks_new(const char *state_dir, struct br_disks **ret, struct br_error *err);
 void br_disks_free(struct br_disks *disks);
+/* Volatile disks that are opened from now on are relaxed (br_disk_relax()). */
+void br_disks_relax(struct br_disks *disks);
 
 /* Bytes left where disks are stored, for who is not root there. */
 int br_disks_room(const struct br_disks *disks, uint64_t *ret);

@@ -43,7 +43,6 @@ struct br_plan_input {
 	uint64_t boot;		    /* number of this boot */
 	struct br_plan_base *base;  /* a new reference is taken */
 	const char *disk;	    /* "volatile", "persistent" or "ram", resolved */
-	bool relaxed;		    /* the disk's commits are not synced (br_disk_relax()) */
 	uint64_t persist;	    /* bytes of its area /persist, 0: none */
 	struct br_plan_server server;
 	uint8_t ssh_seed[32];	    /* ed25519 host key */

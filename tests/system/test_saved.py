@@ -93,6 +93,41 @@ def test_saved_and_rolled_back_while_clients_use_it(t):
         fsck(t, daemon, name)
 
 
+def test_relaxed_disks_outlive_the_daemon_but_not_the_host(t):
+    t.need_root()
+    t.need_program("sfdisk", "mkfs.fat", "mcopy", "mke2fs", "e2fsck", "nfs-cp", "nfs-cat")
+    net = t.enter(Net())
+    daemon = t.enter(Daemon(t, net, "--durability", "relaxed", image=small_image(t)))
+    hosts = {}
+    for name, address, disk in (("v", "10.77.0.21", "volatile"), ("p", "10.77.0.22", "persistent")):
+        mac = f"b8:27:eb:00:00:{address[-2:]}"
+        daemon.cli("board", "add", name, "--mac", mac, "--address", address, "--disk", disk)
+        hosts[name] = net.client(mac)
+        hosts[name].address(address + "/24")
+        t.run(*hosts[name].exec("nfs-cp", t.path("kernel8.img"), f"nfs://{ADDRESS}/{name}/etc/big?version=3"))
+    daemon.cli("disk", "save", "v", "lab:v1")
+    for name, host in hosts.items():
+        t.run(*host.exec("nfs-cp", t.path("cmdline.txt"), f"nfs://{ADDRESS}/{name}/etc/kept?version=3"))
+    daemon.process.kill()
+    daemon.process.wait()
+    daemon.start()
+    for name, host in hosts.items():
+        assert t.run(*host.exec("nfs-cat", f"nfs://{ADDRESS}/{name}/etc/kept?version=3")).stdout.startswith("console=")
+        fsck(t, daemon, name)
+    marks = [os.path.join(d, "relaxed") for d, _, files in os.walk(f"{daemon.state}/disks") if "relaxed" in files]
+    assert len(marks) == 1 and "/volatile" in marks[0], marks
+    # as if the host had been restarted meanwhile: what was not waited for is dropped, what was saved of it stays
+    daemon.process.kill()
+    daemon.process.wait()
+    with open(marks[0], "w") as f:
+        f.write("another run of the host")
+    daemon.start()
+    lost = t.run(*hosts["v"].exec("nfs-cat", f"nfs://{ADDRESS}/v/etc/kept?version=3"), check=False)
+    assert lost.returncode and "NOENT" in lost.stderr, lost.stderr
+    assert daemon.cli("disk", "cat", "p", "/etc/kept").stdout.startswith("console=")
+    assert "big" in daemon.cli("image", "ls", "lab:v1", "/etc").stdout
+
+
 # ---- real kernels --------------------------------------------------------------------------------
 
 CHANGES = [

@@ -683,6 +683,40 @@ static void log_stays_short(void **state)
 	world_end(w);
 }
 
+static int sync_counted(void *ctx, int fd)
+{
+	(*(unsigned *)ctx)++;
+	return 0;
+}
+
+static void a_relaxed_layer_syncs_when_it_is_settled(void **state)
+{
+	unsigned n = 0;
+	const struct br_cow_io io = { .ctx = &n, .pwrite = plain_pwrite, .fdatasync = sync_counted };
+	struct world *w = calloc(1, sizeof(*w));
+	uint8_t block[BR_COW_BLOCK] = { 5 };
+
+	w->p.quiet = true;
+	world_new(w);
+	assert_int_equal(br_cow_open(w->p.base_fd, 0, SIZE, w->p.dir, uuid, &io, &w->cow, NULL), 0);
+	br_cow_relax(w->cow, true);
+	for (unsigned i = 0; i < 2; i++) {
+		n = 0;
+		br_cow_begin(w->cow);
+		assert_int_equal(br_cow_write_data(w->cow, i * BR_COW_BLOCK, block, sizeof(block)), 0);
+		br_cow_end(w->cow, true);
+		assert_int_equal(br_cow_commit(w->cow), 0);
+		assert_int_equal(n, 0);
+	}
+	assert_int_equal(br_cow_settle(w->cow), 0);
+	assert_int_equal(n, 2);
+	/* the end of the process takes nothing */
+	br_cow_close(w->cow);
+	assert_int_equal(br_cow_open(w->p.base_fd, 0, SIZE, w->p.dir, uuid, &io, &w->cow, NULL), 0);
+	assert_true(br_cow_changed(w->cow, 0) && br_cow_changed(w->cow, 1));
+	world_end(w);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -690,6 +724,7 @@ int main(void)
 		cmocka_unit_test(no_space_on_the_host),
 		cmocka_unit_test(power_fails_anywhere),
 		cmocka_unit_test(failed_sync_stops_writing),
+		cmocka_unit_test(a_relaxed_layer_syncs_when_it_is_settled),
 		cmocka_unit_test(damaged_log_says_so),
 		cmocka_unit_test(another_disk_is_refused),
 		cmocka_unit_test(log_stays_short),

@@ -56,10 +56,11 @@ static int add_path(void *ctx, const char *path)
 	return json_array_append_new(ctx, json_string(path)) < 0 ? -ENOMEM : 0;
 }
 
-/* Freezes the disk; its lock is held for that only. */
+/* Freezes the disk; its lock is held for that only. ret_used: bytes that its file system uses. */
 static int freeze(struct br_call *call, struct br_board *board, struct br_image **ret_image, char ret_layer[static 33],
-	json_t *own, struct br_error *err)
+	uint64_t *ret_used, json_t *own, struct br_error *err)
 {
+	struct br_fs_statfs fs = { 0 };
 	struct br_board_disk *disk;
 	int r = br_call_disk(call, board, &disk, err);
 
@@ -69,11 +70,15 @@ static int freeze(struct br_call *call, struct br_board *board, struct br_image 
 	r = br_disk_freeze(disk->disk, ret_layer, err);
 	if (!r) {
 		r = br_disks_own_files(disk, add_path, own);
+		if (r >= 0)
+			r = disk->fs->ops->statfs(disk->fs, &fs);
 		if (r < 0)
 			br_error_set(err, -r, "its files cannot be looked at: %s", strerrordesc_np(-r));
 	}
-	if (r >= 0)
+	if (r >= 0) {
 		*ret_image = br_image_ref(br_disk_image(disk->disk));
+		*ret_used = fs.total_bytes - fs.free_bytes;
+	}
 	pthread_mutex_unlock(&disk->lock);
 	br_board_disk_unref(call->api->disks, disk);
 	if (r < 0)
@@ -81,10 +86,11 @@ static int freeze(struct br_call *call, struct br_board *board, struct br_image 
 	return r;
 }
 
-static json_t *saved_json(const struct br_image_info *i, json_t *own)
+static json_t *saved_json(const struct br_image_info *i, uint64_t used, json_t *own)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:O}", "image", i->name, "sha256", i->sha256, "parent", i->parent,
-		"parent_sha256", i->parent_sha256, "depth", (int)i->depth, "layer_bytes", (json_int_t)i->layer_bytes, "own_files",
+	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:O}", "image", i->name, "sha256", i->sha256, "parent", i->parent,
+		"parent_sha256", i->parent_sha256, "depth", (int)i->depth, "layer_bytes", (json_int_t)i->layer_bytes, "shared_bytes",
+		(json_int_t)(used > i->layer_bytes ? used - i->layer_bytes : 0), "own_files",
 		own);
 }
 
@@ -95,6 +101,7 @@ static int save(struct br_call *call, struct br_error *err)
 	char name[BR_IMAGE_NAME_MAX + 1], layer[33], from[BR_BOARD_NAME_MAX + 32];
 	json_t *own = json_array();
 	struct br_board board;
+	uint64_t used = 0;
 	const char *given;
 	bool replace;
 	int r = info ? read_body(call, "image", true, "replace", &given, &replace, err)
@@ -103,7 +110,7 @@ static int save(struct br_call *call, struct br_error *err)
 	if (!r)
 		r = br_image_name_canon(given, name, err);
 	if (!r)
-		r = freeze(call, &board, &image, layer, own, err);
+		r = freeze(call, &board, &image, layer, &used, own, err);
 	if (r >= 0) {
 		snprintf(from, sizeof(from), "disk of board %s", board.name);
 		r = br_store_derive(call->api->store, image, layer, name, from, replace, info, err);
@@ -111,7 +118,7 @@ static int save(struct br_call *call, struct br_error *err)
 	if (r >= 0) {
 		br_event_emit(call->api->fleet, board.id, 0, BR_EV_DISK_SAVED,
 			json_pack("{s:s, s:s}", "image", info->name, "sha256", info->sha256));
-		call->json = saved_json(info, own);
+		call->json = saved_json(info, used, own);
 	}
 	json_decref(own);
 	return r;

@@ -105,7 +105,7 @@ static int disk_save(int argc, char **argv)
 	br_cleanup(request_done) struct request q = { 0 };
 	br_cleanup(json_decrefp) json_t *answer = NULL;
 	struct br_error err = BR_ERROR_NULL;
-	char image[BR_CELL_MAX], size[16];
+	char image[BR_CELL_MAX], size[16], shared[16];
 	int r = read_options(argc, argv, with_replace, 2, 2, "a name for the image is needed", &q);
 
 	if (r)
@@ -120,9 +120,10 @@ static int disk_save(int argc, char **argv)
 	else if (q.common.quiet)
 		puts(image);
 	else
-		printf("image %s: the disk of board %s, %s more than %s\n", image, q.board,
+		printf("image %s: the disk of board %s, %s more than %s, %s shared with it\n", image, q.board,
 			br_format_size(size, sizeof(size), (uint64_t)json_integer_value(json_object_get(answer, "layer_bytes"))),
-			json_string_value(json_object_get(answer, "parent")));
+			json_string_value(json_object_get(answer, "parent")),
+			br_format_size(shared, sizeof(shared), (uint64_t)json_integer_value(json_object_get(answer, "shared_bytes"))));
 	return BR_EXIT_OK;
 }
 

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import threading
 
 import debian
 import uml
@@ -85,6 +86,19 @@ def test_saved_and_rolled_back_while_clients_use_it(t):
     assert (get("a", "/etc/marker"), get("a", "/etc/added"), get("a", "/etc/later")) == ("one\n", None, None)
     daemon.cli("disk", "reset", "a", "--force")
     assert get("a", "/etc/marker") is None
+    # layers are swept while boards write and are saved: nothing goes that anybody needs
+    sweeps = [threading.Thread(target=lambda: [daemon.cli("image", "gc") for _ in range(6)]) for _ in range(2)]
+    for sweep in sweeps:
+        sweep.start()
+    for n in range(6):
+        put("c", f"/etc/more{n}", f"more {n}\n")
+        daemon.cli("disk", "save", "c", f"lab:c{n}")
+        if n % 2:
+            daemon.cli("image", "rm", f"lab:c{n - 1}")
+    for sweep in sweeps:
+        sweep.join()
+    assert all(get("c", f"/etc/more{n}") == f"more {n}\n" for n in range(6))
+    assert "/etc/more5" in differing(daemon, "small", "lab:c5")[0]
     # nobody else was touched, also over a restart
     for _ in range(2):
         assert (get("b", "/etc/marker"), get("b", "/etc/own"), get("c", "/etc/own")) == ("two\n", "b's\n", "c's\n")

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Is an image's disk.img still what was taken into the store? */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -117,6 +118,7 @@ int br_store_check(struct br_store *store, const char *name, bool quiet, const b
 		r = stat_of(store, info->name, "image.json", &st, &json, err);
 	if (r < 0)
 		return r;
+	assert(path && json);
 	if (br_store_look(store, info, err) < 0 && stat(path, &st) == 0 && (uint64_t)st.st_size != info->size)
 		return br_error_prefix(err, "image %s", info->name), -EBADMSG;
 	r = sum(path, info, quiet, cancelled, have, err);

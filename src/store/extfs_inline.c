@@ -130,7 +130,7 @@ int ext_inline_leave(struct br_extfs *fs, struct ext_node *node)
 
 int ext_inline_leave_dir(struct br_extfs *fs, struct ext_node *dir, const uint8_t *block)
 {
-	struct ext_run run;
+	struct ext_run run = { 0 };
 	int r = become_mapped(fs, dir);
 
 	if (r == 0)

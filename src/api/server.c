@@ -113,6 +113,9 @@ static struct br_api *new_api(const struct br_api_options *opt)
 	api->disks = opt->disks;
 	api->shares = opt->shares;
 	api->persist = opt->persist;
+	api->flash = opt->flash;
+	api->power = opt->power;
+	api->power_ctx = opt->power_ctx;
 	api->store = opt->store;
 	api->watch = opt->watch;
 	api->event_text = opt->event_text;

@@ -33,9 +33,11 @@ struct br_api_status {
 	uint32_t first, last;  /* range of addresses given out, 0: none */
 };
 
+struct br_board;
 struct br_event;
 struct br_persist;
 struct br_shares;
+struct br_flash;
 struct br_watch;
 
 /* All of these outlive the API and are not closed by it. */
@@ -45,6 +47,10 @@ struct br_api_options {
 	struct br_disks *disks;
 	struct br_shares *shares; /* NULL: none can be made */
 	struct br_persist *persist;
+	struct br_flash *flash; /* NULL: no flashing */
+	/* switches a board: action "reset". NULL: nobody told how */
+	int (*power)(void *ctx, const struct br_board *board, const char *action, struct br_error *err);
+	void *power_ctx;
 	struct br_store *store;
 	struct br_watch *watch; /* NULL: no diagnosis */
 	/* an event in words; returns out */

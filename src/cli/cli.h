@@ -14,6 +14,12 @@ enum br_exit {
 	BR_EXIT_NOT_FOUND = 3,	 /* the board, image or file named is not there */
 	BR_EXIT_NO_DAEMON = 4,	 /* no daemon answers on this state */
 	BR_EXIT_TIMEOUT = 5,
+	/* of flashing, where it went wrong (docs/flash.md) */
+	BR_EXIT_NOT_RESET = 10,
+	BR_EXIT_NO_DHCP = 11,
+	BR_EXIT_BOOTLOADER = 12,
+	BR_EXIT_WRITE = 13,  /* or verify */
+	BR_EXIT_SILENT = 14, /* booted, and never said so */
 	BR_EXIT_INTERRUPTED = 130,
 };
 
@@ -34,6 +40,7 @@ struct br_command {
 extern const struct br_command br_cli_image[], br_cli_board[], br_cli_event[], br_cli_disk[], br_cli_disk_cp[], br_cli_disk_export[], br_cli_disk_list[], br_cli_disk_shell[], br_cli_layers[], br_cli_image_layers[], br_cli_image_check[],
 	br_cli_serve[], br_cli_share[],
 	br_cli_sim[], br_cli_misc[], br_cli_why[], br_cli_uboot[];
+extern const struct br_command br_cli_flash[];
 
 int br_cli_main(int argc, char **argv);
 

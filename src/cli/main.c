@@ -29,6 +29,7 @@ static const struct br_command *const tables[] = {
 	br_cli_disk_shell,
 	br_cli_share,
 	br_cli_why,
+	br_cli_flash,
 	br_cli_uboot,
 	br_cli_sim,
 	br_cli_serve,
@@ -346,6 +347,10 @@ int br_cli_main(int argc, char **argv)
 		print_help();
 		return BR_EXIT_USAGE;
 	}
+	/* a noun that is also an everyday verb: 'flash list' and 'flash IMAGE BOARDS' */
+	c = first + 1 < argc ? find(argv[first], argv[first + 1]) : NULL;
+	if (c)
+		return run(c, argc - first - 1, argv + first + 1);
 	c = find(NULL, argv[first]);
 	if (c)
 		return run(c, argc - first, argv + first);

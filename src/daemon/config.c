@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/hostlist.h"
 #include "base/text.h"
+#include "daemon/power.h"
 #include "plan/admission.h"
 #include "plan/persist.h"
 
@@ -324,6 +325,8 @@ const struct br_config_setting br_config_settings[] = {
 		BR_ROOT_FILES_DIR, AT(root_files), NULL },
 	{ "authorized-keys", "FILE", "ssh keys that may log in on every board (default: " BR_KEYS_FILE ")", BR_KEYS_FILE,
 		AT(authorized_keys), NULL },
+	{ "power-command", "COMMAND", "resets a board: program and arguments, with {board}, {mac}, {serial}, {notes}, {action}",
+		NULL, AT(power_command), br_power_check },
 	{ "keep-events", "DURATION|forever", "how long what happened is remembered (default: 90d)", "90d", AT(keep_events),
 		check_keep },
 	{ "max-events", "N", "how many events are remembered, 0 for all (default: 1000000)", "1000000", AT(max_events),

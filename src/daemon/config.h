@@ -32,6 +32,7 @@ struct br_config {
 	char *boot_rate;     /* "auto", or bits a second */
 	char *tftp_fast_path; /* "auto", "on", "off" */
 	char *http_port; /* NULL: 80 when it is free; "0": none */
+	char *power_command; /* resets a board: power.h; NULL: none */
 	char *overrides; /* directory of boot files that people give */
 	char *root_files; /* the same for the boards' root file systems */
 	char *authorized_keys; /* file */

@@ -32,6 +32,7 @@
 #include "daemon/live.h"
 #include "daemon/network.h"
 #include "daemon/pool.h"
+#include "daemon/power.h"
 #include "daemon/privileges.h"
 #include "daemon/turns.h"
 #include "dhcp/io.h"
@@ -60,6 +61,7 @@ struct daemon {
 	struct br_shares *shares;
 	struct br_persist *persist;
 	struct br_boots *boots;
+	struct br_flash *flash;
 	struct br_glue glue;
 	struct br_dhcp_server *dhcp;
 	struct br_dhcp_io *dhcp_io;
@@ -347,6 +349,20 @@ static void stop_boots(struct daemon *d)
 	br_glue_notes_free(d->glue.notes);
 	br_pool_free(d->glue.pool);
 	br_boots_free(d->boots);
+}
+
+static int start_flash(struct daemon *d, struct br_error *err)
+{
+	int r = br_flash_new(d->fleet, d->store, &d->flash, err);
+
+	d->glue.flash = d->flash;
+	return r;
+}
+
+static void stop_flash(struct daemon *d)
+{
+	d->glue.flash = NULL;
+	br_flash_free(d->flash);
 }
 
 static int start_live(struct daemon *d, struct br_error *err)
@@ -674,6 +690,13 @@ static uint64_t capture_dropped(void *ctx)
 	return br_watch_io_dropped(ctx);
 }
 
+static int power(void *ctx, const struct br_board *board, const char *action, struct br_error *err)
+{
+	const struct br_config *config = ctx;
+
+	return br_power_run(config->power_command, board, action, err);
+}
+
 static int start_api(struct daemon *d, struct br_error *err)
 {
 	br_cleanup(br_freep) char *path = br_api_socket_path(d->state);
@@ -683,6 +706,9 @@ static int start_api(struct daemon *d, struct br_error *err)
 		.disks = d->disks,
 		.shares = d->shares,
 		.persist = d->persist,
+		.flash = d->flash,
+		.power = d->config->power_command ? power : NULL,
+		.power_ctx = (void *)(uintptr_t)d->config,
 		.store = d->store,
 		.watch = d->watch,
 		.event_text = br_event_text,
@@ -727,6 +753,7 @@ static const struct part {
 	{ start_shares, stop_shares },
 	{ start_persist, stop_persist },
 	{ start_boots, stop_boots },
+	{ start_flash, stop_flash },
 	{ start_live, stop_live },
 	{ start_watch, stop_watch },
 	{ start_dhcp, stop_dhcp },

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/netif.h"
 #include "dhcp/server.h"
+#include "flash/flash.h"
 #include "http/server.h"
 #include "nfs/server.h"
 #include "plan/boots.h"
@@ -28,6 +29,7 @@ struct br_glue {
 	struct br_disks *disks;
 	struct br_shares *shares;
 	struct br_persist *persist;
+	struct br_flash *flash; /* may be NULL */
 	uint32_t server_ip;
 	unsigned prefix;
 	char interface[BR_NETIF_NAME];

@@ -324,6 +324,8 @@ static void report(void *ctx, const struct br_dhcp_report *rep)
 		br_boots_status(glue->boots, board_id, &st);
 	else if (rep->kind == BR_DHCP_REPORT_ELSEWHERE || !br_pool_may_tell(glue->pool, br_now_ns()))
 		return; /* no board, and not about us; or one of a flood */
+	if (board_id && glue->flash && rep->ip && rep->kind != BR_DHCP_REPORT_NAK)
+		br_flash_seen(glue->flash, board_id, rep->client->kind == BR_DHCP_OS ? "dhcp" : "boot");
 	br_event_emit(glue->fleet, board_id, st.boot, types[rep->kind],
 		json_pack("{s:s, s:s*, s:s*, s:s, s:s*, s:s*}", "client", client, "ip",
 			rep->ip ? br_ip_format(ip, rep->ip) : NULL, "proxied", rep->ip ? NULL : client, "mac",

@@ -44,6 +44,24 @@ static void unref_plan(void *ref)
 	br_plan_unref(ref);
 }
 
+/* A board's U-Boot at work on its card, whatever the board boots otherwise. 1: no name of these. */
+static int open_flash(struct br_glue *glue, const struct br_board *board, const char *name, struct br_glue_file *ret)
+{
+	struct br_flash_blob *blob = NULL;
+	int r;
+
+	if (!glue->flash || br_boot_path_clean(name, ret->path, sizeof(ret->path)) < 0 || !br_flash_is_name(ret->path))
+		return 1;
+	r = br_flash_file(glue->flash, board, ret->path, &blob, ret->reason, sizeof(ret->reason));
+	if (r < 0)
+		return r;
+	ret->bf = (struct br_bootfile){ .spans = br_flash_blob_span(blob), .n_spans = 1, .origin = "flash" };
+	ret->bf.size = ret->bf.spans->len;
+	ret->ref = blob;
+	ret->unref = br_flash_blob_unref;
+	return 0;
+}
+
 static void explain(struct br_glue_file *f, const struct br_plan *plan)
 {
 	const char *name = strrchr(f->path, '/') ? strrchr(f->path, '/') + 1 : f->path, *words = NULL;
@@ -65,6 +83,9 @@ int br_glue_file_open_for(struct br_glue *glue, const struct br_board *board, co
 	*ret = (struct br_glue_file){ .board_id = board ? board->id : 0 };
 	if (board && strcmp(board->road, "local") != 0)
 		br_turns_sign(glue->turns, board->id);
+	r = open_flash(glue, board, name, ret);
+	if (r <= 0)
+		return r;
 	br_vis(ret->path, sizeof(ret->path), name, strlen(name));
 	if (board && !strcmp(board->road, "local"))
 		return open_local(board, name, ret);

@@ -496,8 +496,8 @@ static int check(const struct br_board *b, struct br_error *err)
 			VIS(b->persist));
 	if (b->disk_size > BR_BOARD_DISK_SIZE_MAX)
 		return br_error_set(err, EINVAL, "board %s: a disk can have 16 TiB at most", b->name);
-	if (!one_of(b->road, "net", "local"))
-		return br_error_set(err, EINVAL, "board %s: road '%s': 'net' or 'local' is needed", b->name,
+	if (!one_of(b->road, "net", "local") && strcmp(b->road, "flash") != 0)
+		return br_error_set(err, EINVAL, "board %s: road '%s': 'net', 'flash' or 'local' is needed", b->name,
 			VIS(b->road));
 	if (!model_ok(b->model))
 		return br_error_set(err, EINVAL, "board %s: '%s' is no model", b->name, VIS(b->model));

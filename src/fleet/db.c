@@ -80,6 +80,26 @@ const char *const br_db_steps[] = {
 	 " id BLOB NOT NULL,"
 	 " configured INTEGER NOT NULL"
 	 ") STRICT, WITHOUT ROWID;"),
+	("CREATE TABLE flash("
+	 " id INTEGER PRIMARY KEY AUTOINCREMENT," /* boards carry it in the names they ask for */
+	 " board_id INTEGER NOT NULL,"
+	 " image TEXT NOT NULL,"
+	 " sha256 TEXT NOT NULL,"
+	 " target TEXT NOT NULL,"
+	 " verify TEXT NOT NULL,"
+	 " up TEXT NOT NULL,"
+	 " keep INTEGER NOT NULL,"
+	 " place TEXT NOT NULL DEFAULT '',"
+	 " state TEXT NOT NULL,"
+	 " what TEXT NOT NULL DEFAULT '',"
+	 " reason TEXT NOT NULL DEFAULT '',"
+	 " ordered_at INTEGER NOT NULL,"
+	 " started_at INTEGER NOT NULL DEFAULT 0,"
+	 " verified_at INTEGER NOT NULL DEFAULT 0,"
+	 " ended_at INTEGER NOT NULL DEFAULT 0"
+	 ") STRICT;"
+	 "CREATE UNIQUE INDEX flash_open ON flash(board_id) WHERE state IN ('waiting', 'writing');"
+	 "CREATE INDEX flash_board ON flash(board_id, id);"),
 };
 const int br_db_n_steps = BR_ARRAY_SIZE(br_db_steps);
 
@@ -87,6 +107,9 @@ const int br_db_n_steps = BR_ARRAY_SIZE(br_db_steps);
 	"board.id, board.name, board.mac, board.serial, board.revision, board.model, board.image, board.disk," \
 	" board.road, board.notes, board.adopted_at, board.seen_at, board.address, board.disk_size," \
 	" board.persist"
+#define FLASH_COLS \
+	"id, board_id, image, sha256, target, verify, up, keep, place, state, what, reason, ordered_at, started_at," \
+	" verified_at, ended_at"
 #define LEASE_COLS "mac, ip, board_id, given_at, expires_at"
 /* ?1 board, ?2 boot, ?3 type, ?4 after, ?5 since, ?6 before: "dhcp" matches "dhcp.offer" too ('/' follows '.') */
 #define EVENT_WHERE \
@@ -161,6 +184,13 @@ static const char *const sql[ST_N] = {
 	[ST_EVENT_PAGE] = "SELECT seq, wall_ns, board_id, boot, type, fields,"
 			  " (SELECT name FROM board WHERE id = event.board_id) FROM event WHERE" EVENT_WHERE
 			  " ORDER BY seq LIMIT 128",
+	[ST_FLASH_INSERT] = "INSERT INTO flash(board_id, image, sha256, target, verify, up, keep, state, ordered_at)"
+			    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+	[ST_FLASH_UPDATE] = "UPDATE flash SET place = ?2, state = ?3, what = ?4, reason = ?5, started_at = ?6, verified_at = ?7,"
+			    " ended_at = ?8 WHERE id = ?1",
+	[ST_FLASH_BY_ID] = "SELECT " FLASH_COLS " FROM flash WHERE id = ?1",
+	[ST_FLASH_LAST] = "SELECT " FLASH_COLS " FROM flash WHERE board_id = ?1 ORDER BY id DESC LIMIT 1",
+	[ST_FLASH_BEFORE] = "SELECT " FLASH_COLS " FROM flash WHERE id < ?1 ORDER BY id DESC LIMIT 1",
 };
 
 const char *br_db_sql(enum br_stmt which)

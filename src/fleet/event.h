@@ -45,5 +45,11 @@
 #define BR_EV_DISK_SMALL "disk.small"	    /* reason: why it is not as large as the board should have it */
 #define BR_EV_DISK_FULL "disk.full"	    /* reason: its own file system, or the host's */
 #define BR_EV_IMAGE_CHANGED "image.changed" /* image, reason: its file is not what it was */
+#define BR_EV_FLASH_ORDERED "flash.ordered" /* order, image, target */
+#define BR_EV_FLASH_STARTED "flash.started" /* order, image, target, place; again: after a break */
+#define BR_EV_FLASH_VERIFIED "flash.verified" /* order, image, target, windows, written, bytes, ms */
+#define BR_EV_FLASH_DONE "flash.done"	    /* order, by: "dhcp" | "ssh" | "url" | "none" */
+#define BR_EV_FLASH_FAILED "flash.failed"   /* order, what, reason */
+#define BR_EV_FLASH_CANCELLED "flash.cancelled" /* order, reason */
 #define BR_EV_BOARD_UP "board.up"	    /* by: what showed it ("dhcp", "nfs") */
 #define BR_EV_LOST "events.lost"	    /* count */

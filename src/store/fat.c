@@ -739,6 +739,11 @@ const char *br_fat_label(const struct br_fat *fat)
 	return fat->label;
 }
 
+const uint8_t *br_fat_data(const struct br_fat *fat)
+{
+	return fat->data;
+}
+
 unsigned br_fat_bits(const struct br_fat *fat)
 {
 	return fat->bits;

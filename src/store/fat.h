@@ -43,6 +43,7 @@ int br_fat_open(const void *data, size_t len, struct br_fat **ret, struct br_err
 void br_fat_close(struct br_fat *fat);
 
 const char *br_fat_label(const struct br_fat *fat); /* "" when it has none */
+const uint8_t *br_fat_data(const struct br_fat *fat); /* as given to open */
 unsigned br_fat_bits(const struct br_fat *fat);	    /* 12, 16 or 32 */
 /* How many entries were left out; *ret_text (may be NULL) then says which and why, the first few. */
 size_t br_fat_damaged(const struct br_fat *fat, const char **ret_text);

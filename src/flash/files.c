@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Names that boards ask for, and what they say by asking. Runs in the threads of TFTP and HTTP. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "fleet/event.h"
+#include "flash/internal.h"
+#include "uboot/legacy.h"
+
+#define START "bramble/flash.scr"
+#define UP    "bramble/up"
+#define UNDER "bramble/flash/"
+
+/* ---- blobs ---- */
+
+const struct br_span *br_flash_blob_span(const struct br_flash_blob *blob)
+{
+	return &blob->span;
+}
+
+void br_flash_blob_unref(void *ref)
+{
+	struct br_flash_blob *blob = ref;
+
+	if (!blob || --blob->refs)
+		return;
+	free(blob->data);
+	free(blob);
+}
+
+/* Takes data over, also on failure. */
+static int make_blob(uint8_t *data, size_t len, struct br_flash_blob **ret)
+{
+	struct br_flash_blob *blob = calloc(1, sizeof(*blob));
+
+	if (!blob) {
+		free(data);
+		return -ENOMEM;
+	}
+	blob->refs = 1;
+	blob->data = data;
+	blob->span = (struct br_span){ data, len };
+	*ret = blob;
+	return 0;
+}
+
+static int make_script(struct br_text *t, struct br_flash_blob **ret)
+{
+	uint8_t *data;
+	size_t len;
+	int r = t->failed || !t->buf ? -ENOMEM : br_uimage_pack_script("bramble flash", 0, t->buf, t->len, &data, &len);
+
+	br_text_done(t);
+	return r < 0 ? r : make_blob(data, len, ret);
+}
+
+static int make_answer(const char *text, struct br_flash_blob **ret)
+{
+	char *copy = strdup(text);
+
+	return copy ? make_blob((uint8_t *)copy, strlen(text), ret) : -ENOMEM;
+}
+
+/* ---- one name each. The lock is held ---- */
+
+struct asked {
+	struct br_flash *flash;
+	struct flash_run *run;
+	const char *rest; /* behind the verb and its '/' */
+	char *reason;
+	size_t size;
+	struct br_flash_blob **ret;
+};
+
+static int number(const char *s, const char **end, uint64_t max, uint64_t *ret)
+{
+	char *e;
+	unsigned long long v;
+
+	if (!*s || strspn(s, "0123456789abcdefABCDEF") == 0)
+		return -ENOENT;
+	errno = 0;
+	v = strtoull(s, &e, 16);
+	if (errno || v > max)
+		return -ENOENT;
+	*ret = v;
+	*end = e;
+	return 0;
+}
+
+/* The whole rest is a number below limit. */
+static int only_number(const char *s, uint64_t limit, uint32_t *ret)
+{
+	const char *end;
+	uint64_t v;
+
+	if (number(s, &end, UINT32_MAX, &v) < 0 || *end || v >= limit)
+		return -ENOENT;
+	*ret = (uint32_t)v;
+	return 0;
+}
+
+static int give_start(struct asked *a)
+{
+	struct flash_run *run = a->run;
+	struct br_text t = BR_TEXT_NULL;
+	int r = 0;
+
+	if (!run->seen) {
+		run->seen = true;
+		run->started_ns = br_now_ns();
+		if (!run->order.started_at)
+			run->order.started_at = (int64_t)(br_wall_ns() / BR_S);
+		r = flash_store(a->flash, run, BR_FLASH_WRITING, NULL);
+	} else {
+		run->retries++;
+	}
+	if (r < 0)
+		return r;
+	br_flash_script_start(&run->job, &t);
+	return make_script(&t, a->ret);
+}
+
+/* A plan is for one place; a board that now has another card begins anew. */
+static int make_plan(struct asked *a, struct br_error *err)
+{
+	struct flash_run *run = a->run;
+	struct br_flash_plan *plan = NULL;
+	struct br_flash_place place;
+	char text[sizeof(run->order.place)];
+	int r = br_flash_place_parse(a->rest, &place);
+
+	if (r < 0)
+		return br_error_set(err, EINVAL, "the board's words on its card cannot be understood");
+	br_flash_place_format(&place, text, sizeof(text));
+	if (run->plan && !strcmp(run->order.place, text))
+		return 0;
+	r = br_flash_plan_new(run->map, &place, &plan, err);
+	if (r < 0)
+		return r;
+	br_flash_plan_unref(run->plan);
+	run->plan = plan;
+	memcpy(run->order.place, text, sizeof(text));
+	return flash_store(a->flash, run, run->order.state, err);
+}
+
+static int give_plan(struct asked *a)
+{
+	struct flash_run *run = a->run;
+	struct br_error err = BR_ERROR_NULL;
+	struct br_text t = BR_TEXT_NULL;
+	int r;
+
+	if (run->image == FLASH_UNREAD || run->image == FLASH_READING) {
+		br_flash_script_wait(&t);
+		return make_script(&t, a->ret);
+	}
+	r = run->map ? make_plan(a, &err) : -ENOENT;
+	if (r < 0) { /* the board says so in turn, and goes on with what it has */
+		snprintf(run->order.reason, sizeof(run->order.reason), "%s", br_error_text(&err, r));
+		br_flash_script_stop("plan", &t);
+		return make_script(&t, a->ret);
+	}
+	run->done = 0;
+	br_flash_script_group(&run->job, run->plan, 0, false, &t);
+	return make_script(&t, a->ret);
+}
+
+static int group(struct asked *a, bool again)
+{
+	struct br_text t = BR_TEXT_NULL;
+	uint32_t n;
+
+	if (!a->run->plan || only_number(a->rest, br_flash_groups(a->run->plan), &n) < 0)
+		return -ENOENT;
+	if (!again)
+		a->run->done = n * BR_FLASH_GROUP;
+	br_flash_script_group(&a->run->job, a->run->plan, n, again, &t);
+	return make_script(&t, a->ret);
+}
+
+static int give_group(struct asked *a)
+{
+	return group(a, false);
+}
+
+static int give_again(struct asked *a)
+{
+	a->run->done = a->run->plan ? br_flash_plan_windows(a->run->plan) : 0;
+	return group(a, true);
+}
+
+static int give_detail(struct asked *a)
+{
+	struct br_text t = BR_TEXT_NULL;
+	uint32_t w;
+
+	if (!a->run->plan || only_number(a->rest, br_flash_plan_windows(a->run->plan), &w) < 0)
+		return -ENOENT;
+	br_flash_script_detail(a->run->plan, w, &t);
+	return make_script(&t, a->ret);
+}
+
+static int give_chunk(struct asked *a)
+{
+	struct flash_run *run = a->run;
+	struct br_error err = BR_ERROR_NULL;
+	struct br_flash_mask mask;
+	uint64_t w, bytes;
+	const char *end;
+	uint8_t *data;
+	size_t len;
+	int r;
+
+	if (!run->plan || number(a->rest, &end, UINT32_MAX, &w) < 0 || *end != '/' || w >= br_flash_plan_windows(run->plan) ||
+		br_flash_mask_parse(end + 1, br_flash_map_leaves(br_flash_plan_map(run->plan), (uint32_t)w), &mask) < 0)
+		return -ENOENT;
+	if (run->chunk && !strcmp(run->chunk_name, a->rest)) {
+		run->chunk->refs++;
+		run->retries++;
+		run->fetched += run->chunk->span.len;
+		*a->ret = run->chunk;
+		return 0;
+	}
+	r = br_flash_chunk(&run->job, run->plan, (uint32_t)w, &mask, &data, &len, &bytes, &err);
+	if (!r)
+		r = make_blob(data, len, a->ret);
+	if (r < 0) {
+		snprintf(a->reason, a->size, "%s", br_error_text(&err, r));
+		return r;
+	}
+	br_flash_blob_unref(run->chunk);
+	run->chunk = *a->ret;
+	run->chunk->refs++;
+	snprintf(run->chunk_name, sizeof(run->chunk_name), "%s", a->rest);
+	run->done = (uint32_t)w;
+	run->written++;
+	run->written_bytes += bytes;
+	run->fetched += len;
+	return 0;
+}
+
+static int give_table(struct asked *a)
+{
+	struct br_error err = BR_ERROR_NULL;
+	uint8_t *data;
+	size_t len;
+	int r;
+
+	if (!a->run->plan || *a->rest)
+		return -ENOENT;
+	a->run->done = br_flash_plan_windows(a->run->plan);
+	r = br_flash_table(&a->run->job, a->run->plan, &data, &len, &err);
+	return r < 0 ? r : make_blob(data, len, a->ret);
+}
+
+/* From now on the board boots what it has. */
+static void set_road(struct br_flash *flash, int64_t board_id)
+{
+	struct br_board board;
+
+	if (br_board_by_id(flash->fleet, board_id, &board) < 0 || !strcmp(board.road, "flash"))
+		return;
+	memcpy(board.road, "flash", sizeof("flash"));
+	(void)br_board_save(flash->fleet, &board, NULL); /* only its road: nothing that could be refused */
+}
+
+static int give_done(struct asked *a)
+{
+	struct flash_run *run = a->run;
+	int r;
+
+	if (*a->rest || !run->plan)
+		return -ENOENT;
+	run->done = br_flash_plan_windows(run->plan);
+	if (!run->order.keep)
+		set_road(a->flash, run->order.board_id);
+	r = flash_store(a->flash, run, BR_FLASH_VERIFIED, NULL);
+	return r < 0 ? r : make_answer("ok\n", a->ret);
+}
+
+static const struct {
+	const char *word, *text;
+} failures[] = {
+	{ "device", "U-Boot has no such device: see --target" },
+	{ "layout", "its first partition is that of a recovery card, but its partition table cannot be read" },
+	{ "small", "the card is smaller than the image" },
+	{ "fetch", "a piece of the image could not be fetched" },
+	{ "download", "a piece of the image arrived damaged, three times" },
+	{ "script", "a script could not be run" },
+	{ "unpack", "a piece of the image could not be unpacked" },
+	{ "write", "writing failed" },
+	{ "readback", "what was written could not be read back" },
+	{ "verify", "what was read back is not what was written" },
+	{ "reread", "the last pass over the card found other bytes than were written: the card loses data, or is smaller than it says" },
+	{ "table", "the partition table could not be written" },
+	{ "plan", "" }, /* the order has the words already */
+};
+
+static int give_fail(struct asked *a)
+{
+	struct flash_run *run = a->run;
+	size_t n = strcspn(a->rest, "/");
+	char reason[sizeof(run->order.reason)], vis[40];
+	const char *text = NULL, *where = a->rest[n] ? a->rest + n + 1 : "";
+	int r;
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(failures); i++)
+		if (strlen(failures[i].word) == n && !strncmp(failures[i].word, a->rest, n))
+			text = failures[i].text;
+	if (text && !*text)
+		snprintf(reason, sizeof(reason), "%s", run->order.reason);
+	else
+		snprintf(reason, sizeof(reason), "%s (%s, piece %s)", text ?: "the board gave up", run->order.target,
+			br_vis(vis, sizeof(vis), where, strlen(where)));
+	r = flash_fail(a->flash, run, "write", reason, NULL);
+	return r < 0 ? r : make_answer("ok\n", a->ret);
+}
+
+static const struct {
+	const char *verb;
+	int (*give)(struct asked *a);
+} verbs[] = {
+	{ "plan/", give_plan }, { "g/", give_group }, { "v/", give_again }, { "d/", give_detail }, { "w/", give_chunk },
+	{ "t", give_table }, { "done", give_done }, { "fail/", give_fail },
+};
+
+/* ---- the door ---- */
+
+bool br_flash_is_name(const char *path)
+{
+	return !strcasecmp(path, START) || !strcasecmp(path, UP) || !strncasecmp(path, UNDER, sizeof(UNDER) - 1);
+}
+
+/* The answer to 'done' or 'fail' got lost, and the board asks again: the order has ended, and it may know so. */
+static int ask_again(struct asked *a, const struct br_board *board, uint64_t id, const char *verb)
+{
+	struct br_flash_order order;
+	bool done = !strcmp(verb, "done"), fail = br_str_starts(verb, "fail/");
+
+	if ((!done && !fail) || br_flash_order_by_id(a->flash->fleet, (int64_t)id, &order) < 0)
+		return -ENOENT;
+	if (order.board_id != board->id)
+		return -EACCES;
+	if (done ? order.verified_at != 0 : order.state == BR_FLASH_FAILED)
+		return make_answer("ok\n", a->ret);
+	return -ENOENT;
+}
+
+static int under(struct asked *a, const struct br_board *board, const char *s)
+{
+	char *end;
+	uint64_t id = strtoull(s, &end, 10);
+
+	if (end == s || *end != '/' || id > INT64_MAX)
+		return -ENOENT;
+	s = end + 1;
+	a->run = flash_run_by_id(a->flash, (int64_t)id);
+	if (a->run && a->run->order.board_id != board->id)
+		return -EACCES;
+	if (!a->run || !br_flash_open_state(a->run->order.state))
+		return ask_again(a, board, id, s);
+	for (size_t i = 0; i < BR_ARRAY_SIZE(verbs); i++) {
+		if (br_str_starts(s, verbs[i].verb)) {
+			a->rest = s + strlen(verbs[i].verb);
+			return verbs[i].give(a);
+		}
+	}
+	return -ENOENT;
+}
+
+int br_flash_file(struct br_flash *flash, const struct br_board *board, const char *path, struct br_flash_blob **ret,
+	char *reason, size_t size)
+{
+	char none[8];
+	struct asked a = { .flash = flash, .ret = ret, .reason = reason ?: none, .size = reason ? size : sizeof(none) };
+	int r;
+
+	if (!board)
+		return -ENOENT;
+	if (!strcasecmp(path, UP)) {
+		br_flash_seen(flash, board->id, "url");
+		return make_answer("ok\n", ret);
+	}
+	pthread_mutex_lock(&flash->lock);
+	if (!strcasecmp(path, START)) {
+		a.run = flash_run_of_board(flash, board->id);
+		r = a.run && br_flash_open_state(a.run->order.state) ? give_start(&a) : -ENOENT;
+	} else {
+		r = under(&a, board, path + sizeof(UNDER) - 1);
+	}
+	pthread_mutex_unlock(&flash->lock);
+	return r;
+}

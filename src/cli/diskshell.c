@@ -317,7 +317,7 @@ static int save(struct shell *s, struct br_store *store, struct br_image *image,
 	r = br_disk_import(image, s->disk, fd, s->common.quiet, &written, err);
 	if (!r)
 		r = br_disk_open(image, s->disk, &disk, err);
-	if (r < 0)
+	if (r)
 		return r;
 	r = br_disk_freeze(disk, layer, err);
 	br_disk_close(disk);

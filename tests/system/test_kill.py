@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 
+import uml
 from daemon import Daemon
 from images import small_image
 from netlab import ADDRESS, Net
@@ -136,3 +137,58 @@ def test_what_was_acknowledged_outlives_two_hundred_kills(t):
 @long
 def test_what_was_acknowledged_outlives_a_death_at_each_write(t):
     kill_many(t, random.randrange(1 << 30), 120, 10, lambda n: (n // 3 + 1, HOW[n % 3]))
+
+
+# what a board does all the while; what it wrote is compared at the end, out of no cache of its own
+WORK = """#!/bin/sh
+mkdir -p /srv/work; cd /srv/work
+(n=0; while [ ! -e /run/stop ]; do
+	n=$((n + 1)); f=f$((n % 20))
+	dd if=/dev/urandom of=$f.new bs=16k count=$((n % 50 + 1)) conv=fsync 2>/dev/null || break
+	sha256sum <$f.new >$f.sum.new; mv $f.new $f; mv $f.sum.new $f.sum
+	ln -sf $f last; mkdir d$n; touch d$n/x; rm -r d$n
+	done; echo $n >/run/rounds) >/run/work.log 2>&1 &
+(dd if=/dev/urandom bs=1M count=40 2>/dev/null | tee big | sha256sum >big.sum; sync; echo done >/run/big) &
+"""
+CHECK = """#!/bin/sh
+cd /srv/work; sync; echo 3 >/proc/sys/vm/drop_caches
+for f in big f?  f??; do [ -e $f ] || continue; [ "$(sha256sum <$f)" = "$(cat $f.sum)" ] || echo "WRONG $f"; done
+ls -d d* 2>/dev/null || :
+"""
+
+
+@long
+def test_a_real_kernel_goes_on_while_the_daemon_is_killed(t):
+    """Not mounted again, no error in any program: the mount is hard, as a root is."""
+    t.need_root()
+    t.need_program("e2fsck")
+    made = uml.program(t)
+    net = t.enter(Net())
+    rnd = random.Random()
+    with Daemon(t, net, image=uml.image(t)) as d:
+        d.cli("board", "add", "life", "--mac", "b8:27:eb:00:02:01", "--address", "10.77.0.20", "--disk", "persistent",
+              "--size", "2G")
+        for name, text in (("work", WORK), ("check", CHECK)):
+            with open(t.path(name), "w") as f:
+                f.write(text)
+            d.cli("disk", "cp", t.path(name), f"life:/usr/local/bin/kill-{name}", "--mode", "755")
+        with uml.UmlBoard(t, net, made, "life", "b8:27:eb:00:02:01", "10.77.0.20").login() as board:
+            boot = board.sh("cat /proc/sys/kernel/random/boot_id")
+            board.sh("kill-work")
+            for n in range(12):
+                time.sleep(1 + rnd.random() * 3)
+                d.process.kill()
+                d.process.wait()
+                time.sleep(rnd.random() * 2)
+                d.start()
+            board.sh("ls /srv/work >/dev/null; touch /run/stop")
+            board.sh("until [ -e /run/rounds ] && [ -e /run/big ]; do sleep 1; done")
+            rounds = int(board.sh("cat /run/rounds"))
+            assert board.sh("cat /run/work.log") == "", "a program saw an error"
+            assert board.sh("kill-check") == ""
+            assert board.sh("cat /proc/sys/kernel/random/boot_id") == boot
+            assert "Stale" not in board.sh("dmesg"), board.sh("dmesg | tail")
+            t.say(f"      {t.name}: 12 kills, {rounds} rounds")
+            assert rounds > 2
+            board.off()
+        fsck(t, d, "life")

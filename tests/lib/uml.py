@@ -3,6 +3,7 @@
 
 They have no firmware: a small initramfs mounts the root that the daemon has for their MAC address.
 """
+import contextlib
 import fcntl
 import gzip
 import hashlib
@@ -127,12 +128,24 @@ def image(t):
     return path
 
 
+def _with_words(words):
+    """Processes that have all of these among their arguments."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as f:
+            if words <= set(f.read().split(b"\0")):
+                yield int(pid)
+
+
 class _Uml(Console):
+    def __init__(self, argv, *more, **named):
+        super().__init__(argv, *more, **named)
+        self.words = {word.encode() for word in argv if word.startswith(("umid=", "uml_dir="))}
+
     def close(self):
-        """Its processes are a session of their own."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+        """It is many processes; the one that waits for the terminal's size has a session of its own and would stay."""
+        for pid in _with_words(self.words):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         return super().close()
 
 

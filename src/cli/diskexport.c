@@ -272,7 +272,7 @@ static int disk_export(int argc, char **argv)
 	struct export x = { 0 };
 	int r = read_options(argc, argv, &x);
 
-	if (r)
+	if (r || !x.format)
 		return r;
 	board = br_client_escape(x.board);
 	path = board ? br_asprintf("/v1/boards/%s/disk/export?form=pieces", board) : NULL;

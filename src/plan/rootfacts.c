@@ -70,7 +70,7 @@ static char *read_text(struct looking *l, const char *path)
 		return NULL;
 	if (!r)
 		r = (buf = calloc(1, attr.size + 1)) ? l->fs->ops->read(l->fs, ino, 0, buf, attr.size, &n, &eof) : -ENOMEM;
-	if (r < 0) {
+	if (r < 0 || !buf) {
 		l->r = l->r || missing(r) ? l->r : r;
 		return NULL;
 	}

@@ -297,6 +297,9 @@ static void take_double(struct checker *c, struct word *w)
 			take_escape(c, w);
 		} else if (ch == '$') {
 			take_variable(c, w);
+		} else if (ch == '\'') { /* found by running it: QEMU, both versions */
+			warn_at(c, c->line, "a ' quotes within \"...\", too, in U-Boot's shell");
+			take_single(c, w);
 		} else {
 			c->line += ch == '\n';
 			add(w, ch);

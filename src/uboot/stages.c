@@ -20,13 +20,16 @@
 #define RAMDISK_OFFSET "4000000"
 #define UNPACK_OFFSET  "a000000"
 
+/* A ' counts as one within "...", too, a backslash escapes even within '...', and control characters mean variables. */
 void br_uboot_quote(struct br_text *t, const char *text)
 {
 	br_text_add(t, "'");
 	for (const char *s = text; *s; s++) {
 		if (*s == '\'')
-			br_text_add(t, "'\"'\"'");
-		else if (*s != '\n' && *s != '\r')
+			br_text_add(t, "'\\''");
+		else if (*s == '\\')
+			br_text_add(t, "\\\\");
+		else if ((unsigned char)*s >= 0x20 && *s != 0x7f)
 			br_text_add_bytes(t, s, 1);
 	}
 	br_text_add(t, "'");
@@ -279,7 +282,7 @@ static void add_local(struct br_text *t, const struct br_uboot_kernel *k, uint64
 		"    fi\n"
 		"  done; done\n"
 		"done\n"
-		"echo \"bramble: no system was found on the board's own storage\"\n");
+		"echo \"bramble: no system was found on the storage of the board\"\n");
 }
 
 char *br_uboot_stage2(const struct br_uboot_stage2 *in)
@@ -345,7 +348,7 @@ char *br_uboot_stage1(const struct br_uboot_stage1 *in)
 		"  fi\n"
 		"  sleep 2\n"
 		"done\n"
-		"echo \"bramble: no server after %u s: the board's own system\"\n", tries, tries * TRY_S);
+		"echo \"bramble: no server after %u s: the system on the board itself\"\n", tries, tries * TRY_S);
 	add_local(&t, &(struct br_uboot_kernel){ 0 }, 0);
 	br_text_add(&t, "echo \"bramble: starts again in 10 s\"\nsleep 10\nreset\n");
 	return br_text_take(&t);

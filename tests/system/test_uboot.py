@@ -131,7 +131,7 @@ def test_without_a_server_stage_1_starts_the_boards_own_system(t):
         u.run("tftpboot ${scriptaddr} bramble/stage1.scr")
         stop(daemon.process, 20)
         u.send("source ${scriptaddr}\n")
-        for seen in (r"no server after 10 s: the board's own system", r"bramble: the system on virtio 0:1", r"Starting kernel",
+        for seen in (r"no server after 10 s: the system on the board itself", r"bramble: the system on virtio 0:1", r"Starting kernel",
                      r"Kernel command line: .*root=PARTUUID="):
             u.expect(seen, PATIENCE)
 

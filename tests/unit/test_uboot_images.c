@@ -374,6 +374,8 @@ static void hush(void **state)
 		{ "if [ a = b ]; then c; fi", 0, 1, 1 },
 		{ "echo \"a\\nb\"\r\n", 0, 1, 1 },
 		{ "f() x", 0, 1, 1 },
+		{ "echo \"it's\"\necho x", 2, 1, 1 },
+		{ "echo \"'it'\"", 0, 1, 1 },
 	};
 
 	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++) {

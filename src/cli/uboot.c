@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "cli/cli.h"
+#include "cli/ubootcard.h"
 #include "cli/table.h"
 #include "uboot/fit.h"
 #include "uboot/hush.h"
@@ -235,6 +236,8 @@ static int run_stage1(int argc, char **argv)
 }
 
 const struct br_command br_cli_uboot[] = {
+	{ "uboot", "card", "-o FILE | --write DEVICE [--model MODELS] [--size SIZE] [--for IMAGE] [--firmware DIR] [--dtb DIR] [--u-boot DIR] "
+		"[--wait DURATION] [--server ADDRESS]", "Makes a recovery card", br_cli_uboot_card, br_cli_uboot_card_help },
 	{ "uboot", "stage1", "[--wait DURATION] [--server ADDRESS] [-t FILE]",
 		"Writes the script that looks for the server, for a card", run_stage1,
 		"  -w, --wait DUR     how long to look for a server before the board's own system starts (60 s)\n"

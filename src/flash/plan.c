@@ -132,7 +132,7 @@ static size_t rename_device(const struct br_image_info *info, const unsigned *to
 {
 	size_t n = 0;
 
-	if (end - s > 9 && !memcmp(s, "mmcblk", 6) && isdigit((unsigned char)s[6]) && s[7] == 'p')
+	if (end - s > 8 && !memcmp(s, "mmcblk", 6) && isdigit((unsigned char)s[6]) && s[7] == 'p')
 		n = 8;
 	else if (end - s > 8 && !memcmp(s, "nvme", 4) && isdigit((unsigned char)s[4]) && s[5] == 'n' &&
 		 isdigit((unsigned char)s[6]) && s[7] == 'p')

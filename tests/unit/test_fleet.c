@@ -223,7 +223,7 @@ static void fields_are_checked(void **state)
 		{ { .name = "a/b" }, "board name" },
 		{ { .name = "a", .image = "../x" }, "name of an image" },
 		{ { .name = "a", .image = ".x" }, "name of an image" },
-		{ { .name = "a", .disk = "floppy" }, "'volatile' or 'persistent'" },
+		{ { .name = "a", .disk = "floppy" }, "'persistent' or 'ram'" },
 		{ { .name = "a", .road = "mud" }, "'net', 'flash' or 'local'" },
 		{ { .name = "a", .model = "\x1b[2J" }, "no model" },
 		{ { .name = "a", .notes = "two\nlines" }, "one line" },

@@ -103,9 +103,10 @@ static void take_problem(void *ctx, const struct br_hush_problem *p)
 
 static int pack(struct request *q)
 {
+	const char *slash = strrchr(q->file, '/');
 	struct findings f = { q, NULL };
 	struct br_uboot_script script = {
-		.name = strrchr(q->file, '/') ? strrchr(q->file, '/') + 1 : q->file,
+		.name = q->name ? q->name : slash ? slash + 1 : q->file,
 		.time = time_of(q->file),
 		.fit = q->fit,
 	};
@@ -114,8 +115,6 @@ static int pack(struct request *q)
 	size_t len;
 	int r;
 
-	if (q->name)
-		script.name = q->name;
 	if (br_hush_check(q->data, q->len, take_problem, &f, NULL))
 		fprintf(stderr, "%s: packed as it is, but U-Boot will not run it to its end\n", q->file);
 	r = br_uboot_script_pack(&script, q->data, q->len, &image, &len, &err);
@@ -171,7 +170,7 @@ static int run_script(int argc, char **argv)
 	struct request q = { 0 };
 	int code = read_request(argc, argv, &q);
 
-	for (size_t i = 0; code == BR_EXIT_OK && i < BR_ARRAY_SIZE(verbs); i++) {
+	for (size_t i = 0; code == BR_EXIT_OK && q.file && i < BR_ARRAY_SIZE(verbs); i++) {
 		if (strcmp(argv[optind], verbs[i].verb) != 0)
 			continue;
 		code = verbs[i].run(&q);

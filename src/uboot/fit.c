@@ -298,8 +298,11 @@ int br_fit_pack_script(const char *description, uint32_t time, const char *text,
 	if (!p)
 		return -ENOMEM;
 	for (size_t i = 0; i < fit->n_spans; i++) {
-		memcpy(at, fit->spans[i].data, fit->spans[i].len);
-		at += fit->spans[i].len;
+		const struct br_span *s = &fit->spans[i];
+
+		if (s->data) /* an empty one is left out by put_span() */
+			memcpy(at, s->data, s->len);
+		at += s->len;
 	}
 	*ret = p;
 	*ret_len = fit->size;

@@ -51,11 +51,11 @@ __attribute__((format(printf, 4, 5))) static void tell(struct checker *c, unsign
 	char text[sizeof(p.text)];
 	va_list ap;
 
-	if (c->stop)
-		return;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	if (c->stop)
+		return;
 	br_vis(p.text, sizeof(p.text), text, strlen(text));
 	c->errors += error;
 	c->warnings += !error;

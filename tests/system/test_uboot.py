@@ -108,10 +108,12 @@ def test_uboot_2025_goes_through_both_stages_to_a_login_on_its_network_root(t):
 
 
 @long
-def test_uboot_2025_finds_the_boot_menu_by_itself(t):
+def test_uboot_2025_boots_by_the_menu(t):
+    """As its builds for Raspberry Pi do by themselves; that for QEMU is told."""
     net, daemon = serve(t, t.image())
     with t.enter(UBoot(t, net, binary(t, "trixie"), MAC)) as u:
-        u.send("setenv fdt_addr_r 4f000000; setenv pxefile_addr_r 4e000000; boot\n")
+        u.run("setenv autoload no; setenv pxefile_addr_r 4e000000; dhcp; pxe get")
+        u.send("pxe boot\n")
         u.expect(r"Linux version \d", PATIENCE)
         u.expect(r"Kernel command line: .*nfsroot=.*:/pi41,", PATIENCE)
 

@@ -148,6 +148,8 @@ static const struct {
 	{ "U-Boot", "350101" "3c0c552d426f6f742e61726d7638" "5d020016" "5e03010000" "37050103060c11" "ff", BR_DHCP_UBOOT },
 	{ "U-Boot, EFI boot method", "350101" "3c20505845436c69656e743a417263683a30303031313a554e44493a303033303030"
 		"5d02000b" "5e03010000" "ff", BR_DHCP_UBOOT },
+	{ "U-Boot with our stage 1", "350101" "3c106272616d626c652e332d622d706c7573" "5d020016" "37050103060c11" "ff", BR_DHCP_UBOOT }, /* bramble.3-b-plus */
+	{ "U-Boot with WalT's", "350101" "3c1177616c742e6e6f64652e7270692d342d62" "5d020016" "37050103060c11" "ff", BR_DHCP_UBOOT }, /* walt.node.rpi-4-b */
 	{ "U-Boot, lwIP", "350101" "37050103" "1c062a" "ff", BR_DHCP_UBOOT },
 	{ "UEFI", "350101" "3c20505845436c69656e743a417263683a30303031313a554e44493a303033303030" "5d02000b" "5e03010300"
 		"6111001431d000000000000000e45f010902f7" "ff", BR_DHCP_UEFI },
@@ -197,6 +199,11 @@ static void what_a_client_says_is_cleaned(void **state)
 	assert_int_equal(ask_plain("350101" "0c04611b5b62" "3204c0000201" "ff", &reply, &m), 1);
 	assert_string_equal(w.client.host_name, "a?[b");
 	assert_int_equal(w.client.wanted_ip, 0xc0000201);
+	assert_string_equal(w.client.model, "");
+	assert_int_equal(ask_plain("350101" "3c106272616d626c652e332d622d706c7573" "ff", &reply, &m), 1);
+	assert_string_equal(w.client.model, "3-b-plus");
+	assert_int_equal(ask_plain("350101" "3c1177616c742e6e6f64652e7270692d342d62" "ff", &reply, &m), 1);
+	assert_string_equal(w.client.model, "rpi-4-b");
 }
 
 /* Every byte and the order of the OFFER that all firmware takes (wire notes 1.4). */

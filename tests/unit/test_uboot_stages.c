@@ -3,7 +3,9 @@
 #include "test.h"
 
 #include "base/cleanup.h"
+#include "plan/ubootfiles.h"
 #include "uboot/hush.h"
+#include "uboot/script.h"
 #include "uboot/stages.h"
 
 static const struct br_uboot_stage2 net = {
@@ -134,6 +136,26 @@ static void a_menu(void **state)
 	has(t, "\n  APPEND console=ttyS0,115200 console=tty1 root=/dev/nfs nfsroot=10.77.0.1:/pi07,vers=3 rw\n");
 }
 
+/* What a board gets that is left to boot by itself. */
+static void a_stage2_for_road_local(void **state)
+{
+	struct br_bootfile file, again;
+	const char *text;
+	size_t len;
+	br_cleanup(br_freep) char *copy = NULL;
+
+	assert_int_equal(br_uboot_local_file("config.txt", &file), -ENOENT);
+	assert_int_equal(br_uboot_local_file("bramble/stage2.scr", &file), 0);
+	assert_int_equal(br_uboot_local_file("BRAMBLE/STAGE2.SCR", &again), 0);
+	assert_ptr_equal(file.spans, again.spans);
+	assert_int_equal(file.n_spans, 1);
+	assert_int_equal(file.size, file.spans[0].len);
+	assert_int_equal(br_uboot_script_unpack(file.spans[0].data, file.size, &text, &len, NULL), 0);
+	copy = strndup(text, len);
+	takes(copy);
+	has(copy, "for p in 2 1;");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -143,6 +165,7 @@ int main(void)
 		cmocka_unit_test(stage2_by_other_roads),
 		cmocka_unit_test(hostile_words),
 		cmocka_unit_test(a_menu),
+		cmocka_unit_test(a_stage2_for_road_local),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The FITs of a flash: bytes and the script that puts them on the card. */
+/* Images of a flash: bytes and the script that puts them on the card, as a FIT or as a legacy image. */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -9,13 +10,41 @@
 #include "base/cleanup.h"
 #include "flash/script.h"
 #include "uboot/fit.h"
+#include "uboot/legacy.h"
 
 #define SECTORS(bytes) ((uint64_t)(bytes) / BR_FLASH_SECTOR)
 
 BR_DEFINE_CLEANUP(struct br_fit *, br_fit_free);
 
+/* Stands in a script for where the data begin, until its length is known. */
+#define OFFSET "@@@@@@@@"
+
+/* What makes ${fileaddr} the data. U-Boot's imxtract takes no script apart that is a legacy image. */
+static const char *find_data(bool fit)
+{
+	return fit ? "if imxtract ${bf_f} d; then" : "if setexpr fileaddr ${bf_f} + " OFFSET "; then";
+}
+
+/* One image for 'source' with the data behind the script; its CRC covers both, and 'iminfo' checks it. */
+static int pack_legacy(const struct br_span *data, struct br_text *script, uint8_t **ret, size_t *ret_len, struct br_error *err)
+{
+	struct br_uimage_head head = { .os = BR_UIMAGE_OS_LINUX, .arch = BR_UIMAGE_ARCH_ARM64, .type = BR_UIMAGE_SCRIPT, .name = "bramble flash" };
+	struct br_uimage_file files[] = { { script->buf, script->len }, { data->data, data->len } };
+	char *at = script->buf ? strstr(script->buf, OFFSET) : NULL, offset[9];
+	int r;
+
+	if (script->failed || !script->buf)
+		return br_error_set(err, ENOMEM, "out of memory");
+	if (at) { /* header, sizes of the two and their end, the script padded */
+		snprintf(offset, sizeof(offset), "%08zx", (BR_UIMAGE_HEADER + 12 + ((script->len + 3) & ~(size_t)3)) & 0xffffffff);
+		memcpy(at, offset, 8);
+	}
+	r = br_uimage_pack_files(&head, files, 2, ret, ret_len);
+	return r < 0 ? br_error_set(err, -r, "%s", strerrordesc_np(-r)) : 0;
+}
+
 /* Data and script as one FIT of its own memory; an image of a hash each, which U-Boot checks before it uses it. */
-static int pack(const struct br_span *data, const struct br_text *script, uint8_t **ret, size_t *ret_len, struct br_error *err)
+static int pack_fit(const struct br_span *data, const struct br_text *script, uint8_t **ret, size_t *ret_len, struct br_error *err)
 {
 	struct br_span text = { .data = (const uint8_t *)script->buf, .len = script->len };
 	struct br_fit_image images[] = {
@@ -43,6 +72,23 @@ static int pack(const struct br_span *data, const struct br_text *script, uint8_
 	*ret = buf;
 	*ret_len = at;
 	return 0;
+}
+
+static int pack(bool fit, const struct br_span *data, struct br_text *script, uint8_t **ret, size_t *ret_len, struct br_error *err)
+{
+	return fit ? pack_fit(data, script, ret, ret_len, err) : pack_legacy(data, script, ret, ret_len, err);
+}
+
+int br_flash_probe(uint8_t **ret, size_t *ret_len, struct br_error *err)
+{
+	struct br_span data = { (const uint8_t *)"fit", 3 };
+	struct br_text t = BR_TEXT_NULL;
+	int r;
+
+	br_text_add(&t, "true\n");
+	r = pack_fit(&data, &t, ret, ret_len, err);
+	br_text_done(&t);
+	return r;
 }
 
 static int gzip(const uint8_t *data, uint32_t len, struct br_span *ret, struct br_error *err)
@@ -151,11 +197,11 @@ static void add_ios(const struct br_flash_job *job, const char *op, const char *
 			buffer, runs->v[i].packed, job->bif, op, SECTORS(runs->v[i].to), SECTORS(runs->v[i].len));
 }
 
-static void write_script(const struct br_flash_job *job, uint32_t len, uint32_t crc, const struct runs *runs, struct br_text *t)
+static void write_script(const struct br_flash_job *job, bool fit, uint32_t len, uint32_t crc, const struct runs *runs, struct br_text *t)
 {
-	br_text_addf(t, "setenv bf_e unpack; setenv bf_z 0\nif imxtract ${bf_f} d; then if unzip ${fileaddr} ${bf_b} %x; then\n"
+	br_text_addf(t, "setenv bf_e unpack; setenv bf_z 0\n%s if unzip ${fileaddr} ${bf_b} %x; then\n"
 			"crc32 ${bf_b} %x ${bf_c}\nif itest.l *${bf_c} == %08x; then\nrun bf_open\nsetenv bf_e write\n",
-		BR_FLASH_WINDOW, len, __builtin_bswap32(crc));
+		find_data(fit), BR_FLASH_WINDOW, len, br_flash_as_loaded(job, crc));
 	add_ios(job, "write", "bf_b", runs, t);
 	br_text_add(t, "if test \"${bf_z}\" = 0; then\n");
 	if (job->verify == BR_FLASH_VERIFY_NONE) {
@@ -169,7 +215,7 @@ static void write_script(const struct br_flash_job *job, uint32_t len, uint32_t 
 	br_text_add(t, "fi\nfi\nfi; fi\ntrue\n");
 }
 
-int br_flash_chunk(const struct br_flash_job *job, const struct br_flash_plan *plan, uint32_t w,
+int br_flash_chunk(const struct br_flash_job *job, const struct br_flash_plan *plan, bool fit, uint32_t w,
 	const struct br_flash_mask *mask, uint8_t **ret, size_t *ret_len, uint64_t *ret_bytes, struct br_error *err)
 {
 	uint32_t size = br_flash_map_window(br_flash_plan_map(plan), w)->len, len = 0;
@@ -183,10 +229,10 @@ int br_flash_chunk(const struct br_flash_job *job, const struct br_flash_plan *p
 		br_error_set(err, -r, "window %u: %s", w, strerrordesc_np(-r));
 	} else {
 		r = gzip(buf, len, &data, err);
-		write_script(job, len, (uint32_t)crc32(0, buf, len), &runs, &script);
+		write_script(job, fit, len, (uint32_t)crc32(0, buf, len), &runs, &script);
 	}
 	if (!r)
-		r = pack(&data, &script, ret, ret_len, err);
+		r = pack(fit, &data, &script, ret, ret_len, err);
 	if (!r)
 		*ret_bytes = len;
 	free((void *)(uintptr_t)data.data);
@@ -196,7 +242,7 @@ int br_flash_chunk(const struct br_flash_job *job, const struct br_flash_plan *p
 }
 
 /* What is right already is not written. */
-int br_flash_table(const struct br_flash_job *job, const struct br_flash_plan *plan, uint8_t **ret, size_t *ret_len,
+int br_flash_table(const struct br_flash_job *job, const struct br_flash_plan *plan, bool fit, uint8_t **ret, size_t *ret_len,
 	struct br_error *err)
 {
 	uint8_t table[48];
@@ -206,15 +252,15 @@ int br_flash_table(const struct br_flash_job *job, const struct br_flash_plan *p
 	int r;
 
 	br_flash_plan_table(plan, table);
-	crc = __builtin_bswap32((uint32_t)crc32(0, table, sizeof(table)));
+	crc = br_flash_as_loaded(job, (uint32_t)crc32(0, table, sizeof(table)));
 	br_text_addf(&t, "setenv bf_e table; setexpr bf_y ${bf_c} + 800; setexpr bf_z ${bf_c} + 1ce\n"
-			 "if imxtract ${bf_f} d; then if %1$s read ${bf_c} 0 1; then\n"
+			 "%3$s if %1$s read ${bf_c} 0 1; then\n"
 			 "crc32 ${bf_z} 30 ${bf_y}\n"
 			 "if itest.l *${bf_y} != %2$08x; then cp.b ${fileaddr} ${bf_z} 30; %1$s write ${bf_c} 0 1; mw.b ${bf_c} 0 200; fi\n"
 			 "if %1$s read ${bf_c} 0 1; then crc32 ${bf_z} 30 ${bf_y}; if itest.l *${bf_y} == %2$08x; then setenv bf_v 0; fi; fi\n"
 			 "fi; fi\ntrue\n",
-		job->bif, crc);
-	r = pack(&data, &t, ret, ret_len, err);
+		job->bif, crc, find_data(fit));
+	r = pack(fit, &data, &t, ret, ret_len, err);
 	br_text_done(&t);
 	return r;
 }

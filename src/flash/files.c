@@ -124,6 +124,8 @@ static int give_start(struct asked *a)
 	}
 	if (r < 0)
 		return r;
+	br_flash_blob_unref(run->chunk); /* another U-Boot may want the other kind of image under the same name */
+	run->chunk = NULL;
 	br_flash_script_start(&run->job, &t);
 	return make_script(&t, a->ret);
 }
@@ -135,10 +137,12 @@ static int make_plan(struct asked *a, struct br_error *err)
 	struct br_flash_plan *plan = NULL;
 	struct br_flash_place place;
 	char text[sizeof(run->order.place)];
-	int r = br_flash_place_parse(a->rest, &place);
+	bool native = *a->rest == 'n';
+	int r = (*a->rest == 'n' || *a->rest == 's') && a->rest[1] == '/' ? br_flash_place_parse(a->rest + 2, &place) : -EINVAL;
 
 	if (r < 0)
 		return br_error_set(err, EINVAL, "the board's words on its card cannot be understood");
+	run->job.native = native;
 	br_flash_place_format(&place, text, sizeof(text));
 	if (run->plan && !strcmp(run->order.place, text))
 		return 0;
@@ -204,11 +208,11 @@ static int give_detail(struct asked *a)
 
 	if (!a->run->plan || only_number(a->rest, br_flash_plan_windows(a->run->plan), &w) < 0)
 		return -ENOENT;
-	br_flash_script_detail(a->run->plan, w, &t);
+	br_flash_script_detail(&a->run->job, a->run->plan, w, &t);
 	return make_script(&t, a->ret);
 }
 
-static int give_chunk(struct asked *a)
+static int chunk(struct asked *a, bool fit)
 {
 	struct flash_run *run = a->run;
 	struct br_error err = BR_ERROR_NULL;
@@ -229,7 +233,7 @@ static int give_chunk(struct asked *a)
 		*a->ret = run->chunk;
 		return 0;
 	}
-	r = br_flash_chunk(&run->job, run->plan, (uint32_t)w, &mask, &data, &len, &bytes, &err);
+	r = br_flash_chunk(&run->job, run->plan, fit, (uint32_t)w, &mask, &data, &len, &bytes, &err);
 	if (!r)
 		r = make_blob(data, len, a->ret);
 	if (r < 0) {
@@ -247,6 +251,25 @@ static int give_chunk(struct asked *a)
 	return 0;
 }
 
+static int give_chunk(struct asked *a)
+{
+	return chunk(a, true);
+}
+
+static int give_legacy(struct asked *a)
+{
+	return chunk(a, false);
+}
+
+static int give_probe(struct asked *a)
+{
+	uint8_t *data;
+	size_t len;
+	int r = br_flash_probe(&data, &len, NULL);
+
+	return r < 0 ? r : make_blob(data, len, a->ret);
+}
+
 static int give_table(struct asked *a)
 {
 	struct br_error err = BR_ERROR_NULL;
@@ -254,10 +277,10 @@ static int give_table(struct asked *a)
 	size_t len;
 	int r;
 
-	if (!a->run->plan || *a->rest)
+	if (!a->run->plan || (strcmp(a->rest, "w") != 0 && strcmp(a->rest, "l") != 0))
 		return -ENOENT;
 	a->run->done = br_flash_plan_windows(a->run->plan);
-	r = br_flash_table(&a->run->job, a->run->plan, &data, &len, &err);
+	r = br_flash_table(&a->run->job, a->run->plan, *a->rest == 'w', &data, &len, &err);
 	return r < 0 ? r : make_blob(data, len, a->ret);
 }
 
@@ -312,6 +335,8 @@ static int give_fail(struct asked *a)
 	const char *text = NULL, *where = a->rest[n] ? a->rest + n + 1 : "";
 	int r;
 
+	if (!run->plan && run->map && br_str_starts(a->rest, "fetch/"))
+		return -ENOENT; /* we were restarted in the middle: the board begins anew, and finds what is right */
 	for (size_t i = 0; i < BR_ARRAY_SIZE(failures); i++)
 		if (strlen(failures[i].word) == n && !strncmp(failures[i].word, a->rest, n))
 			text = failures[i].text;
@@ -329,7 +354,7 @@ static const struct {
 	int (*give)(struct asked *a);
 } verbs[] = {
 	{ "plan/", give_plan }, { "g/", give_group }, { "v/", give_again }, { "d/", give_detail }, { "w/", give_chunk },
-	{ "t", give_table }, { "done", give_done }, { "fail/", give_fail },
+	{ "l/", give_legacy }, { "fit", give_probe }, { "t/", give_table }, { "done", give_done }, { "fail/", give_fail },
 };
 
 /* ---- the door ---- */

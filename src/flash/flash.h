@@ -17,9 +17,9 @@
  *
  * Names, of a board that has an open order:
  *   bramble/flash.scr                    the start script; nobody else has this name
- *   bramble/flash/ORDER/plan/PLACE       the first group, or to wait
+ *   bramble/flash/ORDER/plan/n|s/PLACE   the first group, or to wait
  *   bramble/flash/ORDER/g/N, v/N         group N; of the last pass
- *   bramble/flash/ORDER/d/W, w/W/MASK, t detail, chunk, table
+ *   bramble/flash/ORDER/d/W, w|l/W/MASK, t/w|l detail, chunk, table; fit: a probe
  *   bramble/flash/ORDER/done             all is written and proved: the order is withdrawn when this is answered
  *   bramble/flash/ORDER/fail/WORD/W      it is given up
  *   bramble/up                           a call-back: the system runs. Of any board

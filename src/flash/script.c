@@ -51,12 +51,6 @@ uint32_t br_flash_groups(const struct br_flash_plan *plan)
 	return (br_flash_plan_windows(plan) + BR_FLASH_GROUP - 1) / BR_FLASH_GROUP;
 }
 
-/* U-Boot's crc32 stores the sum big-endian, itest reads as the processor does. */
-static uint32_t as_loaded(uint32_t crc)
-{
-	return __builtin_bswap32(crc);
-}
-
 /* ---- start ---- */
 
 /* Several tries, a second apart: a server that is restarted is back by then. */
@@ -69,7 +63,7 @@ static const char fix[] =
 	"setenv bf_fix 'setenv bf_m all; if test \"${bf_r}\" = 0; then run bf_fine; fi; setenv bf_v 1; "
 	"for bf_j in 1 2 3; do if test \"${bf_v}\" = 1; then run bf_one; fi; done; "
 	"if test \"${bf_v}\" = 1; then setenv bf_fail ${bf_e}; fi'\n"
-	"setenv bf_one 'setenv bf_e fetch; setenv bf_p ${bf_f}; setenv bf_w w/${bf_k}/${bf_m}; if run bf_get; then "
+	"setenv bf_one 'setenv bf_e fetch; setenv bf_p ${bf_f}; setenv bf_w ${bf_kind}/${bf_k}/${bf_m}; if run bf_get; then "
 	"setenv bf_e download; if iminfo ${bf_f}; then source ${bf_f}:s; fi; fi'\n";
 
 static const char fine[] =
@@ -93,8 +87,14 @@ static const char find[] =
 	"if test \"${bf_at}\" = whole; then setenv bf_fail layout; fi\n"
 	"fi\nfi\n";
 
+static const char probe[] =
+	"setenv bf_kind l; setenv bf_p ${bf_f}; setenv bf_w fit\n"
+	"if run bf_get; then if iminfo ${bf_f}; then setenv bf_kind w; fi; fi\n"
+	"setenv bf_sum s; mw.l ${bf_c} 0; crc32 ${bf_c} 4 ${bf_d}\n" /* of four zeros: 2144df1c */
+	"if itest.l *${bf_d} == 2144df1c; then setenv bf_sum n; fi\n";
+
 static const char work[] =
-	"setenv bf_next plan/${bf_at}\n"
+	"setenv bf_next plan/${bf_sum}/${bf_at}\n"
 	"setenv bf_go 1\n"
 	"if test -n \"${bf_fail}\"; then setenv bf_go 0; fi\n"
 	"while test \"${bf_go}\" = 1; do\n"
@@ -103,7 +103,7 @@ static const char work[] =
 	"if test -n \"${bf_fail}\"; then setenv bf_go 0; fi\n"
 	"done\n"
 	"if test \"${bf_at}\" != whole; then if test -z \"${bf_fail}\"; then\n"
-	"setenv bf_e fetch; setenv bf_v 1; setenv bf_p ${bf_f}; setenv bf_w t\n"
+	"setenv bf_e fetch; setenv bf_v 1; setenv bf_p ${bf_f}; setenv bf_w t/${bf_kind}\n"
 	"if run bf_get; then setenv bf_e download; if iminfo ${bf_f}; then source ${bf_f}:s; fi; fi\n"
 	"if test \"${bf_v}\" = 1; then setenv bf_fail ${bf_e}; fi\n"
 	"fi; fi\n"
@@ -135,6 +135,7 @@ void br_flash_script_start(const struct br_flash_job *job, struct br_text *t)
 	br_text_add(t, "else\n");
 	br_text_addf(t, open_card, job->bif, job->bif);
 	br_text_add(t, "fi\n");
+	br_text_add(t, probe);
 	br_text_add(t, work);
 }
 
@@ -168,7 +169,7 @@ static void add_window(const struct br_flash_job *job, const struct br_flash_pla
 	for (uint32_t i = 0; i < win->n; packed += e[i++].len)
 		add_io(job, "read", "bf_a", packed, br_flash_plan_to(plan, &e[i]), e[i].len, "setenv bf_r 1", t);
 	br_text_addf(t, "crc32 ${bf_a} %x ${bf_c}\n", win->len);
-	br_text_addf(t, "if itest.l *${bf_c} != %08x; then setenv bf_r 2; fi\n", as_loaded(br_flash_plan_crc(plan, w)));
+	br_text_addf(t, "if itest.l *${bf_c} != %08x; then setenv bf_r 2; fi\n", br_flash_as_loaded(job, br_flash_plan_crc(plan, w)));
 	/* what cannot be read is fetched whole, what reads and differs is looked at more closely */
 	br_text_addf(t, "if test \"${bf_r}\" = 1; then %s; fi\nif test \"${bf_r}\" = 2; then setenv bf_r 0; %s; fi\nfi\n", differs,
 		differs);
@@ -196,13 +197,13 @@ void br_flash_script_group(const struct br_flash_job *job, const struct br_flash
 
 /* ---- leaves ---- */
 
-static void add_compare(const char *what, uint32_t at, uint32_t len, uint32_t crc, struct br_text *t)
+static void add_compare(const struct br_flash_job *job, const char *what, uint32_t at, uint32_t len, uint32_t crc, struct br_text *t)
 {
 	br_text_addf(t, "setexpr bf_x ${bf_a} + %x; crc32 ${bf_x} %x ${bf_c}; if itest.l *${bf_c} != %08x; then %s", at, len,
-		as_loaded(crc), what);
+		br_flash_as_loaded(job, crc), what);
 }
 
-void br_flash_script_detail(const struct br_flash_plan *plan, uint32_t w, struct br_text *t)
+void br_flash_script_detail(const struct br_flash_job *job, const struct br_flash_plan *plan, uint32_t w, struct br_text *t)
 {
 	const struct br_flash_window *win = br_flash_map_window(br_flash_plan_map(plan), w);
 	const uint32_t *crcs = br_flash_plan_leaf_crcs(plan, w);
@@ -214,12 +215,12 @@ void br_flash_script_detail(const struct br_flash_plan *plan, uint32_t w, struct
 		for (uint32_t k = 0; k < m; k++)
 			len += br_flash_leaf_len(win, i + k);
 		br_text_add(t, "setenv bf_y 0\n");
-		add_compare("\n", i * BR_FLASH_LEAF, len, br_flash_crc_join(win, crcs, i, m), t);
+		add_compare(job, "\n", i * BR_FLASH_LEAF, len, br_flash_crc_join(win, crcs, i, m), t);
 		for (uint32_t k = 0; k < m; k++) {
 			char bit[40];
 
 			snprintf(bit, sizeof(bit), "setexpr bf_y ${bf_y} + %x; fi\n", 1u << k);
-			add_compare(bit, (i + k) * BR_FLASH_LEAF, br_flash_leaf_len(win, i + k), crcs[i + k], t);
+			add_compare(job, bit, (i + k) * BR_FLASH_LEAF, br_flash_leaf_len(win, i + k), crcs[i + k], t);
 		}
 		br_text_add(t, "fi\nsetenv bf_m ${bf_m}${bf_y}.\n");
 	}

@@ -15,8 +15,9 @@
  *   start    names and addresses, finds the card, asks for the plan by telling what it found, then one group after another
  *   group    windows: reads each, compares its CRC, and where it differs runs bf_fix
  *   detail   the same for the leaves of one window: which of them differ, as a mask
- *   chunk    a FIT: the leaves of a mask, gzipped ("d"), and the script ("s") that unpacks, writes, reads back and compares
- *   table    a FIT: entries 2 to 4 of the MBR and the script that writes them last
+ *   chunk    the leaves of a mask, gzipped ("d"), and the script ("s") that unpacks, writes, reads back and compares: a FIT
+ *            (SHA-256), or, where U-Boot has none, a legacy image (CRC-32)
+ *   table    the same with entries 2 to 4 of the MBR and the script that writes them last
  *
  * Numbers in scripts are hexadecimal, as U-Boot reads them.
  */
@@ -32,8 +33,15 @@ struct br_flash_job {
 	char bif[8];  /* U-Boot's command for the card: "mmc", "virtio", "nvme", "usb", "scsi" */
 	unsigned dev; /* its number there */
 	enum br_flash_verify verify;
+	bool native; /* its crc32 stores sums as its processor does, else big-endian: Debian's builds differ */
 	bool fine; /* compare leaves before fetching: worth it when most of the card is right already */
 };
+
+/* A sum as itest reads it where crc32 stored it. */
+static inline uint32_t br_flash_as_loaded(const struct br_flash_job *job, uint32_t crc)
+{
+	return job->native ? crc : __builtin_bswap32(crc);
+}
 
 /* "mmc0", "mmc 0", "nvme1". -EINVAL. */
 int br_flash_target_parse(const char *text, char bif[static 8], unsigned *ret_dev);
@@ -48,7 +56,7 @@ void br_flash_script_stop(const char *why, struct br_text *t); /* as the plan: w
 /* again: the last pass of 'full', where what differs is a failure. */
 void br_flash_script_group(const struct br_flash_job *job, const struct br_flash_plan *plan, uint32_t group, bool again,
 	struct br_text *t);
-void br_flash_script_detail(const struct br_flash_plan *plan, uint32_t w, struct br_text *t);
+void br_flash_script_detail(const struct br_flash_job *job, const struct br_flash_plan *plan, uint32_t w, struct br_text *t);
 
 /* Leaves of a window: bit i of word i / 16. */
 struct br_flash_mask {
@@ -57,8 +65,10 @@ struct br_flash_mask {
 /* "all", or words of 16 bits in hexadecimal, each with a '.' behind it. Hostile text. -EINVAL; no leaf at all is one, too. */
 int br_flash_mask_parse(const char *text, uint32_t n_leaves, struct br_flash_mask *ret);
 
-/* A FIT; free(). *ret_bytes: unpacked. -ENOMEM, -EIO. */
-int br_flash_chunk(const struct br_flash_job *job, const struct br_flash_plan *plan, uint32_t w,
+/* Whether this U-Boot knows FITs (Debian's for QEMU do, its for the Raspberry Pi do not): a small one for iminfo. */
+int br_flash_probe(uint8_t **ret, size_t *ret_len, struct br_error *err);
+/* A FIT, or a legacy image; free(). *ret_bytes: unpacked. -ENOMEM, -EIO. */
+int br_flash_chunk(const struct br_flash_job *job, const struct br_flash_plan *plan, bool fit, uint32_t w,
 	const struct br_flash_mask *mask, uint8_t **ret, size_t *ret_len, uint64_t *ret_bytes, struct br_error *err);
-int br_flash_table(const struct br_flash_job *job, const struct br_flash_plan *plan, uint8_t **ret, size_t *ret_len,
+int br_flash_table(const struct br_flash_job *job, const struct br_flash_plan *plan, bool fit, uint8_t **ret, size_t *ret_len,
 	struct br_error *err);

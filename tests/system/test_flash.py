@@ -2,7 +2,6 @@
 """bramble flash: Debian's U-Boot writes an image to its disk by our scripts, under QEMU."""
 import hashlib
 import os
-import re
 
 import debian
 from daemon import Daemon
@@ -128,3 +127,32 @@ def test_a_card_is_flashed_behind_its_recovery_partition(t):
     again = status(daemon, order)["progress"]
     assert hashlib.sha256(part(card, 0, os.path.getsize(card))).digest() == whole, "a flash of the same changes nothing"
     t.note(f"{first} {again}")
+
+
+def code(daemon, *arguments):
+    """Exit code and the words of 'bramble flash'."""
+    r = daemon.cli("flash", *arguments, check=False)
+    return r.returncode, r.stderr
+
+
+def test_each_failure_of_a_flash_has_its_exit_code(t):
+    """What goes wrong before a byte is written, and a card that is too small."""
+    binary = uboot_binary(t, "bookworm")
+    net, daemon, _ = serve(t, "--power-command", "/bin/false {board}")
+    assert code(daemon, "nothere", "pi41")[0] == 3
+    assert code(daemon, "small", "nobody")[0] == 3
+    assert code(daemon, "small", "pi41", "--target", "sda")[0] == 2
+    was, words = code(daemon, "small", "pi41", "--wait=20s", "--reset")
+    assert was == 10 and "/bin/false failed with status 1" in words, (was, words)
+    was, words = code(daemon, "small", "pi41", "--wait=1s")
+    assert was == 11 and "never asked for an address" in words, (was, words)
+    card = noise_card(t, size=40 * MIB)
+    before = part(card, 0, os.path.getsize(card))
+    order = daemon.json("flash", "small", "pi41", "--target", "virtio0")[0]["order"]
+    with t.enter(UBoot(t, net, binary, MAC, more=drive(card))) as u:
+        flash_at_prompt(u)
+    st = status(daemon, order)
+    assert st["state"] == "failed" and st["what"] == "write" and "smaller than the image" in st["reason"], st
+    assert part(card, 0, os.path.getsize(card)) == before, "nothing was written"
+    states = {o["order"]: o["state"] for o in daemon.json("flash", "list")}
+    assert set(states.values()) == {"failed"} and len(states) == 3, states

@@ -156,3 +156,22 @@ def test_each_failure_of_a_flash_has_its_exit_code(t):
     assert part(card, 0, os.path.getsize(card)) == before, "nothing was written"
     states = {o["order"]: o["state"] for o in daemon.json("flash", "list")}
     assert set(states.values()) == {"failed"} and len(states) == 3, states
+
+
+def test_a_disk_without_the_mark_gets_the_image_as_it_is_though_the_power_fails(t):
+    """Cut off at its first write, the board begins anew and finds what is right."""
+    binary = uboot_binary(t, "bookworm")
+    net, daemon, image = serve(t)
+    disk = t.path("disk.raw")
+    t.run("truncate", "-s", "64M", disk)
+    order = daemon.json("flash", "small", "pi41", "--target", "virtio0", "--up", "none", "--verify", "full", "--keep")[0]["order"]
+    with t.enter(UBoot(t, net, binary, MAC, more=drive(disk))) as u:
+        flash_at_prompt(u, r"^Total of ")
+    assert status(daemon, order)["state"] == "writing"
+    daemon.restart()
+    with t.enter(UBoot(t, net, binary, MAC, more=drive(disk))) as u:
+        flash_at_prompt(u)
+    wait_until(lambda: status(daemon, order)["state"] == "done", 20, "the order is done")
+    with open(image, "rb") as a, open(disk, "rb") as b:
+        assert a.read() == b.read(os.path.getsize(image)), "the disk holds the image"
+    assert not daemon.json("board", "show", "pi41")[0].get("road"), "--keep"

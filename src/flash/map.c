@@ -44,7 +44,7 @@ static int grow(void **p, uint32_t *cap, uint32_t need, size_t size)
 	uint32_t n = *cap ? *cap : 64;
 	void *q;
 
-	if (need <= *cap)
+	if (*p && need <= *cap)
 		return 0;
 	if (need > UINT32_MAX / 4)
 		return -EFBIG;

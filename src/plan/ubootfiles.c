@@ -18,6 +18,7 @@
 #include "uboot/stages.h"
 
 #define OWN_DIR "bramble/"
+#define MENU_DIR "pxelinux.cfg/" /* U-Boot asks for a dozen names there, all mean the one menu */
 #define EFI_PROGRAM "efi/boot/bootaa64.efi"
 #define PROBLEMS_MAX 5 /* told of all scripts */
 
@@ -116,6 +117,11 @@ static const struct made *find_made(const struct br_uboot_files *files, const ch
 	return NULL;
 }
 
+static bool is_menu(const char *path)
+{
+	return !strncasecmp(path, MENU_DIR, strlen(MENU_DIR));
+}
+
 /* Finds what was made, or makes it of what 'find' gives. */
 static int get(struct br_uboot_files *files, const struct br_uboot_context *ctx, const char *path,
 	int (*find)(const struct br_uboot_context *ctx, const char *path, const char *text_name, struct source *ret),
@@ -127,6 +133,8 @@ static int get(struct br_uboot_files *files, const struct br_uboot_context *ctx,
 	bool fit = false;
 	int r = 0;
 
+	if (is_menu(path))
+		path = MENU_DIR;
 	if (!br_uboot_script_source(path, text_name, sizeof(text_name), &fit))
 		text_name[0] = 0;
 	pthread_mutex_lock(&files->lock);
@@ -295,7 +303,7 @@ static bool others_have_a_say(const struct br_uboot_context *ctx)
 		if (br_override_find(ctx->overrides, scripts[i]) || (i != 2 && has_file(ctx, scripts[i])))
 			return true;
 	for (size_t i = 0; (o = br_override_at(ctx->overrides, i)); i++)
-		if (!strncasecmp(o->path, "pxelinux.cfg/", 13))
+		if (is_menu(o->path))
 			return true;
 	return br_fat_lookup(boot_of(ctx), "pxelinux.cfg") || br_image_script_find(&ctx->in->base->scripts, "boot.cmd") ||
 	       br_image_script_find(&ctx->in->base->scripts, "stage2.cmd");
@@ -336,14 +344,14 @@ static int make_menu(const struct br_uboot_context *ctx, struct source *ret)
 }
 
 static const struct {
-	const char *name; /* of the text, or of the file itself; '/' at the end: all below */
+	const char *name; /* of the text, or of the file itself */
 	int (*make)(const struct br_uboot_context *ctx, struct source *ret);
 } built_in[] = {
 	{ OWN_DIR "stage1.cmd", make_stage1 },
 	{ OWN_DIR "stage2.cmd", make_stage2 },
 	{ "boot.cmd", make_stage2 },
 	{ "start.uboot", make_stage2 }, /* what WalT's stage 1 asks for */
-	{ "pxelinux.cfg/", make_menu },
+	{ MENU_DIR, make_menu },
 };
 
 static int find_other(const struct br_uboot_context *ctx, const char *path, const char *text_name, struct source *ret)
@@ -354,10 +362,8 @@ static int find_other(const struct br_uboot_context *ctx, const char *path, cons
 		return r;
 	for (size_t i = 0; i < BR_ARRAY_SIZE(built_in); i++) {
 		const char *name = built_in[i].name;
-		size_t n = strlen(name);
 
-		if (!strcasecmp(name, text_name) || !strcasecmp(name, path) ||
-			(name[n - 1] == '/' && !strncasecmp(name, path, n)))
+		if (!strcasecmp(name, text_name) || !strcasecmp(name, path))
 			return built_in[i].make(ctx, ret);
 	}
 	return -ENOENT;
@@ -369,7 +375,7 @@ static bool may_be_ours(const char *path)
 	bool fit;
 
 	return br_uboot_script_source(path, text_name, sizeof(text_name), &fit) || !strcasecmp(path, "start.uboot") ||
-	       !strncasecmp(path, "pxelinux.cfg/", 13);
+	       is_menu(path);
 }
 
 int br_uboot_files_other(struct br_uboot_files *files, const struct br_uboot_context *ctx, const char *path,

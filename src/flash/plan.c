@@ -112,7 +112,7 @@ static size_t rename_uuid(const struct br_image_info *info, const unsigned *to, 
 {
 	for (unsigned i = 0; i < info->n_partitions; i++) {
 		size_t n = strlen(info->partitions[i].partuuid);
-		char fresh[16];
+		char fresh[24];
 
 		if (!n || !to[i] || n > (size_t)(end - s) || strncasecmp(s, info->partitions[i].partuuid, n) != 0 ||
 			!ends_name(s + n, end))

@@ -125,7 +125,7 @@ def _run_unit(report, test):
     for case, reason in skipped:
         report.skip(f"{name}: {case}", reason)
     if status is None:
-        report.fail(name + " (time is up)", output, max(1, failed), passed)
+        report.fail(name, output + "\ntime is up", max(1, failed), passed)
     elif status or failed or seen == 0 or (planned is not None and planned != seen):
         report.fail(name, output + f"\nexit status {status}, {seen} of {planned} cases reported",
                     max(1, failed), passed)

@@ -449,8 +449,9 @@ static void replay_op(const struct op *op)
 		drop_names(op->to);
 		for (size_t i = 0; i < n_names; i++)
 			if (below(names[i].path, op->path)) {
-				snprintf(moved, sizeof(moved), "%s%s", op->to, names[i].path + strlen(op->path));
-				snprintf(names[i].path, sizeof(names[i].path), "%s", moved);
+				assert_in_range(snprintf(moved, sizeof(moved), "%s%s", op->to, names[i].path + strlen(op->path)), 1,
+					sizeof(names[i].path) - 1);
+				memcpy(names[i].path, moved, strlen(moved) + 1);
 			}
 		break;
 	}
@@ -499,7 +500,7 @@ static void put_state(const char *to)
 		replay_op(&host.ops[i]);
 	qsort(names, n_names, sizeof(names[0]), by_path);
 	for (size_t i = 0; i < n_names; i++) {
-		snprintf(path, sizeof(path), "%s/%s", to, names[i].path);
+		assert_in_range(snprintf(path, sizeof(path), "%s/%s", to, names[i].path), 1, sizeof(path) - 1);
 		if (names[i].file < 0)
 			assert_int_equal(br_mkdir_all(path, 0700, NULL), 0);
 		else

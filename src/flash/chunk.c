@@ -200,7 +200,7 @@ static void add_ios(const struct br_flash_job *job, const char *op, const char *
 static void write_script(const struct br_flash_job *job, bool fit, uint32_t len, uint32_t crc, const struct runs *runs, struct br_text *t)
 {
 	br_text_addf(t, "setenv bf_e unpack; setenv bf_z 0\n%s if unzip ${fileaddr} ${bf_b} %x; then\n"
-			"crc32 ${bf_b} %x ${bf_c}\nif itest.l *${bf_c} == %08x; then\nrun bf_open\nsetenv bf_e write\n",
+			"crc32 ${bf_b} %x ${bf_c}\nif itest.l *${bf_c} == %08x; then\nsetenv bf_e table\nif run bf_open; then\nsetenv bf_e write\n",
 		find_data(fit), BR_FLASH_WINDOW, len, br_flash_as_loaded(job, crc));
 	add_ios(job, "write", "bf_b", runs, t);
 	br_text_add(t, "if test \"${bf_z}\" = 0; then\n");
@@ -212,7 +212,7 @@ static void write_script(const struct br_flash_job *job, bool fit, uint32_t len,
 		br_text_addf(t, "if test \"${bf_z}\" = 0; then setenv bf_e verify; "
 				"if cmp.b ${bf_b} ${bf_a} %x; then setenv bf_v 0; fi; fi\n", len);
 	}
-	br_text_add(t, "fi\nfi\nfi; fi\ntrue\n");
+	br_text_add(t, "fi\nfi\nfi\nfi; fi\ntrue\n");
 }
 
 int br_flash_chunk(const struct br_flash_job *job, const struct br_flash_plan *plan, bool fit, uint32_t w,
@@ -256,7 +256,7 @@ int br_flash_table(const struct br_flash_job *job, const struct br_flash_plan *p
 	br_text_addf(&t, "setenv bf_e table; setexpr bf_y ${bf_c} + 800; setexpr bf_z ${bf_c} + 1ce\n"
 			 "%3$s if %1$s read ${bf_c} 0 1; then\n"
 			 "crc32 ${bf_z} 30 ${bf_y}\n"
-			 "if itest.l *${bf_y} != %2$08x; then cp.b ${fileaddr} ${bf_z} 30; %1$s write ${bf_c} 0 1; mw.b ${bf_c} 0 200; fi\n"
+			 "if itest.l *${bf_y} == %2$08x; then true; else cp.b ${fileaddr} ${bf_z} 30; %1$s write ${bf_c} 0 1; mw.b ${bf_c} 0 200; fi\n"
 			 "if %1$s read ${bf_c} 0 1; then crc32 ${bf_z} 30 ${bf_y}; if itest.l *${bf_y} == %2$08x; then setenv bf_v 0; fi; fi\n"
 			 "fi; fi\ntrue\n",
 		job->bif, crc, find_data(fit));

@@ -69,12 +69,18 @@ static const char fix[] =
 static const char fine[] =
 	"setenv bf_fine 'setenv bf_p ${bf_d}; setenv bf_w d/${bf_k}; if run bf_get; then setenv bf_m; source ${bf_d}; fi'\n";
 
-/* Before the first write: from now on there is no system behind partition 1, until the table is written again. */
+/*
+ * Before the first write: from now on there is no system behind partition 1, until the table is written again. True only when
+ * zeros were read back: else an old table would lead into what is half old and half new.
+ */
 static const char open_card[] =
-	"setenv bf_open 'if test -z \"${bf_opened}\"; then if %s read ${bf_c} 0 1; then setexpr bf_x ${bf_c} + 1ce; "
-	"mw.b ${bf_x} 0 30; %s write ${bf_c} 0 1; fi; setenv bf_opened 1; fi'\n";
+	"setenv bf_open 'if test -z \"${bf_opened}\"; then if %1$s read ${bf_c} 0 1; then setexpr bf_x ${bf_c} + 1ce; "
+	"mw.b ${bf_x} 0 30; mw.b ${bf_a} 0 30; if %1$s write ${bf_c} 0 1; then mw.b ${bf_c} ff 200; if %1$s read ${bf_c} 0 1; then "
+	"if cmp.b ${bf_x} ${bf_a} 30; then setenv bf_opened 1; fi; fi; fi; fi; fi; test -n \"${bf_opened}\"'\n";
 static const char open_whole[] =
-	"setenv bf_open 'if test -z \"${bf_opened}\"; then mw.b ${bf_c} 0 1000; %s write ${bf_c} 0 8; setenv bf_opened 1; fi'\n";
+	"setenv bf_open 'if test -z \"${bf_opened}\"; then mw.b ${bf_c} 0 1000; mw.b ${bf_a} 0 1000; "
+	"if %1$s write ${bf_c} 0 8; then mw.b ${bf_c} ff 1000; if %1$s read ${bf_c} 0 8; then "
+	"if cmp.b ${bf_c} ${bf_a} 1000; then setenv bf_opened 1; fi; fi; fi; fi; test -n \"${bf_opened}\"'\n";
 
 /* Partition 1 with our mark is kept for ever. */
 static const char find[] =
@@ -90,8 +96,13 @@ static const char find[] =
 static const char probe[] =
 	"setenv bf_kind l; setenv bf_p ${bf_f}; setenv bf_w fit\n"
 	"if run bf_get; then if iminfo ${bf_f}; then setenv bf_kind w; fi; fi\n"
-	"setenv bf_sum s; mw.l ${bf_c} 0; crc32 ${bf_c} 4 ${bf_d}\n" /* of four zeros: 2144df1c */
-	"if itest.l *${bf_d} == 2144df1c; then setenv bf_sum n; fi\n";
+	"setenv bf_sum; mw.l ${bf_c} 0; mw.l ${bf_d} 0\n" /* the sum of four zeros, as stored by either kind */
+	"if crc32 ${bf_c} 4 ${bf_d}; then\n"
+	"if itest.l *${bf_d} == 2144df1c; then setenv bf_sum n; fi\n"
+	"if itest.l *${bf_d} == 1cdf4421; then setenv bf_sum s; fi\n"
+	"fi\n"
+	/* without them nothing could be told apart, and all would seem right */
+	"if test -z \"${bf_sum}\"; then echo bramble: this U-Boot lacks crc32 or itest; setenv bf_fail script; fi\n";
 
 static const char work[] =
 	"setenv bf_next plan/${bf_sum}/${bf_at}\n"
@@ -133,7 +144,7 @@ void br_flash_script_start(const struct br_flash_job *job, struct br_text *t)
 	br_text_addf(t, "if test \"${bf_at}\" = whole; then\n");
 	br_text_addf(t, open_whole, job->bif);
 	br_text_add(t, "else\n");
-	br_text_addf(t, open_card, job->bif, job->bif);
+	br_text_addf(t, open_card, job->bif);
 	br_text_add(t, "fi\n");
 	br_text_add(t, probe);
 	br_text_add(t, work);
@@ -165,11 +176,12 @@ static void add_window(const struct br_flash_job *job, const struct br_flash_pla
 	const struct br_flash_extent *e = br_flash_map_extents(br_flash_plan_map(plan), w);
 	uint32_t packed = 0;
 
-	br_text_addf(t, "if test -z \"${bf_fail}\"; then\nsetenv bf_k %x; setenv bf_r 0\n", w);
+	br_text_addf(t, "if test -z \"${bf_fail}\"; then\nsetenv bf_k %x; setenv bf_r 2\n", w);
 	for (uint32_t i = 0; i < win->n; packed += e[i++].len)
 		add_io(job, "read", "bf_a", packed, br_flash_plan_to(plan, &e[i]), e[i].len, "setenv bf_r 1", t);
-	br_text_addf(t, "crc32 ${bf_a} %x ${bf_c}\n", win->len);
-	br_text_addf(t, "if itest.l *${bf_c} != %08x; then setenv bf_r 2; fi\n", br_flash_as_loaded(job, br_flash_plan_crc(plan, w)));
+	/* it differs until its sum says that it does not; where a read failed, memory still holds what was there before */
+	br_text_addf(t, "if test \"${bf_r}\" = 2; then if crc32 ${bf_a} %x ${bf_c}; then if itest.l *${bf_c} == %08x; then "
+			"setenv bf_r 0; fi; fi; fi\n", win->len, br_flash_as_loaded(job, br_flash_plan_crc(plan, w)));
 	/* what cannot be read is fetched whole, what reads and differs is looked at more closely */
 	br_text_addf(t, "if test \"${bf_r}\" = 1; then %s; fi\nif test \"${bf_r}\" = 2; then setenv bf_r 0; %s; fi\nfi\n", differs,
 		differs);
@@ -199,7 +211,7 @@ void br_flash_script_group(const struct br_flash_job *job, const struct br_flash
 
 static void add_compare(const struct br_flash_job *job, const char *what, uint32_t at, uint32_t len, uint32_t crc, struct br_text *t)
 {
-	br_text_addf(t, "setexpr bf_x ${bf_a} + %x; crc32 ${bf_x} %x ${bf_c}; if itest.l *${bf_c} != %08x; then %s", at, len,
+	br_text_addf(t, "setexpr bf_x ${bf_a} + %x; crc32 ${bf_x} %x ${bf_c}; if itest.l *${bf_c} == %08x; then true; else %s", at, len,
 		br_flash_as_loaded(job, crc), what);
 }
 

@@ -303,6 +303,7 @@ static int take_up(void *ctx, const struct br_flash_order *o)
 
 int br_flash_new(struct br_fleet *fleet, struct br_store *store, struct br_flash **ret, struct br_error *err)
 {
+	pthread_condattr_t attr;
 	struct br_flash *flash = calloc(1, sizeof(*flash));
 	int r;
 
@@ -312,7 +313,10 @@ int br_flash_new(struct br_fleet *fleet, struct br_store *store, struct br_flash
 	flash->store = store;
 	pthread_mutex_init(&flash->lock, NULL);
 	pthread_mutex_init(&flash->seen_lock, NULL);
-	pthread_cond_init(&flash->wake, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&flash->wake, &attr);
+	pthread_condattr_destroy(&attr);
 	r = br_flash_order_list(fleet, 0, take_up, flash);
 	if (r < 0)
 		br_error_set(err, -r, "cannot read the flash orders: %s", strerrordesc_np(-r));

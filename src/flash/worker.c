@@ -168,7 +168,7 @@ static void *loop(void *arg)
 		take_seen(flash);
 		if (work(flash))
 			continue;
-		clock_gettime(CLOCK_REALTIME, &t);
+		clock_gettime(CLOCK_MONOTONIC, &t); /* as the condition's */
 		t.tv_sec++;
 		pthread_cond_timedwait(&flash->wake, &flash->lock, &t);
 	}

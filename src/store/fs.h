@@ -125,8 +125,8 @@ struct br_fs_ops {
 	/*
 	 * The same in three steps, so that others can use the file system while the host's disk works. begin and end
 	 * are calls like all others; sync is made without the caller's lock in between. begin: 1 to go on (with the
-	 * same ticket), 0 when all is stable. sync's result goes to end, which gives that of the whole. A begin or
-	 * commit while another one is between the two waits for its sync. NULL, all three: there is commit only.
+	 * same ticket), 0 when all is stable. sync's result goes to end, which gives that of the whole. What another
+	 * commit took and has not synced is waited for: in sync, or in begin (a board's own disk). NULL, all three: none.
 	 */
 	int (*commit_begin)(struct br_fs *fs, uint64_t *ret_ticket);
 	int (*commit_sync)(struct br_fs *fs, uint64_t ticket);

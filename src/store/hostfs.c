@@ -23,6 +23,8 @@
 
 /* What a commit has to sync. */
 struct dirty {
+	struct dirty *next; /* of a later commit */
+	uint64_t ticket, n_failed; /* since its begin */
 	struct {
 		uint64_t ino;
 		int fd;
@@ -47,13 +49,12 @@ struct hostfs {
 	struct data_fd data[DATA_FDS];
 	uint64_t uses;
 	struct dirty *dirty;
-	/* one commit is between begin and end: what it syncs, and whether it has */
+	/* the commits between begin and end, in the order of their begins, which is that of their syncs */
 	pthread_mutex_t sync_lock;
 	pthread_cond_t synced;
-	struct dirty *syncing;
-	uint64_t ticket;
-	bool sync_done;
-	int sync_result;
+	struct dirty *syncs;
+	uint64_t ticket, n_failed;
+	int failure; /* the last one */
 };
 
 static struct hostfs *host_of(struct br_fs *fs)
@@ -589,37 +590,28 @@ static int statfs_(struct br_fs *fs, struct br_fs_statfs *ret)
 
 /* ---- commit ---- */
 
-/* With the caller's lock: while another commit is between begin and end its sync is waited for, and it is ended. */
-static int end_sync(struct hostfs *h, uint64_t ticket)
-{
-	int r = 0;
-
-	pthread_mutex_lock(&h->sync_lock);
-	if (h->syncing && (!ticket || h->ticket == ticket)) {
-		while (!h->sync_done)
-			pthread_cond_wait(&h->synced, &h->sync_lock);
-		r = h->sync_result;
-		dirty_free(br_take(h->syncing));
-	}
-	pthread_mutex_unlock(&h->sync_lock);
-	return r;
-}
-
+/* What an earlier commit took may be of this one's callers: it goes through the same queue although nothing is left. */
 static int commit_begin(struct br_fs *fs, uint64_t *ret_ticket)
 {
 	struct hostfs *h = host_of(fs);
-	int r = end_sync(h, 0);
+	struct dirty **last = &h->syncs, *d = NULL;
 
-	if (r < 0)
-		return r;
-	if (!h->dirty)
-		return 0;
 	pthread_mutex_lock(&h->sync_lock);
-	h->syncing = br_take(h->dirty);
-	h->sync_done = false;
-	*ret_ticket = ++h->ticket;
+	while (*last)
+		last = &(*last)->next;
+	if (h->dirty || h->syncs) {
+		d = dirty_of(h);
+		if (!d) {
+			pthread_mutex_unlock(&h->sync_lock);
+			return -ENOMEM;
+		}
+		h->dirty = NULL;
+		d->ticket = *ret_ticket = ++h->ticket;
+		d->n_failed = h->n_failed;
+		*last = d;
+	}
 	pthread_mutex_unlock(&h->sync_lock);
-	return 1;
+	return d ? 1 : 0;
 }
 
 static int sync_all(struct hostfs *h, const struct dirty *d)
@@ -637,23 +629,38 @@ static int sync_all(struct hostfs *h, const struct dirty *d)
 	return r;
 }
 
-/* Without the caller's lock; 'syncing' is nobody else's until sync_done. */
+/*
+ * Without the caller's lock. One after the other: the kernel tells a failed write to one fsync() only, and those that wait here
+ * must hear of it.
+ */
 static int commit_sync(struct br_fs *fs, uint64_t ticket)
 {
 	struct hostfs *h = host_of(fs);
-	int r = sync_all(h, h->syncing);
+	struct dirty *d;
+	int r;
 
 	pthread_mutex_lock(&h->sync_lock);
-	h->sync_result = r;
-	h->sync_done = true;
+	while (h->syncs->ticket != ticket)
+		pthread_cond_wait(&h->synced, &h->sync_lock);
+	d = h->syncs;
+	pthread_mutex_unlock(&h->sync_lock);
+	r = sync_all(h, d);
+	pthread_mutex_lock(&h->sync_lock);
+	if (r < 0) {
+		h->n_failed++;
+		h->failure = r;
+	} else if (d->n_failed != h->n_failed) {
+		r = h->failure;
+	}
+	h->syncs = d->next;
 	pthread_cond_broadcast(&h->synced);
 	pthread_mutex_unlock(&h->sync_lock);
+	dirty_free(d);
 	return r;
 }
 
 static int commit_end(struct br_fs *fs, uint64_t ticket, int r)
 {
-	end_sync(host_of(fs), ticket);
 	return r;
 }
 
@@ -675,7 +682,12 @@ static void close_(struct br_fs *fs)
 		if (h->data[i].fd >= 0)
 			close(h->data[i].fd);
 	dirty_free(h->dirty);
-	dirty_free(h->syncing);
+	while (h->syncs) {
+		struct dirty *next = h->syncs->next;
+
+		dirty_free(h->syncs);
+		h->syncs = next;
+	}
 	host_tree_free(h->tree);
 	pthread_mutex_destroy(&h->sync_lock);
 	pthread_cond_destroy(&h->synced);

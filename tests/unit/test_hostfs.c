@@ -3,6 +3,7 @@
 #include "tests/unit/test.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -310,21 +311,43 @@ static void a_mode_does_not_stop_its_owner(void **state)
 	}
 }
 
+struct second {
+	struct world *w;
+	uint64_t ticket;
+	int r;
+};
+
+static void *sync_second(void *arg)
+{
+	struct second *s = arg;
+
+	s->r = OP(s->w, commit_sync, s->ticket);
+	return NULL;
+}
+
 static void commits_go_in_steps(void **state)
 {
 	struct world *w = *state;
-	uint64_t one, two;
+	struct second second = { .w = w };
+	uint64_t one, three;
+	pthread_t thread;
 
 	assert_int_equal(OP(w, commit_begin, &one), 0);
 	put(w, "/", "f", S_IFREG | 0644, "x");
 	assert_int_equal(OP(w, commit_begin, &one), 1);
 	put(w, "/", "g", S_IFREG | 0644, "y"); /* of the next one */
+	/* none waits in its begin, where all others would wait for the lock; one with nothing of its own waits for the rest */
+	assert_int_equal(OP(w, commit_begin, &second.ticket), 1);
+	assert_int_equal(OP(w, commit_begin, &three), 1);
+	second.r = 1;
+	assert_int_equal(pthread_create(&thread, NULL, sync_second, &second), 0);
 	assert_int_equal(OP(w, commit_sync, one), 0);
-	/* another thread's begins before the first one ended: it ends it */
-	assert_int_equal(OP(w, commit_begin, &two), 1);
+	assert_int_equal(OP(w, commit_sync, three), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(second.r, 0);
+	assert_int_equal(OP(w, commit_end, three, 0), 0);
+	assert_int_equal(OP(w, commit_end, second.ticket, 0), 0);
 	assert_int_equal(OP(w, commit_end, one, 0), 0);
-	assert_int_equal(OP(w, commit_sync, two), 0);
-	assert_int_equal(OP(w, commit_end, two, 0), 0);
 	assert_int_equal(OP(w, commit_begin, &one), 0);
 	for (int i = 0; i < 100; i++) { /* more than are synced one by one */
 		char name[16];

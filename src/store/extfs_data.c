@@ -286,7 +286,8 @@ int ext_write_at(struct br_extfs *fs, struct ext_node *node, uint64_t offset, co
 		return -EFBIG;
 	fs->touched = true;
 	if (node->inode.i_flags & EXT4_INLINE_DATA_FL) {
-		r = ext_inline_fits(fs, node, end);
+		/* the size may be beyond what is inline: zeros that mke2fs -d left out */
+		r = ext_inline_fits(fs, node, end > size ? end : size);
 		if (r)
 			return r < 0 ? r : ext_inline_change(fs, node, offset, buf, len, end > size ? end : size);
 		r = ext_inline_leave(fs, node);
@@ -313,7 +314,8 @@ static int holes_in(struct br_extfs *fs, struct ext_node *node, uint64_t offset,
 	uint64_t lblk = offset >> fs->bs_bits, end = (offset + len + fs->bs - 1) >> fs->bs_bits, n = 0;
 
 	if (node->inode.i_flags & EXT4_INLINE_DATA_FL) {
-		int r = ext_inline_fits(fs, node, offset + len);
+		uint64_t size = ext_size(node);
+		int r = ext_inline_fits(fs, node, offset + len > size ? offset + len : size);
 
 		*ret = r == 0 ? end - lblk + 1 : 0;
 		return r < 0 ? r : 0;

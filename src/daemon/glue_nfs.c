@@ -223,17 +223,28 @@ static void fill_persist(struct br_persist_area *area, struct br_nfs_export *ret
 }
 
 /* The board's own area, under the same name for all. */
-static int open_persist(struct br_glue_nfs *nfs, const struct br_board *board, struct br_persist_area **ret, struct br_error *err)
+/* 0: it has none in this boot. */
+static int persist_size(struct br_glue_nfs *nfs, const struct br_board *board, uint64_t *ret, struct br_error *err)
 {
 	br_cleanup(br_plan_unrefp) struct br_plan *plan = NULL;
 	int r = br_boots_plan(nfs->glue->boots, board, &plan, err);
 
+	if (!r)
+		*ret = br_plan_input(plan)->persist;
+	return r;
+}
+
+static int open_persist(struct br_glue_nfs *nfs, const struct br_board *board, struct br_persist_area **ret, struct br_error *err)
+{
+	uint64_t size;
+	int r = persist_size(nfs, board, &size, err);
+
 	if (r < 0)
 		return r;
-	if (!br_plan_input(plan)->persist)
+	if (!size)
 		return br_error_set(err, EACCES, "%s has no area /persist in this boot; 'bramble board edit %s --persist on' gives it one "
 			"from its next boot", board->name, board->name);
-	return br_persist_open(nfs->glue->persist, board->id, br_plan_input(plan)->persist, ret, err);
+	return br_persist_open(nfs->glue->persist, board->id, size, ret, err);
 }
 
 static int mount_persist(struct br_glue_nfs *nfs, const struct br_board *board, const char *path, struct br_nfs_export *ret,
@@ -357,16 +368,28 @@ static int find_again(struct br_glue_nfs *nfs, uint32_t ip, const uint8_t id[sta
 	return 0;
 }
 
-/* The same for its area. -ENOENT: it is not that one's. */
+/* The same for its area. -ENOENT: it is not that one's. -EAGAIN: nobody knows, it could not be opened. */
 static int persist_again(struct br_glue_nfs *nfs, uint32_t ip, const uint8_t id[static 16], struct br_persist_area **ret)
 {
 	struct br_error err = BR_ERROR_NULL;
 	struct br_persist_area *area;
 	struct br_board board;
+	uint64_t size = 0;
+	int r = nfs->glue->persist ? br_glue_board_by_ip(nfs->glue, ip, &board) : -ENOENT;
 
-	if (!nfs->glue->persist || br_glue_board_by_ip(nfs->glue, ip, &board) < 0 ||
-		open_persist(nfs, &board, &area, &err) < 0)
-		return -ENOENT;
+	if (!r)
+		r = persist_size(nfs, &board, &size, &err);
+	if (!r && !size)
+		r = -ENOENT;
+	if (!r) {
+		r = br_persist_open(nfs->glue->persist, board.id, size, &area, &err);
+		if (r < 0) {
+			br_log_warning("NFS: %s", br_error_text(&err, r));
+			return -EAGAIN;
+		}
+	}
+	if (r < 0)
+		return r == -ENOENT ? r : -EAGAIN;
 	if (memcmp(area->id, id, sizeof(area->id)) != 0) {
 		br_persist_area_unref(nfs->glue->persist, area);
 		return -ENOENT;
@@ -400,7 +423,7 @@ static int find(void *ctx, uint32_t ip, const uint8_t id[static 16], bool may_wa
 	struct br_board_disk *disk;
 	struct br_persist_area *area;
 	struct br_open_share *share;
-	int r;
+	int r, persist;
 
 	if (find_open(nfs, ip, id, ret))
 		return 0;
@@ -411,14 +434,16 @@ static int find(void *ctx, uint32_t ip, const uint8_t id[static 16], bool may_wa
 		fill_share(share, ret);
 	if (r != -ENOENT)
 		return r;
-	if (!persist_again(nfs, ip, id, &area)) {
+	persist = persist_again(nfs, ip, id, &area);
+	if (!persist) {
 		fill_persist(area, ret);
 		return 0;
 	}
 	r = find_again(nfs, ip, id, &disk);
 	if (!r)
 		fill_export(disk, ret);
-	return r;
+	/* not its root's: then perhaps of the area that could not be opened */
+	return r == -ESTALE && persist == -EAGAIN ? persist : r;
 }
 
 static void release(void *ctx, struct br_nfs_export *export)

@@ -100,11 +100,20 @@ static int make_base(const char *path, uint64_t size, struct br_error *err)
 	if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
 		return br_error_set(err, errno, "file %s: %s", partial, strerrordesc_np(errno));
 	r = run_mke2fs(partial, err);
-	if (!r && (fsync(fd) < 0 || fchmod(fd, 0400) < 0 || rename(partial, path) < 0))
+	if (!r && (fchmod(fd, 0400) < 0 || fsync(fd) < 0 || rename(partial, path) < 0))
 		r = br_error_set(err, errno, "file %s: %s", path, strerrordesc_np(errno));
 	if (r < 0)
 		(void)unlink(partial);
 	return r;
+}
+
+static int sync_dirs(const char *dir, const char *parent, struct br_error *err)
+{
+	int r = br_sync_dir(dir);
+
+	if (!r)
+		r = br_sync_dir(parent);
+	return r < 0 ? br_error_set(err, -r, "directory %s: %s", dir, strerrordesc_np(-r)) : 0;
 }
 
 /* name: of a base there is, or the one to be made for size. The file is what its superblock says: it has a random UUID. */
@@ -122,6 +131,9 @@ static int open_base(struct br_persist *p, const char *name, uint64_t size, stru
 		r = br_mkdir_all(dir, 0700, err);
 		if (!r)
 			r = make_base(path, size, err);
+		/* it can never be made again */
+		if (!r)
+			r = sync_dirs(dir, p->dir, err);
 		if (r < 0)
 			return r;
 		fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -165,12 +177,21 @@ static int open_disk(struct br_image *image, const char *dir, uint64_t size, str
 	return 0;
 }
 
+/* What is acknowledged in a new area must not go with the names of its directories. */
+static int sync_new(struct br_persist *p, int64_t board_id, struct br_error *err)
+{
+	br_cleanup(br_freep) char *dir = br_asprintf("%s/%" PRId64 ".persist", p->dir, board_id);
+
+	return dir ? sync_dirs(dir, p->dir, err) : br_error_set(err, ENOMEM, "out of memory");
+}
+
 static int open_area(struct br_persist *p, int64_t board_id, uint64_t size, struct entry *e, struct br_error *err)
 {
 	br_cleanup(br_freep) char *dir = br_persist_path(p, board_id);
 	char name[24];
 	struct br_disk_facts facts;
 	struct br_image *image;
+	bool new;
 	int r;
 
 	if (!dir)
@@ -178,11 +199,17 @@ static int open_area(struct br_persist *p, int64_t board_id, uint64_t size, stru
 	size -= size % BR_COW_BLOCK;
 	snprintf(name, sizeof(name), "%" PRIu64, size);
 	r = br_disk_facts(dir, &facts, NULL);
+	new = r == -ENOENT;
 	/* one that was made smaller lies on another file */
-	r = open_base(p, !r ? facts.image : name, r == -ENOENT ? size : 0, &image, err);
+	r = open_base(p, !r ? facts.image : name, new ? size : 0, &image, err);
 	if (!r) {
 		r = open_disk(image, dir, size, e, err);
 		br_image_unref(image);
+	}
+	if (!r && new) {
+		r = sync_new(p, board_id, err);
+		if (r < 0)
+			br_disk_close(br_take(e->a.disk));
 	}
 	if (r < 0)
 		return r;

@@ -170,7 +170,10 @@ static struct opened *ref_opened(struct entry *e)
 	return e ? e->opened : NULL;
 }
 
-/* With open_lock: nobody else opens it meanwhile, but it may be removed. */
+/*
+ * With open_lock: nobody else opens it meanwhile, but it may be removed. learn: a board that has it mounted waits for what may be
+ * put right: a directory that is not there yet, rights, descriptors.
+ */
 static int open_one(struct br_shares *shares, const struct br_share *s, bool learn, struct br_open_share **ret,
 	struct br_error *err)
 {
@@ -184,7 +187,7 @@ static int open_one(struct br_shares *shares, const struct br_share *s, bool lea
 	if (!o) {
 		r = open_new(s, learn, &o, err);
 		if (r < 0)
-			return r;
+			return learn ? -EAGAIN : r;
 		pthread_mutex_lock(&shares->lock);
 		e = find_id(shares, s->id);
 		if (e) {

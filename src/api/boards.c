@@ -233,7 +233,7 @@ static int remove_board(struct br_call *call, struct br_error *err)
 {
 	struct br_api *api = call->api;
 	struct br_board b;
-	int r = br_call_board(call, &b, err);
+	int r = br_call_board(call, &b, err), persist;
 
 	if (r < 0)
 		return r;
@@ -246,8 +246,9 @@ static int remove_board(struct br_call *call, struct br_error *err)
 	br_event_emit(api->fleet, b.id, 0, BR_EV_BOARD_REMOVED, json_pack("{s:s}", "name", b.name));
 	br_boots_forget(api->boots, b.id);
 	r = br_disks_remove(api->disks, b.id, err);
-	if (r >= 0 && api->persist)
-		r = br_persist_remove(api->persist, b.id, err);
+	/* both are tried: nobody comes back for what is left of a board that is no more */
+	persist = api->persist ? br_persist_remove(api->persist, b.id, r < 0 ? NULL : err) : 0;
+	r = r < 0 ? r : persist;
 	if (r < 0) {
 		br_error_prefix(err, "board %s was removed, but its stored disk was not", b.name);
 		return r;

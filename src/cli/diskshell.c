@@ -9,25 +9,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <linux/loop.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "api/pieces.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/state.h"
 #include "base/text.h"
 #include "cli/cli.h"
+#include "cli/diskinside.h"
 #include "cli/table.h"
 #include "store/disk.h"
 
@@ -40,8 +37,10 @@ struct shell {
 	const char *target, *save;
 	bool replace;
 	char **command; /* NULL: an interactive shell */
-	char *state, *dir, *disk, *raw, *mnt; /* dir: STATE/disks/shell-..., with all that is below it */
+	char *state, *dir, *disk, *raw; /* dir: STATE/disks/shell-..., with all that is below it */
 	char board_image[64];		      /* made of a board's disk for the time; "" : none */
+	char base[64];			      /* image of a board whose disk is only looked at; "": none such */
+	bool live;			      /* the board's disk, without making an image of it */
 	int status;			      /* of the command */
 };
 
@@ -71,115 +70,6 @@ static int read_options(int argc, char **argv, struct shell *s)
 		optind++;
 	s->command = optind < argc ? argv + optind : NULL;
 	return 0;
-}
-
-/* ---- as root, in a process of its own ---- */
-
-static int fail(const char *what)
-{
-	fprintf(stderr, "bramble: %s: %s\n", what, strerrordesc_np(errno));
-	return 125;
-}
-
-/* A loop device that goes with its last user. */
-static int loop_over(const char *raw, char path[static 32])
-{
-	br_cleanup(br_closep) int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-	br_cleanup(br_closep) int file = open(raw, O_RDWR | O_CLOEXEC);
-	struct loop_config config = { .fd = (unsigned)file, .block_size = 512, .info = { .lo_flags = LO_FLAGS_AUTOCLEAR } };
-
-	if (control < 0 || file < 0)
-		return -errno;
-	for (;;) {
-		int n = ioctl(control, LOOP_CTL_GET_FREE), fd;
-
-		if (n < 0)
-			return -errno;
-		snprintf(path, 32, "/dev/loop%d", n);
-		fd = open(path, O_RDWR | O_CLOEXEC);
-		if (fd < 0)
-			return -errno;
-		if (!ioctl(fd, LOOP_CONFIGURE, &config))
-			return fd; /* open until it is mounted */
-		close(fd);
-		if (errno != EBUSY) /* somebody else was quicker */
-			return -errno;
-	}
-}
-
-static int bind_into(const char *mnt, const char *what)
-{
-	char to[4200];
-
-	snprintf(to, sizeof(to), "%s%s", mnt, what);
-	return mount(what, to, NULL, MS_BIND | MS_REC, NULL);
-}
-
-/* Process 1 of its own: when it ends everything that was started in there does. */
-static _Noreturn void run_inside(const struct shell *s)
-{
-	static char *const shells[][3] = { { (char *)(uintptr_t) "/bin/bash", (char *)(uintptr_t) "-l", NULL },
-		{ (char *)(uintptr_t) "/bin/sh", (char *)(uintptr_t) "-l", NULL } };
-	char proc[4200];
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	snprintf(proc, sizeof(proc), "%s/proc", s->mnt);
-	if (unshare(CLONE_NEWNS) < 0 || mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		_exit(fail("a name space of mounts"));
-	/* what an image lacks it does without; the network and its resolver are this machine's */
-	(void)mount("proc", proc, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
-	(void)bind_into(s->mnt, "/sys");
-	(void)bind_into(s->mnt, "/dev");
-	(void)bind_into(s->mnt, "/etc/resolv.conf");
-	if (chroot(s->mnt) < 0 || chdir("/") < 0)
-		_exit(fail("chroot"));
-	setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
-	setenv("HOME", "/root", 1);
-	setenv("bramble_shell", s->target, 1);
-	umask(0022);
-	if (s->command)
-		execvp(s->command[0], s->command);
-	for (size_t i = 0; !s->command && i < BR_ARRAY_SIZE(shells); i++)
-		execv(shells[i][0], shells[i]);
-	_exit(fail(s->command ? s->command[0] : "/bin/sh"));
-}
-
-static int wait_for(pid_t pid)
-{
-	int status;
-
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return 125;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-static _Noreturn void run_mounted(const struct shell *s)
-{
-	char loop[32];
-	int fd, status;
-	pid_t pid;
-
-	if (seteuid(0) < 0 || setegid(0) < 0 || unshare(CLONE_NEWNS | CLONE_NEWPID) < 0 ||
-		mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		_exit(fail("name spaces"));
-	fd = loop_over(s->raw, loop);
-	if (fd < 0) {
-		errno = -fd;
-		_exit(fail("a loop device, to mount the file system"));
-	}
-	if (mount(loop, s->mnt, "ext4", MS_NOATIME, NULL) < 0)
-		_exit(fail("mounting its file system"));
-	close(fd);
-	pid = fork();
-	if (pid < 0)
-		_exit(fail("fork"));
-	if (!pid)
-		run_inside(s);
-	status = wait_for(pid);
-	if (umount(s->mnt) < 0)
-		status = fail("unmounting its file system");
-	_exit(status);
 }
 
 /* ---- whose programs can run here ---- */
@@ -213,44 +103,58 @@ static int check_machine(const struct br_image_info *info, struct br_error *err)
 
 /* ---- around it ---- */
 
-/* A board's disk as it is now becomes an image, until the end. 0 too when there is no such board. */
+/* The image that keeps a board's disk as it is now, until the end: for what is saved can share its blocks. */
+static int freeze_board(struct shell *s, struct br_client *client, const char *name, struct br_error *err)
+{
+	br_cleanup(br_freep) char *path = br_asprintf("/v1/boards/%s/disk/save", name);
+	br_cleanup(json_decrefp) json_t *body = NULL;
+	int r;
+
+	snprintf(s->board_image, sizeof(s->board_image), "shell-%d", (int)getpid());
+	body = json_pack("{s:s}", "image", s->board_image);
+	r = path ? br_client_call(client, "POST", path, body, NULL, err) : -ENOMEM;
+	if (r < 0)
+		s->board_image[0] = 0;
+	return r;
+}
+
+/* 0 too when there is no such board: then it is an image. */
 static int take_board(struct shell *s, struct br_error *err)
 {
 	br_cleanup(br_client_freep) struct br_client *client = NULL;
 	br_cleanup(br_freep) char *name = br_client_escape(s->target);
-	br_cleanup(br_freep) char *path = name ? br_asprintf("/v1/boards/%s/disk/save", name) : NULL;
-	br_cleanup(json_decrefp) json_t *body = NULL;
+	br_cleanup(br_freep) char *path = name ? br_asprintf("/v1/boards/%s", name) : NULL;
+	br_cleanup(json_decrefp) json_t *board = NULL;
+	const char *image;
 	int r;
 
 	if (!path)
 		return -ENOMEM;
-	r = br_client_new(s->common.state, &client, NULL);
-	if (r < 0)
-		return 0; /* no daemon: then it is an image */
-	snprintf(s->board_image, sizeof(s->board_image), "shell-%d", (int)getpid());
-	body = json_pack("{s:s}", "image", s->board_image);
-	r = br_client_call(client, "POST", path, body, NULL, err);
-	if (r >= 0)
+	if (br_client_new(s->common.state, &client, NULL) < 0)
 		return 0;
-	s->board_image[0] = 0;
-	if (r != -ENOENT && r != -ECONNREFUSED)
+	r = br_client_call(client, "GET", path, NULL, &board, err);
+	if (r == -ENOENT || r == -ECONNREFUSED) {
+		*err = BR_ERROR_NULL;
+		return 0;
+	}
+	if (r >= 0 && s->save)
+		return freeze_board(s, client, name, err);
+	if (r < 0)
 		return r;
-	*err = BR_ERROR_NULL;
+	s->live = true;
+	image = json_string_value(br_json_at(board, "boot.image")) ?: json_string_value(br_json_at(board, "effective.image"));
+	snprintf(s->base, sizeof(s->base), "%s", image ?: "");
 	return 0;
 }
 
 static int make_places(struct shell *s, struct br_error *err)
 {
-	int r;
-
 	s->dir = br_asprintf("%s/disks/shell-%d", s->state, (int)getpid());
 	s->disk = s->dir ? br_path_join(s->dir, "disk") : NULL;
 	s->raw = s->dir ? br_path_join(s->dir, "raw") : NULL;
-	s->mnt = s->dir ? br_path_join(s->dir, "root") : NULL;
-	if (!s->disk || !s->raw || !s->mnt)
+	if (!s->disk || !s->raw)
 		return br_error_set(err, ENOMEM, "out of memory");
-	r = br_mkdir_all(s->disk, 0700, err);
-	return r < 0 ? r : br_mkdir_all(s->mnt, 0700, err);
+	return br_mkdir_all(s->disk, 0700, err);
 }
 
 static int write_raw(struct shell *s, struct br_image *image, struct br_error *err)
@@ -265,11 +169,62 @@ static int write_raw(struct shell *s, struct br_image *image, struct br_error *e
 	return r;
 }
 
+struct fetch {
+	struct br_pieces pieces;
+	int fd;
+};
+
+static int put_piece(void *ctx, uint64_t offset, const void *data, size_t n, struct br_error *err)
+{
+	const struct fetch *f = ctx;
+	int r = br_pwrite_all(f->fd, data, n, offset);
+
+	return r < 0 ? br_error_set(err, -r, "the copy of its disk: %s", strerrordesc_np(-r)) : 0;
+}
+
+static int take_bytes(void *ctx, const void *data, size_t n, uint64_t total, struct br_error *err)
+{
+	struct fetch *f = ctx;
+
+	(void)total;
+	return br_pieces_take(&f->pieces, data, n, put_piece, f, err);
+}
+
+/* The disk of a board as it is now; nothing is frozen for it. */
+static int fetch_raw(struct shell *s, struct br_error *err)
+{
+	br_cleanup(br_client_freep) struct br_client *client = NULL;
+	br_cleanup(br_freep) char *name = br_client_escape(s->target);
+	br_cleanup(br_freep) char *path = name ? br_asprintf("/v1/boards/%s/disk/export?form=pieces", name) : NULL;
+	br_cleanup(br_closep) int fd = open(s->raw, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	struct fetch f = { .fd = fd };
+	int r;
+
+	if (!path || fd < 0)
+		return br_error_set(err, path ? errno : ENOMEM, "file %s: %s", s->raw, strerrordesc_np(path ? errno : ENOMEM));
+	r = br_client_new(s->common.state, &client, err);
+	if (!r)
+		r = br_client_stream(client, path, take_bytes, &f, err);
+	if (r >= 0)
+		r = br_pieces_end(&f.pieces, err);
+	if (!r && ftruncate(fd, (off_t)f.pieces.size) < 0)
+		r = br_error_set(err, errno, "file %s: %s", s->raw, strerrordesc_np(errno));
+	return r;
+}
+
 static int run_shell(struct shell *s, struct br_error *err)
 {
+	/* opened as the owner: root would follow a link that another process of that user made */
+	br_cleanup(br_closep) int raw = open(s->raw, O_RDWR | O_CLOEXEC | O_NOFOLLOW), read_fd = -1, write_fd = -1;
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, old_int, old_quit;
+	int ends[2];
 	pid_t pid;
+	char done;
 
+	if (raw < 0 || pipe2(ends, O_CLOEXEC) < 0)
+		return br_error_set(err, errno, "%s: %s", s->raw, strerrordesc_np(errno));
+	read_fd = ends[0];
+	write_fd = ends[1];
 	fflush(NULL);
 	sigaction(SIGINT, &ignore, &old_int); /* the terminal's is for the command */
 	sigaction(SIGQUIT, &ignore, &old_quit);
@@ -277,15 +232,19 @@ static int run_shell(struct shell *s, struct br_error *err)
 	if (!pid) {
 		sigaction(SIGINT, &old_int, NULL);
 		sigaction(SIGQUIT, &old_quit, NULL);
-		run_mounted(s);
+		br_inside_run(raw, write_fd, s->target, s->command);
 	}
 	if (pid > 0)
-		s->status = wait_for(pid);
+		s->status = br_inside_wait(pid);
 	sigaction(SIGINT, &old_int, NULL);
 	sigaction(SIGQUIT, &old_quit, NULL);
 	if (pid < 0)
 		return br_error_set(err, errno, "fork: %s", strerrordesc_np(errno));
-	return s->status == 125 ? br_error_set(err, EIO, "it could not be run; nothing was changed") : 0;
+	close(br_take_fd(write_fd));
+	if (read(read_fd, &done, 1) != 1)
+		return br_error_set(err, EIO, "%s; nothing was changed", s->status == BR_INSIDE_FAILED ?
+			"it could not be run" : "what mounts the file system was killed");
+	return s->status == BR_INSIDE_FAILED ? br_error_set(err, EIO, "it could not be run; nothing was changed") : 0;
 }
 
 /* The new image's parent is the one that the board's disk is on, not the one made for the time. */
@@ -343,15 +302,19 @@ static int work(struct shell *s, struct br_error *err)
 	if (!r)
 		r = take_board(s, err);
 	if (!r)
-		r = br_image_open(store, s->board_image[0] ? s->board_image : s->target, &image, err);
+		r = br_image_open(store, s->live ? s->base : s->board_image[0] ? s->board_image : s->target, &image, err);
+	if (r < 0 && s->live) { /* it was removed; the disk is there */
+		*err = BR_ERROR_NULL;
+		r = 0;
+	}
 	if (r == -ENOENT)
 		return br_error_set(err, ENOENT, "'%s' is neither a board nor an image", s->target);
-	if (!r)
+	if (!r && image)
 		r = check_machine(br_image_info(image), err);
 	if (!r)
 		r = make_places(s, err);
 	if (!r)
-		r = write_raw(s, image, err);
+		r = s->live ? fetch_raw(s, err) : write_raw(s, image, err);
 	if (!r && !s->common.quiet && !s->command)
 		fprintf(stderr, "This is %s. What you change %s; 'exit' ends it.\n", s->target,
 			s->save ? "becomes a new image" : "is dropped (--save IMAGE[:TAG] keeps it)");
@@ -375,7 +338,6 @@ static void clean(struct shell *s, struct br_error *err)
 	free(s->dir);
 	free(s->disk);
 	free(s->raw);
-	free(s->mnt);
 }
 
 /* Files in the state are its owner's, whoever runs this. */
@@ -420,7 +382,8 @@ const struct br_command br_cli_disk_shell[] = {
 	{ "disk", "shell", "BOARD|IMAGE [--save IMAGE[:TAG]] [--replace] [-- COMMAND...]",
 		"Runs a shell or a command inside an image, or inside a board's disk as it is now", disk_shell,
 		"Options come before the name. Needs root and the kernel's ext4 and loop devices; programs of another architecture\n"
-		"run by qemu-user-static. Network, /dev and /sys are this machine's. The board and its disk are not touched.\n"
+		"run by qemu-user-static. The network is this machine's; there is a small /dev, and no /sys. The board and its\n"
+		"disk are not touched. What was in there is not trusted (bramble's docs/disks.md says what keeps it in).\n"
 		"  --save IMAGE[:TAG] what is there at the end becomes an image (after a command: when that succeeded);\n"
 		"                     without this it is dropped\n"
 		"  --replace          take the place of another image of this name\n"

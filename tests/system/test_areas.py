@@ -69,6 +69,11 @@ def test_a_shell_changes_an_image(t):
     name = daemon.cli("image", "list", "-q").stdout.strip()
     ran = daemon.cli("disk", "shell", "-q", name, "--", "sh", "-c", "uname -m; echo x >/etc/x; ls -A /run/bramble* 2>&1 | head -1")
     assert ran.stdout.startswith("aarch64\n"), ran.stdout
+    # what a board wrote must not reach the host
+    kept_in = daemon.cli("disk", "shell", "-q", name, "--", "sh", "-c", "mknod /null c 1 3 && ! echo >/null && ! mknod /dev/x b 8 0 &&"
+                         " ! mount -t tmpfs none /mnt && ! echo x >/proc/sys/kernel/hostname && test ! -e /sys/kernel &&"
+                         " echo >/dev/null && grep CapBnd /proc/self/status", check=False)
+    assert kept_in.returncode == 0 and int(kept_in.stdout.split()[1], 16) & 1 << 21 == 0, kept_in
     failed = daemon.cli("disk", "shell", "-q", "--save", "pi:no", name, "--", "sh", "-c", "exit 7", check=False)
     assert failed.returncode == 7 and "nothing is saved" in failed.stderr, failed
     change = "echo hi >/etc/made; mknod /etc/null c 1 3; ln /etc/made /etc/hard; chown 7:8 /etc/hard; chmod 4711 /etc/hard; rm /etc/issue"
@@ -78,6 +83,8 @@ def test_a_shell_changes_an_image(t):
     # a board's disk, while its image is another one
     daemon.cli("board", "add", "one", "--mac", "b8:27:eb:00:00:01", "--image", f"{name}:made", "--disk", "persistent")
     daemon.cli("disk", "cp", __file__, "one:/etc/own")
+    look = daemon.cli("disk", "shell", "-q", "one", "--", "sh", "-c", "wc -c </etc/own; rm /etc/own")
+    assert int(look.stdout) == os.path.getsize(__file__), look
     daemon.cli("disk", "shell", "-q", "--save", "lab:two", "one", "--", "sh", "-c", "test -u /etc/made && rm /etc/null && cp /etc/own /etc/copy",
                timeout=600)
     assert daemon.cli("image", "cat", "lab:two", "/etc/copy").stdout == open(__file__, encoding="utf-8").read()

@@ -107,50 +107,73 @@ const char *br_power_check(const char *command)
 	return wrong;
 }
 
-/* What it prints, the end of it, until it ends or time is up. */
+/* What it has printed by now; only the end of it is kept, which tells why. False: there is no more to come. */
+static bool take_words(int fd, char *said, size_t size)
+{
+	char buf[256];
+	ssize_t n;
+
+	for (int i = 0; i < 64; i++) { /* one that never stops has its end, too */
+		size_t len, k;
+
+		n = read(fd, buf, sizeof(buf));
+		if (n <= 0)
+			return n < 0 && (errno == EAGAIN || errno == EINTR);
+		len = strlen(said);
+		k = strnlen(buf, (size_t)n);
+		if (len + k > size - 1)
+			len = 0;
+		memcpy(said + len, buf, k);
+		said[len + k] = 0;
+	}
+	return true;
+}
+
+/* Until it ends or time is up; then all that it started ends, too. */
 static int follow(pid_t pid, int fd, char *said, size_t size, int *ret_status)
 {
 	uint64_t end = br_now_ns() + PATIENCE_NS;
-	size_t len = 0;
 	bool open = true;
 
 	for (;;) {
 		struct pollfd p = { .fd = open ? fd : -1, .events = POLLIN };
-		char buf[256];
-		ssize_t n;
 
-		if (waitpid(pid, ret_status, WNOHANG) == pid)
+		if (waitpid(pid, ret_status, WNOHANG) == pid) {
+			take_words(fd, said, size);
 			return 0;
+		}
 		if (br_now_ns() >= end) {
-			kill(pid, SIGKILL);
+			kill(-pid, SIGKILL);
 			waitpid(pid, ret_status, 0);
 			return -ETIMEDOUT;
 		}
-		if (poll(&p, 1, 100) != 1)
-			continue;
-		n = read(fd, buf, sizeof(buf));
-		open = n > 0;
-		if (n <= 0)
-			continue;
-		if (len + (size_t)n > size - 1) /* the end is what tells why */
-			len = 0;
-		memcpy(said + len, buf, (size_t)n < size - 1 ? (size_t)n : size - 1);
-		len += (size_t)n;
-		said[len] = 0;
+		if (poll(&p, 1, 100) == 1)
+			open = take_words(fd, said, size);
 	}
 }
 
+/* In a process group of its own, with signals as a program expects them: the daemon ignores SIGPIPE and blocks others. */
 static int start(char **argv, int out_fd, pid_t *ret)
 {
 	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	sigset_t none, all;
 	int e;
 
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawnattr_init(&attr);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setpgroup(&attr, 0);
+	posix_spawnattr_setsigmask(&attr, &none);
+	posix_spawnattr_setsigdefault(&attr, &all);
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_adddup2(&actions, out_fd, 1);
 	posix_spawn_file_actions_adddup2(&actions, out_fd, 2);
-	e = posix_spawn(ret, argv[0], &actions, NULL, argv, environ);
+	e = posix_spawn(ret, argv[0], &actions, &attr, argv, environ);
 	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attr);
 	return -e;
 }
 

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The power command: its words, what it says when it fails, and what it finds when it starts. */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "daemon/power.h"
+
+static const struct br_board board = { .name = "pi07", .notes = "port 3" };
+
+static void words(void **state)
+{
+	static const char *const bad[] = { "", "reboot", "/bin/x {nothing}", "./x" };
+
+	assert_null(br_power_check("/bin/true {board} {mac} {serial} {notes} {action}"));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_non_null(br_power_check(bad[i]));
+}
+
+/* One that fails at once has its words told all the same. */
+static void failures_are_told(void **state)
+{
+	for (int i = 0; i < 20; i++) {
+		struct br_error err = BR_ERROR_NULL;
+
+		assert_int_equal(br_power_run("/bin/ls /nowhere/{board}", &board, "reset", &err), -EIO);
+		assert_non_null(strstr(br_error_text(&err, -EIO), "/nowhere/pi07"));
+	}
+}
+
+/* grep finds the mask of what is ignored: the bit of SIGPIPE, 0x1000, is not set. */
+static void signals_are_as_usual(void **state)
+{
+	struct br_error err = BR_ERROR_NULL;
+	int r;
+
+	signal(SIGPIPE, SIG_IGN);
+	r = br_power_run("/bin/grep -q ^SigIgn:.*[02468ace]...$ /proc/self/status", &board, "reset", &err);
+	signal(SIGPIPE, SIG_DFL);
+	if (r < 0)
+		fail_msg("%s", br_error_text(&err, r));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(words), cmocka_unit_test(failures_are_told), cmocka_unit_test(signals_are_as_usual),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

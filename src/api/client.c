@@ -20,6 +20,7 @@
 struct br_client {
 	char *state, *socket;
 	CURL *curl;
+	long patience_ms; /* of one request; 0: for ever */
 };
 
 /* One request under way. */
@@ -64,6 +65,11 @@ void br_client_free(struct br_client *client)
 	free(client->socket);
 	free(client->state);
 	free(client);
+}
+
+void br_client_patience(struct br_client *client, unsigned ms)
+{
+	client->patience_ms = (long)ms;
 }
 
 const char *br_client_state(const struct br_client *client)
@@ -141,7 +147,9 @@ static int curl_failed(struct transfer *t, CURLcode code)
 		errno = access(c->socket, W_OK) < 0 ? errno : ECONNREFUSED;
 		return no_daemon(c, t->err);
 	}
-	return br_error_set(t->err, EIO, "the daemon on %s broke off: %s", c->state, curl_easy_strerror(code));
+	if (code == CURLE_OPERATION_TIMEDOUT)
+		return br_error_set(t->err, ETIMEDOUT, "the daemon on %s does not answer", c->state);
+	return br_error_set(t->err, ECONNRESET, "the daemon on %s broke off: %s", c->state, curl_easy_strerror(code));
 }
 
 /* The daemon's own words for a status that is none of success. */
@@ -182,6 +190,7 @@ static int perform(struct transfer *t, const char *method, const char *path, con
 	curl_easy_setopt(c->curl, CURLOPT_URL, url);
 	curl_easy_setopt(c->curl, CURLOPT_PROXY, "");
 	curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, c->patience_ms);
 	curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);
 	curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(c->curl, CURLOPT_BUFFERSIZE, 262144L);

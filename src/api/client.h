@@ -10,7 +10,7 @@
 
 /*
  * The client's end of the control API. Errors of the daemon arrive with its words and the errno its "code"
- * stands for; -ECONNREFUSED: no daemon answers on the state directory.
+ * stands for; -ECONNREFUSED: no daemon answers on the state directory; -ECONNRESET: it broke off.
  */
 struct br_client;
 
@@ -18,6 +18,8 @@ struct br_client;
 int br_client_new(const char *state, struct br_client **ret, struct br_error *err);
 void br_client_free(struct br_client *client);
 const char *br_client_state(const struct br_client *client);
+/* How long each later request may take as a whole; then -ETIMEDOUT. 0, as it is at first: for ever. */
+void br_client_patience(struct br_client *client, unsigned ms);
 
 /* One request. body is borrowed, may be NULL; ret (may be NULL) gets the answer, for json_decref(). */
 int br_client_call(struct br_client *client, const char *method, const char *path, const json_t *body, json_t **ret,

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "cli/flashwait.h"
 
+#define ANSWER_MS	120000 /* of an order or a reset, whose command has 30 s */
 #define WAIT_DEFAULT_NS (1800 * BR_S)
 
 BR_DEFINE_CLEANUP(struct br_client *, br_client_free);
@@ -92,29 +93,22 @@ static int order(struct br_client *client, const struct flash *f, struct br_flas
 	return r;
 }
 
-/* A board that cannot be reset will not come: its order is withdrawn. */
-static void reset(struct br_client *client, struct br_flash_wait *w)
+/* A board that cannot be reset will not come: its order is withdrawn, unless it came by itself meanwhile. */
+static void reset(struct br_client *client, const struct flash *f, struct br_flash_wait *w)
 {
 	br_cleanup(br_freep) char *name = br_client_escape(w->board);
 	br_cleanup(br_freep) char *path = name ? br_asprintf("/v1/boards/%s/power", name) : NULL;
-	br_cleanup(br_freep) char *reason = NULL, *undo = NULL;
 	br_cleanup(json_decrefp) json_t *body = json_pack("{s:s}", "action", "reset");
 	struct br_error err = BR_ERROR_NULL;
-	json_t *fresh = NULL;
 	int r = path && body ? br_client_call(client, "POST", path, body, NULL, &err) : -ENOMEM;
 
 	if (r >= 0)
 		return;
+	if (br_flash_withdraw_order(client, w, "reset", br_error_text(&err, r)) == -EBUSY && f->wait)
+		return;
 	w->ended = true;
 	w->code = BR_EXIT_NOT_RESET;
-	snprintf(w->words, sizeof(w->words), "%s", br_error_text(&err, r));
-	reason = br_client_escape(w->words);
-	undo = br_asprintf("/v1/flash/%lld?what=reset&reason=%s",
-		(long long)json_integer_value(json_object_get(w->status, "order")), reason ?: "");
-	if (undo && br_client_call(client, "DELETE", undo, NULL, &fresh, NULL) >= 0) {
-		json_decref(w->status);
-		w->status = fresh;
-	}
+	snprintf(w->words, sizeof(w->words), "%s%s", br_error_text(&err, r), w->withdrawn ? "" : "; its order stays");
 }
 
 static json_t *result(const struct br_flash_wait *w)
@@ -122,8 +116,10 @@ static json_t *result(const struct br_flash_wait *w)
 	json_t *row = w->status ? json_copy(w->status) : json_pack("{s:s}", "board", w->board);
 
 	json_object_set_new(row, "exit_code", json_integer(w->code));
-	if (w->code)
+	if (w->code) {
 		json_object_set_new(row, "error", json_string(w->words));
+		json_object_set_new(row, "withdrawn", json_boolean(w->withdrawn));
+	}
 	return row;
 }
 
@@ -161,17 +157,19 @@ static int run_boards(const struct flash *f, char **names, size_t n)
 	int r = w ? br_client_new(f->common.state, &client, &err) : -ENOMEM;
 	enum br_exit code;
 
+	if (r >= 0)
+		br_client_patience(client, ANSWER_MS);
 	for (size_t i = 0; r >= 0 && i < n; i++) {
 		w[i].board = names[i];
 		err = BR_ERROR_NULL;
 		r = order(client, f, &w[i], &err);
 		if (r >= 0 && f->reset)
-			reset(client, &w[i]);
+			reset(client, f, &w[i]);
 		if (r < 0 && r != -ECONNREFUSED)
 			r = 0; /* the others may go well */
 	}
 	if (r >= 0 && f->wait)
-		r = br_flash_wait(client, w, n, f->wait_ns, f->common.quiet, &err);
+		br_flash_wait(client, w, n, f->wait_ns, f->common.quiet);
 	code = r < 0 ? (enum br_exit)br_cli_error(&err, r) : report(f, w, n);
 	for (size_t i = 0; w && i < n; i++)
 		json_decref(w[i].status);

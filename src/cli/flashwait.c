@@ -14,6 +14,7 @@
 #include "base/text.h"
 
 #define POLL_NS (500 * BR_MS)
+#define ANSWER_MS 10000 /* of one request */
 #define BAR	30
 #define STEP	5 /* percent, where there is no terminal */
 
@@ -94,62 +95,105 @@ static void show_line(struct br_flash_wait *w)
 	fflush(stderr);
 }
 
-static int refresh(struct br_client *client, struct br_flash_wait *w, struct br_error *err)
+static void end_with(struct br_flash_wait *w, enum br_exit code, const char *words)
 {
-	br_cleanup(br_freep) char *path = br_asprintf("/v1/flash/%lld",
-		(long long)json_integer_value(json_object_get(w->status, "order")));
-	const char *state;
+	w->ended = true;
+	w->code = code;
+	if (code)
+		snprintf(w->words, sizeof(w->words), "%s", words);
+}
+
+static int call_order(struct br_client *client, const struct br_flash_wait *w, const char *method, const char *query,
+	json_t **ret, struct br_error *err)
+{
+	br_cleanup(br_freep) char *path = br_asprintf("/v1/flash/%lld%s",
+		(long long)json_integer_value(json_object_get(w->status, "order")), query);
+
+	return path ? br_client_call(client, method, path, NULL, ret, err) : br_error_set(err, ENOMEM, "out of memory");
+}
+
+static void take_status(struct br_flash_wait *w, json_t *fresh)
+{
+	const char *state = text_of(fresh, "state"), *reason = text_of(fresh, "reason");
+
+	json_decref(w->status);
+	w->status = fresh;
+	if (strcmp(state, "waiting") != 0 && strcmp(state, "writing") != 0 && strcmp(state, "verified") != 0)
+		end_with(w, br_flash_exit(fresh), *reason ? reason : state);
+}
+
+/* A daemon that is away may be back soon: the order is on its disk. */
+static bool is_away(int r)
+{
+	return r == -ECONNREFUSED || r == -ECONNRESET || r == -ETIMEDOUT;
+}
+
+static int refresh(struct br_client *client, struct br_flash_wait *w)
+{
+	struct br_error err = BR_ERROR_NULL;
 	json_t *fresh;
-	int r = path ? br_client_call(client, "GET", path, NULL, &fresh, err) : -ENOMEM;
+	int r = call_order(client, w, "GET", "", &fresh, &err);
+
+	if (r >= 0)
+		take_status(w, fresh);
+	else if (!is_away(r))
+		end_with(w, r == -ENOENT ? BR_EXIT_NOT_FOUND : BR_EXIT_FAILED, br_error_text(&err, r));
+	return r;
+}
+
+int br_flash_withdraw_order(struct br_client *client, struct br_flash_wait *w, const char *what, const char *words)
+{
+	br_cleanup(br_freep) char *reason = br_client_escape(words);
+	br_cleanup(br_freep) char *query = reason ? br_asprintf("?what=%s&reason=%s", what, reason) : NULL;
+	json_t *fresh;
+	int r = query ? call_order(client, w, "DELETE", query, &fresh, NULL) : -ENOMEM;
 
 	if (r < 0)
 		return r;
-	json_decref(w->status);
-	w->status = fresh;
-	state = text_of(fresh, "state");
-	if (!strcmp(state, "waiting") || !strcmp(state, "writing") || !strcmp(state, "verified"))
-		return 0;
-	w->ended = true;
-	w->code = br_flash_exit(fresh);
-	if (w->code)
-		snprintf(w->words, sizeof(w->words), "%s", *text_of(fresh, "reason") ? text_of(fresh, "reason") : state);
+	take_status(w, fresh);
+	w->withdrawn = true;
 	return 0;
 }
 
-/* Where it stands when time is up says what is wrong. */
+/* Where it stands says what is wrong. NULL: it is being written, and without its rest the card would hold no system. */
+static const char *what_is_wrong(const json_t *status, const char **ret_words)
+{
+	const char *state = text_of(status, "state");
+
+	if (!strcmp(state, "verified")) {
+		*ret_words = "the card is written and verified, but the flashed system did not show itself";
+		return "silent";
+	}
+	if (strcmp(state, "waiting") != 0)
+		return NULL;
+	if (json_is_true(json_object_get(status, "contact"))) {
+		*ret_words = "the board asked for an address, but its U-Boot never came for the order: is bramble's recovery card "
+			     "in it? 'bramble why' tells more";
+		return "bootloader";
+	}
+	*ret_words = "the board never asked for an address: it was not reset, has no power or no network";
+	return "dhcp";
+}
+
+/* Time is up. The board may come at this very moment: what is told is what the daemon did. */
 static void give_up(struct br_client *client, struct br_flash_wait *w)
 {
-	const char *state = text_of(w->status, "state"), *what = "timeout", *words;
-	br_cleanup(br_freep) char *path = NULL, *reason = NULL;
-	json_t *fresh = NULL;
+	for (int i = 0; i < 3 && !w->ended; i++) {
+		const char *words, *what = what_is_wrong(w->status, &words);
+		int r;
 
-	words = "time is up while it is written; it goes on, 'bramble flash show' tells more";
-	if (!strcmp(state, "waiting")) {
-		bool contact = json_is_true(json_object_get(w->status, "contact"));
-
-		what = contact ? "bootloader" : "dhcp";
-		words = contact ? "the board asked for an address, but its U-Boot never came for the order: is bramble's recovery card "
-				  "in it? 'bramble why' tells more" :
-				  "the board never asked for an address: it was not reset, has no power or no network";
-	} else if (!strcmp(state, "verified")) {
-		what = "silent";
-		words = "the card is written and verified, but the flashed system did not show itself";
+		if (!what)
+			break;
+		r = br_flash_withdraw_order(client, w, what, words);
+		if (r < 0)
+			r = refresh(client, w);
+		if (r < 0 && !w->ended)
+			end_with(w, BR_EXIT_NO_DAEMON, "time is up and no daemon answers; the order was not withdrawn");
 	}
-	w->ended = true;
-	snprintf(w->words, sizeof(w->words), "%s", words);
-	w->code = BR_EXIT_TIMEOUT;
-	for (size_t i = 0; i < BR_ARRAY_SIZE(ends); i++)
-		if (!strcmp(ends[i].what, what))
-			w->code = ends[i].code;
-	if (!strcmp(what, "timeout"))
-		return; /* without its rest the card would hold no system */
-	reason = br_client_escape(words);
-	path = br_asprintf("/v1/flash/%lld?what=%s&reason=%s",
-		(long long)json_integer_value(json_object_get(w->status, "order")), what, reason ?: "");
-	if (path && br_client_call(client, "DELETE", path, NULL, &fresh, NULL) >= 0) {
-		json_decref(w->status);
-		w->status = fresh;
-	}
+	if (!w->ended)
+		end_with(w, BR_EXIT_TIMEOUT, what_is_wrong(w->status, &(const char *){ NULL }) ?
+			"time is up, and the order could not be withdrawn" :
+			"time is up while it is written; it goes on, 'bramble flash show' tells more");
 }
 
 static bool all_ended(const struct br_flash_wait *w, size_t n)
@@ -160,28 +204,30 @@ static bool all_ended(const struct br_flash_wait *w, size_t n)
 	return true;
 }
 
-int br_flash_wait(struct br_client *client, struct br_flash_wait *w, size_t n, uint64_t timeout_ns, bool quiet,
-	struct br_error *err)
+void br_flash_wait(struct br_client *client, struct br_flash_wait *w, size_t n, uint64_t timeout_ns, bool quiet)
 {
 	static const struct timespec pause = { .tv_nsec = (long)POLL_NS };
 	bool bars = isatty(STDERR_FILENO) && !quiet;
 	uint64_t end = br_now_ns() + timeout_ns;
 
+	br_client_patience(client, ANSWER_MS);
 	for (bool again = false;; again = true) {
 		for (size_t i = 0; i < n; i++) {
-			int r = w[i].ended ? 0 : refresh(client, &w[i], err);
+			int r = w[i].ended ? 0 : refresh(client, &w[i]);
 
-			if (r < 0)
-				return r;
-			if (!w[i].ended && br_now_ns() >= end)
-				give_up(client, &w[i]);
+			if (!w[i].ended && br_now_ns() >= end) {
+				if (r < 0)
+					end_with(&w[i], BR_EXIT_NO_DAEMON, "time is up and no daemon answers; the order was not withdrawn");
+				else
+					give_up(client, &w[i]);
+			}
 			if (!bars && !quiet && w[i].status)
 				show_line(&w[i]);
 		}
 		if (bars)
 			show_bars(w, n, again);
 		if (all_ended(w, n))
-			return 0;
+			return;
 		nanosleep(&pause, NULL);
 	}
 }

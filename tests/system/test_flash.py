@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """bramble flash: Debian's U-Boot writes an image to its disk by our scripts, under QEMU."""
 import hashlib
+import json
 import os
+import subprocess
 
 import debian
 from daemon import Daemon
@@ -183,3 +185,15 @@ def test_a_disk_without_the_mark_gets_the_image_as_it_is_though_the_power_fails(
     with open(image, "rb") as a, open(disk, "rb") as b:
         assert a.read() == b.read(os.path.getsize(image)), "the disk holds the image"
     assert not daemon.json("board", "show", "pi41")[0].get("road"), "--keep"
+
+
+def test_wait_outlives_a_restart_of_the_daemon(t):
+    net, daemon, _ = serve(t)
+    with subprocess.Popen(net.exec(t.bramble, "--state", daemon.state, "flash", "small", "pi41", "--wait=8s", "-o", "json"),
+                          env=t.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
+        wait_until(lambda: daemon.json("flash", "list"), 20, "the order is there")
+        daemon.restart()
+        out, err = p.communicate(timeout=PATIENCE)
+    assert p.returncode == 11, (p.returncode, err)
+    row = json.loads(out)[0]
+    assert row["state"] == "failed" and row["what"] == "dhcp" and row["withdrawn"], row

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/addr.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -61,6 +62,7 @@ static const struct option options[] = {
 static int take(struct request *q, int argc, char **argv, int c)
 {
 	uint64_t ns;
+	uint32_t ip;
 
 	switch (c) {
 	case 'm': q->opt.models = optarg; return 0;
@@ -71,7 +73,9 @@ static int take(struct request *q, int argc, char **argv, int c)
 	case 'F': q->opt.firmware = optarg; return 0;
 	case 'd': q->opt.dtb = optarg; return 0;
 	case 'u': q->opt.uboot = optarg; return 0;
-	case 'S': q->stage1.server = optarg; return 0;
+	case 'S':
+		q->stage1.server = optarg;
+		return br_ip_parse(optarg, &ip) < 0 ? br_cli_usage("--server wants an IPv4 address") : 0;
 	case 's':
 		return br_parse_size(optarg, &q->opt.size) < 0 ? br_cli_usage("--size %s: a size is needed, as 4G", optarg) : 0;
 	case 'w':

@@ -167,9 +167,10 @@ def discover():
 
 
 def _logs(directory, limit=6000):
-    """The ends of the log files a test left."""
+    """The ends of the log files a test left; the daemon's last, since a report is cut at its beginning."""
     text = ""
-    for path in sorted(glob.glob(os.path.join(directory, "**", "*.log"), recursive=True)):
+    paths = glob.glob(os.path.join(directory, "**", "*.log"), recursive=True)
+    for path in sorted(paths, key=lambda p: (os.path.basename(p).startswith("serve-"), p)):
         with open(path, errors="replace") as f:
             f.seek(max(0, os.path.getsize(path) - limit))
             text += f"--- {os.path.relpath(path, directory)}\n{f.read()}\n"

@@ -55,6 +55,9 @@ static int open_flash(struct br_glue *glue, const struct br_board *board, const 
 	r = br_flash_file(glue->flash, board, ret->path, &blob, ret->reason, sizeof(ret->reason));
 	if (r < 0)
 		return r;
+	/* its road may be another now: what it asks for next must not come from the boot that brought it here */
+	if (br_str_ends(ret->path, "/done") || strstr(ret->path, "/fail/"))
+		br_boots_forget(glue->boots, board->id);
 	ret->bf = (struct br_bootfile){ .spans = br_flash_blob_span(blob), .n_spans = 1, .origin = "flash" };
 	ret->bf.size = ret->bf.spans->len;
 	ret->ref = blob;

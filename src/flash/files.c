@@ -130,6 +130,34 @@ static int give_start(struct asked *a)
 	return make_script(&t, a->ret);
 }
 
+struct was_card {
+	const struct br_flash_order *order;
+	bool card;
+};
+
+static int find_place(void *ctx, const struct br_flash_order *o)
+{
+	struct was_card *w = ctx;
+
+	if (o->board_id != w->order->board_id || strcmp(o->target, w->order->target) != 0 || !o->place[0])
+		return 0;
+	w->card = br_str_starts(o->place, "card/");
+	return 1;
+}
+
+/* A recovery card whose mark cannot be read just now must not be taken for an empty disk: what starts the board is on it. */
+static int check_whole(struct asked *a, struct br_error *err)
+{
+	const struct br_flash_order *o = &a->run->order;
+	struct was_card w = { o, false };
+	int r = br_flash_order_list(a->flash->fleet, 0, find_place, &w);
+
+	if (r < 0)
+		return br_error_set(err, -r, "cannot read the flash orders: %s", strerrordesc_np(-r));
+	return w.card ? br_error_set(err, EUCLEAN, "%s was a recovery card, whose mark in partition 1 cannot be read now: it is not "
+		"overwritten. Make the card anew; if the board has another disk now, remove the board and add it again", o->target) : 0;
+}
+
 /* A plan is for one place; a board that now has another card begins anew. */
 static int make_plan(struct asked *a, struct br_error *err)
 {
@@ -142,6 +170,9 @@ static int make_plan(struct asked *a, struct br_error *err)
 
 	if (r < 0)
 		return br_error_set(err, EINVAL, "the board's words on its card cannot be understood");
+	r = place.card ? 0 : check_whole(a, err);
+	if (r < 0)
+		return r;
 	run->job.native = native;
 	br_flash_place_format(&place, text, sizeof(text));
 	if (run->plan && !strcmp(run->order.place, text))
@@ -285,26 +316,29 @@ static int give_table(struct asked *a)
 }
 
 /* From now on the board boots what it has. */
-static void set_road(struct br_flash *flash, int64_t board_id)
+static int set_road(struct br_flash *flash, int64_t board_id)
 {
 	struct br_board board;
+	int r = br_board_by_id(flash->fleet, board_id, &board);
 
-	if (br_board_by_id(flash->fleet, board_id, &board) < 0 || !strcmp(board.road, "flash"))
-		return;
+	if (r < 0 || !strcmp(board.road, "flash"))
+		return r;
 	memcpy(board.road, "flash", sizeof("flash"));
-	(void)br_board_save(flash->fleet, &board, NULL); /* only its road: nothing that could be refused */
+	return br_board_save(flash->fleet, &board, NULL);
 }
 
 static int give_done(struct asked *a)
 {
 	struct flash_run *run = a->run;
-	int r;
+	int r = 0;
 
 	if (*a->rest || !run->plan)
 		return -ENOENT;
 	run->done = br_flash_plan_windows(run->plan);
 	if (!run->order.keep)
-		set_road(a->flash, run->order.board_id);
+		r = set_road(a->flash, run->order.board_id);
+	if (r < 0)
+		return r; /* it would boot over the network, and that would count as the flashed system */
 	r = flash_store(a->flash, run, BR_FLASH_VERIFIED, NULL);
 	return r < 0 ? r : make_answer("ok\n", a->ret);
 }
@@ -335,7 +369,7 @@ static int give_fail(struct asked *a)
 	const char *text = NULL, *where = a->rest[n] ? a->rest + n + 1 : "";
 	int r;
 
-	if (!run->plan && run->map && br_str_starts(a->rest, "fetch/"))
+	if (!run->plan && run->image != FLASH_UNREADABLE && br_str_starts(a->rest, "fetch/"))
 		return -ENOENT; /* we were restarted in the middle: the board begins anew, and finds what is right */
 	for (size_t i = 0; i < BR_ARRAY_SIZE(failures); i++)
 		if (strlen(failures[i].word) == n && !strncmp(failures[i].word, a->rest, n))

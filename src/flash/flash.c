@@ -61,27 +61,6 @@ static enum br_flash_verify verify_of(const char *text)
 	return strcmp(text, "none") ? BR_FLASH_VERIFY_HASH : BR_FLASH_VERIFY_NONE;
 }
 
-/* fine: most of the card is known to be right already. */
-static int run_add(struct br_flash *flash, const struct br_flash_order *order, bool fine)
-{
-	struct flash_run *run = calloc(1, sizeof(*run)), *old;
-
-	if (!run)
-		return -ENOMEM;
-	run->order = *order;
-	run->job.id = (uint64_t)order->id;
-	run->job.verify = verify_of(order->verify);
-	run->job.fine = fine;
-	br_flash_target_parse(order->target, run->job.bif, &run->job.dev);
-	old = flash_run_of_board(flash, order->board_id);
-	if (old) /* one whose system was still awaited: a new order ends that */
-		run_remove(flash, old);
-	run->next = flash->runs;
-	flash->runs = run;
-	pthread_cond_signal(&flash->wake);
-	return 0;
-}
-
 /* ---- what became of one ---- */
 
 static void tell(struct br_flash *flash, const struct flash_run *run)
@@ -161,6 +140,37 @@ void br_flash_seen(struct br_flash *flash, int64_t board_id, const char *by)
 
 /* ---- orders ---- */
 
+static void supersede(struct br_flash *flash, struct flash_run *old, int64_t by)
+{
+	int64_t id = old->order.id;
+	char reason[64];
+
+	snprintf(reason, sizeof(reason), "superseded by order %" PRId64, by);
+	if (flash_fail(flash, old, "silent", reason, NULL) < 0) /* it is awaited no more all the same */
+		run_remove(flash, flash_run_by_id(flash, id));
+}
+
+/* fine: most of the card is known to be right already. */
+static int run_add(struct br_flash *flash, const struct br_flash_order *order, bool fine)
+{
+	struct flash_run *run = calloc(1, sizeof(*run)), *old;
+
+	if (!run)
+		return -ENOMEM;
+	run->order = *order;
+	run->job.id = (uint64_t)order->id;
+	run->job.verify = verify_of(order->verify);
+	run->job.fine = fine;
+	br_flash_target_parse(order->target, run->job.bif, &run->job.dev);
+	old = flash_run_of_board(flash, order->board_id);
+	if (old) /* one whose system was still awaited: a new order ends that */
+		supersede(flash, old, order->id);
+	run->next = flash->runs;
+	flash->runs = run;
+	pthread_cond_signal(&flash->wake);
+	return 0;
+}
+
 static bool one_of(const char *s, const char *a, const char *b, const char *c, const char *d)
 {
 	return !strcmp(s, a) || !strcmp(s, b) || !strcmp(s, c) || (d && !strcmp(s, d));
@@ -169,6 +179,7 @@ static bool one_of(const char *s, const char *a, const char *b, const char *c, c
 static int check(struct br_flash *flash, struct br_flash_order *o, struct br_error *err)
 {
 	br_cleanup(br_freep) struct br_image_info *info = calloc(1, sizeof(*info));
+	struct br_board board;
 	char bif[8], vis[40];
 	unsigned dev;
 	int r;
@@ -186,6 +197,10 @@ static int check(struct br_flash *flash, struct br_flash_order *o, struct br_err
 	r = br_store_info(flash->store, o->image, info, err);
 	if (r < 0)
 		return r;
+	if (o->keep && (!strcmp(o->up, "dhcp") || !strcmp(o->up, "ssh")) && !br_board_by_id(flash->fleet, o->board_id, &board) &&
+		strcmp(board.road, "flash") != 0 && strcmp(board.road, "local") != 0)
+		return br_error_set(err, EINVAL, "up '%s' with 'keep': %s would go on to boot over the network, and that system would count "
+			"as the flashed one. Give up 'none' or 'url'", o->up, board.name);
 	if (!info->boot)
 		return br_error_set(err, EINVAL, "image %s has no boot partition: no board could start it", o->image);
 	snprintf(o->image, sizeof(o->image), "%s", info->name);
@@ -295,10 +310,13 @@ bool br_flash_pending(struct br_flash *flash, int64_t board_id)
 static int take_up(void *ctx, const struct br_flash_order *o)
 {
 	struct br_flash *flash = ctx;
+	struct br_flash_order last;
 
 	if (!br_flash_open_state(o->state) && o->state != BR_FLASH_VERIFIED)
 		return 0;
-	return flash_run_of_board(flash, o->board_id) ? 0 : run_add(flash, o, o->started_at != 0);
+	if (br_flash_order_last(flash->fleet, o->board_id, &last) < 0 || last.id != o->id)
+		return 0; /* what shows itself now is a later one's system */
+	return run_add(flash, o, o->started_at != 0);
 }
 
 int br_flash_new(struct br_fleet *fleet, struct br_store *store, struct br_flash **ret, struct br_error *err)

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "fleet/event.h"
+#include "fleet/flash.h"
 
 #define ANONYMOUS_NS (30 * BR_S)
 
@@ -234,6 +235,18 @@ static uint64_t persist_of(const struct br_boots *boots, const struct br_board *
 	return size;
 }
 
+static int find_flashed(void *ctx, const struct br_flash_order *o)
+{
+	struct br_plan_input *in = ctx;
+
+	if (o->board_id != in->board.id || !o->verified_at)
+		return 0;
+	br_strcpy(in->flashed.target, sizeof(in->flashed.target), o->target);
+	br_strcpy(in->flashed.sha256, sizeof(in->flashed.sha256), o->sha256);
+	in->flashed.awaited = o->state == BR_FLASH_VERIFIED;
+	return 1;
+}
+
 /* Makes the plan of a board for a boot number. Locked. */
 static int make_plan(struct br_boots *boots, const struct br_board *board, uint64_t boot, const char *image,
 	const char *disk, struct br_plan **ret, struct br_error *err)
@@ -252,6 +265,11 @@ static int make_plan(struct br_boots *boots, const struct br_board *board, uint6
 
 	if (r < 0)
 		return r;
+	if (!strcmp(board->road, "flash")) {
+		r = br_flash_order_list(boots->fleet, 0, find_flashed, &in);
+		if (r < 0)
+			return br_error_set(err, -r, "board %s: cannot read its flash orders: %s", board->name, strerror(-r));
+	}
 	r = br_board_secret(boots->fleet, board->id, "ssh-ed25519-seed", in.ssh_seed, sizeof(in.ssh_seed));
 	if (!r)
 		r = br_board_secret(boots->fleet, board->id, "machine-id", in.machine_id, sizeof(in.machine_id));

@@ -50,6 +50,11 @@ struct br_plan_input {
 	struct br_overrides *overrides; /* boot files; NULL: none. Read while the plan is made, not kept */
 	struct br_overrides *root_overrides; /* files of the root; as above */
 	const char *keys; /* file of authorized_keys for every board; NULL: none. As above */
+	struct br_plan_flashed {
+		char target[12];	       /* "mmc0": what was flashed last, and well; "" : nothing */
+		char sha256[BR_SHA256_HEX]; /* of what image */
+		bool awaited;		       /* its system is to show itself, so no other may be started */
+	} flashed;
 };
 
 int br_plan_new(const struct br_plan_input *in, struct br_plan **ret, struct br_error *err);

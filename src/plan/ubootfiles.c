@@ -258,9 +258,14 @@ static int describe(const struct br_uboot_context *ctx, struct br_uboot_names *n
 		.arm = names->arm,
 		.efi = EFI_PROGRAM,
 	};
-	if (!strcmp(in->board.road, "flash"))
+	if (!strcmp(in->board.road, "flash")) {
 		ret->road = BR_UBOOT_FLASH_ROAD;
-	else if (wants_efi(ctx, names))
+		ret->target = in->flashed.target;
+		ret->only_target = in->flashed.awaited;
+		/* the names of another image are not those on the card: there its own config.txt decides */
+		if (strcmp(in->flashed.sha256, br_image_info(br_plan_base_image(in->base))->sha256) != 0)
+			ret->arm64 = ret->arm = (struct br_uboot_kernel){ 0 };
+	} else if (wants_efi(ctx, names))
 		ret->road = BR_UBOOT_EFI;
 	return 0;
 }

@@ -255,21 +255,17 @@ static void add_local_boot(struct br_text *t)
 		"        fi\n");
 }
 
-/* The board's own storage: what is behind the recovery partition first. */
-static void add_local(struct br_text *t, const struct br_uboot_kernel *k, uint64_t boot)
+/* What is behind the recovery partition first. */
+static void add_local_disks(struct br_text *t, const struct br_uboot_kernel *k, const char *bifs, const char *devs)
 {
-	add_device_tree(t);
-	add_kept_arguments(t, boot);
-	add_match(t, "fdtfile", "bcm2712");
-	br_text_add(t, "setenv bramble_5 \"${bramble_m}\"\n");
-	add_addresses(t);
+	br_text_addf(t, "for bif in %s; do\n", bifs);
 	br_text_add(t,
-		"for bif in mmc nvme usb virtio scsi; do\n"
 		"  if test ${bif} = usb; then usb start; fi\n"
 		"  if test ${bif} = nvme; then nvme scan; fi\n"
 		"  if test ${bif} = virtio; then virtio scan; fi\n"
-		"  if test ${bif} = scsi; then scsi scan; fi\n"
-		"  for n in 0 1; do for p in 2 1; do\n"
+		"  if test ${bif} = scsi; then scsi scan; fi\n");
+	br_text_addf(t, "  for n in %s; do for p in 2 1; do\n", devs);
+	br_text_add(t,
 		"    if test -e ${bif} ${n}:${p} config.txt && load ${bif} ${n}:${p} ${bramble_r} config.txt; then\n"
 		"      if test -e ${bif} ${n}:${p} " BR_UBOOT_CARD_MARK "; then echo \"bramble: ${bif} ${n}:${p} is the recovery system\"\n"
 		"      else\n"
@@ -281,8 +277,37 @@ static void add_local(struct br_text *t, const struct br_uboot_kernel *k, uint64
 		"      fi\n"
 		"    fi\n"
 		"  done; done\n"
-		"done\n"
-		"echo \"bramble: no system was found on the storage of the board\"\n");
+		"done\n");
+}
+
+/* The board's own storage; in->target "mmc0" first. */
+static void add_local(struct br_text *t, const struct br_uboot_stage2 *in)
+{
+	const char *target = in->target ?: "";
+	size_t n = strcspn(target, "0123456789");
+	char bif[8], dev[8];
+	unsigned v = 0;
+
+	add_device_tree(t);
+	add_kept_arguments(t, in->boot);
+	add_match(t, "fdtfile", "bcm2712");
+	br_text_add(t, "setenv bramble_5 \"${bramble_m}\"\n");
+	add_addresses(t);
+	if (n && n < sizeof(bif) && sscanf(target + n, "%2u", &v) == 1) {
+		snprintf(bif, sizeof(bif), "%.*s", (int)n, target);
+		snprintf(dev, sizeof(dev), "%x", v);
+		add_local_disks(t, &in->arm64, bif, dev);
+		if (in->only_target) { /* an old system of another disk would count as the flashed one */
+			br_text_addf(t, "echo \"bramble: what was flashed on %s %s does not start: starts again in 10 s\"\n"
+				"sleep 10\nreset\n", bif, dev);
+			return;
+		}
+		/* the names are those of what was flashed there */
+		add_local_disks(t, &(struct br_uboot_kernel){ 0 }, "mmc nvme usb virtio scsi", "0 1");
+	} else {
+		add_local_disks(t, &in->arm64, "mmc nvme usb virtio scsi", "0 1");
+	}
+	br_text_add(t, "echo \"bramble: no system was found on the storage of the board\"\n");
 }
 
 char *br_uboot_stage2(const struct br_uboot_stage2 *in)
@@ -306,7 +331,7 @@ char *br_uboot_stage2(const struct br_uboot_stage2 *in)
 	else if (in->road == BR_UBOOT_EFI)
 		add_efi(&t, in);
 	else
-		add_local(&t, &in->arm64, in->boot);
+		add_local(&t, in);
 	return br_text_take(&t);
 }
 
@@ -349,7 +374,7 @@ char *br_uboot_stage1(const struct br_uboot_stage1 *in)
 		"  sleep 2\n"
 		"done\n"
 		"echo \"bramble: no server after %u s: the system on the board itself\"\n", tries, tries * TRY_S);
-	add_local(&t, &(struct br_uboot_kernel){ 0 }, 0);
+	add_local(&t, &(struct br_uboot_stage2){ 0 });
 	br_text_add(&t, "echo \"bramble: starts again in 10 s\"\nsleep 10\nreset\n");
 	return br_text_take(&t);
 }

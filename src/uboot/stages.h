@@ -53,6 +53,8 @@ struct br_uboot_stage2 {
 	const char *root;	   /* NET: what a line that is already ours contains: "nfsroot=10.77.0.1:/pi07," */
 	struct br_uboot_kernel arm64, arm; /* NET; FLASH: names in the image's boot partition, may be NULL */
 	const char *efi;	   /* EFI: path */
+	const char *target;	   /* FLASH: the disk to be tried first, "mmc0"; NULL or "" : any */
+	bool only_target;	   /* ... and no other: its system is waited for */
 };
 
 /* Stage 2, for one boot of one board. NULL when memory is out; free(). */

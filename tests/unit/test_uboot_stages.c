@@ -103,6 +103,31 @@ static void stage2_by_other_roads(void **state)
 	}
 }
 
+/* The disk that was flashed comes first; while its system is awaited no other is started. */
+static void stage2_of_a_flashed_board(void **state)
+{
+	struct br_uboot_stage2 in = { .board = "pi07", .image = "pios", .road = BR_UBOOT_FLASH_ROAD, .target = "usb12" };
+
+	for (int only = 0; only < 2; only++) {
+		br_cleanup(br_freep) char *t = NULL;
+		const char *mine, *any;
+
+		in.only_target = only;
+		t = br_uboot_stage2(&in);
+		takes(t);
+		mine = strstr(t, "for bif in usb; do");
+		any = strstr(t, "for bif in mmc nvme usb virtio scsi; do");
+		has(t, "for n in c; do for p in 2 1;");
+		assert_non_null(mine);
+		if (only) {
+			assert_null(any);
+			has(t, "sleep 10\nreset\n");
+		} else {
+			assert_true(any > mine);
+		}
+	}
+}
+
 /* Names and arguments come from images and people: they stay one word each, and start nothing. */
 static void hostile_words(void **state)
 {
@@ -163,6 +188,7 @@ int main(void)
 		cmocka_unit_test(stage2_over_the_network),
 		cmocka_unit_test(stage2_of_32_bit_and_without_initramfs),
 		cmocka_unit_test(stage2_by_other_roads),
+		cmocka_unit_test(stage2_of_a_flashed_board),
 		cmocka_unit_test(hostile_words),
 		cmocka_unit_test(a_menu),
 		cmocka_unit_test(a_stage2_for_road_local),

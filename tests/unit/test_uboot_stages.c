@@ -176,7 +176,9 @@ static void a_stage2_for_road_local(void **state)
 	assert_int_equal(file.n_spans, 1);
 	assert_int_equal(file.size, file.spans[0].len);
 	assert_int_equal(br_uboot_script_unpack(file.spans[0].data, file.size, &text, &len, NULL), 0);
-	copy = strndup(text, len);
+	copy = calloc(1, len + 1);
+	assert_non_null(copy);
+	memcpy(copy, text, len); /* no NUL behind it: strict_string_checks forbids strndup() */
 	takes(copy);
 	has(copy, "for p in 2 1;");
 }

@@ -91,10 +91,13 @@ static int make(struct br_uboot_files *files, const char *path, const struct sou
 
 	if (!m)
 		return -ENOMEM;
-	if (src->plain)
-		m->data = (uint8_t *)strndup(src->text, src->len);
-	else
+	if (src->plain) {
+		m->data = malloc(len + 1); /* not strndup(): a text of an image may hold NULs */
+		if (m->data)
+			memcpy(m->data, src->text, len);
+	} else {
 		r = br_uboot_script_pack(&script, src->text, src->len, &m->data, &len, NULL);
+	}
 	if (r < 0 || !m->data) {
 		free(m);
 		return r < 0 ? r : -ENOMEM;

@@ -101,7 +101,9 @@ def parse_tap(output):
         if not m:
             continue
         if m[4] and m[4].upper() == "SKIP":
-            skipped.append((m[3], m[5] or _comment_before(output, line) or "no reason printed"))
+            # cmocka writes "not ok N # SKIP name"; the reason stands before
+            name, reason = (m[3], m[5]) if m[3] else (m[5], None)
+            skipped.append((name, reason or _comment_before(output, line) or "no reason printed"))
         elif m[1]:
             failed += 1
         else:

@@ -435,7 +435,7 @@ static int remove_entry(struct br_fs *fs, uint64_t dir, const char *name, int fl
 {
 	struct hostfs *h = host_of(fs);
 	br_cleanup(br_closep) int fd = -1;
-	struct host_stat st;
+	struct host_stat st = { 0 };
 	int r = open_dir(h, dir, &fd);
 
 	if (!r)
@@ -466,7 +466,7 @@ static int rename_(struct br_fs *fs, uint64_t from_dir, const char *from, uint64
 {
 	struct hostfs *h = host_of(fs);
 	br_cleanup(br_closep) int from_fd = -1, to_fd = -1;
-	struct host_stat st, old = { 0 };
+	struct host_stat st = { 0 }, old = { 0 };
 	int r = open_dir(h, from_dir, &from_fd);
 
 	if (!r)

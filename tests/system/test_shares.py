@@ -60,7 +60,7 @@ def test_boards_mount_shared_directories(t):
         with open(os.path.join(results, "copy")) as f:
             assert f.read() == "hi\n"
         listed = [line.split() for line in nfs("nfs-ls", "/share/results").stdout.splitlines() if line.endswith(" copy")]
-        assert [line[2:4] for line in listed] == [["1000", "1000"]], listed
+        assert [line[2:4] for line in listed] == [["1000", "100"]], listed
         refused = nfs("nfs-cp", os.path.join(data, "hello"), "/share/data/copy", check=False)
         assert refused.returncode and "ROFS" in refused.stderr, refused.stderr
         assert not os.path.exists(os.path.join(data, "copy"))

@@ -676,7 +676,7 @@ static int inline_add(struct br_extfs *fs, struct ext_node *dir, const char *nam
 
 int ext_dir_add(struct br_extfs *fs, struct ext_node *dir, const char *name, uint32_t ino, int type)
 {
-	struct ext_dirindex *x;
+	struct ext_dirindex *x = NULL;
 	uint32_t n = 0, lblk = 0;
 	uint64_t pblk;
 	int r;

@@ -232,7 +232,9 @@ static void check(struct br_fs *fs, const char *layout, const struct expected *e
 
 static void check_words(const char *layout, const char *words, const char *part)
 {
-	if (part ? !words || !strstr(words, part) : words != NULL)
+	bool right = part ? words && strstr(words, part) : !words;
+
+	if (!right)
 		fail_msg("%s: '%s' is not '%s'", layout, words ? words : "", part ? part : "");
 }
 

@@ -82,7 +82,7 @@ static int add_disk(struct listing *l, const struct br_board *b, const char *kin
 		measured = !frozen_bytes(l, &f, &frozen);
 		row = json_pack("{s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:o, s:o, s:o}", "board", b->name, "image", f.image, "disk", kind,
 			"state", state_of(l, b, kind, &open, is_open), "changed_bytes",
-			measured ? json_integer((json_int_t)(f.stored_bytes + frozen)) : json_null(), "stored_bytes",
+			measured ? json_integer((json_int_t)f.stored_bytes + (json_int_t)frozen) : json_null(), "stored_bytes",
 			(json_int_t)f.stored_bytes, "snapshots", (json_int_t)f.n_snapshots, "boot",
 			is_open && !strcmp(open.disk, kind) ? json_integer((json_int_t)open.boot) : json_null(), "opened_at",
 			is_open && !strcmp(open.disk, kind) ? br_api_time((uint64_t)open.opened_at * BR_S) : json_null(), "written_at",

@@ -56,7 +56,7 @@ static int open_flash(struct br_glue *glue, const struct br_board *board, const 
 	if (r < 0)
 		return r;
 	/* its road may be another now: what it asks for next must not come from the boot that brought it here */
-	if (br_str_ends(ret->path, "/done") || strstr(ret->path, "/fail/"))
+	if (board && (br_str_ends(ret->path, "/done") || strstr(ret->path, "/fail/")))
 		br_boots_forget(glue->boots, board->id);
 	ret->bf = (struct br_bootfile){ .spans = br_flash_blob_span(blob), .n_spans = 1, .origin = "flash" };
 	ret->bf.size = ret->bf.spans->len;

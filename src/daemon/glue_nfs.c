@@ -190,7 +190,7 @@ static int mount_own(struct br_glue_nfs *nfs, const struct br_board *board, cons
 	r = br_glue_image_ok(glue, plan, err);
 	if (r == 0)
 		r = br_disks_open(glue->disks, plan, &disk, err);
-	if (r < 0)
+	if (r)
 		return r;
 	r = br_boots_reach(glue->boots, board, BR_STAGE_MOUNTED, NULL, NULL, err);
 	if (r < 0) {
@@ -222,7 +222,6 @@ static void fill_persist(struct br_persist_area *area, struct br_nfs_export *ret
 	memcpy(ret->id, area->id, sizeof(ret->id));
 }
 
-/* The board's own area, under the same name for all. */
 /* 0: it has none in this boot. */
 static int persist_size(struct br_glue_nfs *nfs, const struct br_board *board, uint64_t *ret, struct br_error *err)
 {
@@ -236,7 +235,7 @@ static int persist_size(struct br_glue_nfs *nfs, const struct br_board *board, u
 
 static int open_persist(struct br_glue_nfs *nfs, const struct br_board *board, struct br_persist_area **ret, struct br_error *err)
 {
-	uint64_t size;
+	uint64_t size = 0;
 	int r = persist_size(nfs, board, &size, err);
 
 	if (r < 0)
@@ -251,7 +250,7 @@ static int mount_persist(struct br_glue_nfs *nfs, const struct br_board *board, 
 	struct br_error *err)
 {
 	const char *dir = path + strlen(PERSIST_PATH);
-	struct br_persist_area *area;
+	struct br_persist_area *area = NULL;
 	int r = open_persist(nfs, board, &area, err);
 
 	if (r < 0)
@@ -372,7 +371,7 @@ static int find_again(struct br_glue_nfs *nfs, uint32_t ip, const uint8_t id[sta
 static int persist_again(struct br_glue_nfs *nfs, uint32_t ip, const uint8_t id[static 16], struct br_persist_area **ret)
 {
 	struct br_error err = BR_ERROR_NULL;
-	struct br_persist_area *area;
+	struct br_persist_area *area = NULL;
 	struct br_board board;
 	uint64_t size = 0;
 	int r = nfs->glue->persist ? br_glue_board_by_ip(nfs->glue, ip, &board) : -ENOENT;
@@ -390,6 +389,8 @@ static int persist_again(struct br_glue_nfs *nfs, uint32_t ip, const uint8_t id[
 	}
 	if (r < 0)
 		return r == -ENOENT ? r : -EAGAIN;
+	if (!area)
+		return -EAGAIN;
 	if (memcmp(area->id, id, sizeof(area->id)) != 0) {
 		br_persist_area_unref(nfs->glue->persist, area);
 		return -ENOENT;

@@ -319,7 +319,7 @@ static int begin_boot(struct br_boots *boots, const struct br_board *board, enum
 {
 	const char *image = board->image[0] ? board->image : boots->default_image;
 	const char *disk = board->disk[0] ? board->disk : boots->default_disk;
-	struct br_plan_base *base;
+	struct br_plan_base *base = NULL;
 	struct br_plan *plan = NULL;
 	uint64_t boot;
 	int r = find_board_base(boots, board, image, &base, err);

@@ -23,9 +23,9 @@
 #include "store/store.h"
 
 /* no journal: what a crash leaves is the layer's matter (store/cow.h) */
-#define FEATURES \
+static const char features[] =
 	"none,ext_attr,resize_inode,dir_index,filetype,extents,64bit,flex_bg,sparse_super,large_file,huge_file,dir_nlink,extra_isize," \
-	"metadata_csum"
+	"metadata_csum";
 #define SUPERBLOCK 1024 /* where ext4 has it, and its size */
 
 struct entry {
@@ -69,8 +69,7 @@ static int run_mke2fs(const char *path, struct br_error *err)
 	/* room in the descriptors for growing; the tables are holes of the file, which read as the zeros they should be */
 	static const char *const programs[] = { "/usr/sbin/mke2fs", "/sbin/mke2fs" };
 	const char *const argv[] = { "mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-i", "16384", "-m", "0", "-L",
-		"persist", "-O",
-		FEATURES, "-E", "resize=1073741824,lazy_itable_init=1,nodiscard,root_owner=0:0", path, NULL };
+		"persist", "-O", features, "-E", "resize=1073741824,lazy_itable_init=1,nodiscard,root_owner=0:0", path, NULL };
 	char *const env[] = { (char *)(uintptr_t)"LC_ALL=C", NULL };
 	int status = 0, r = ENOENT;
 	pid_t pid;

@@ -304,7 +304,7 @@ static int store(struct br_shares *shares, struct br_share *s, struct br_error *
 
 int br_shares_add(struct br_shares *shares, struct br_share *share, struct br_error *err)
 {
-	struct br_fs *fs;
+	struct br_fs *fs = NULL;
 	bool there;
 	int r = check(share, err);
 
@@ -319,7 +319,8 @@ int br_shares_add(struct br_shares *shares, struct br_share *share, struct br_er
 	r = open_dir(share, &fs, err);
 	if (r < 0)
 		return r;
-	fs->ops->close(fs);
+	if (fs)
+		fs->ops->close(fs);
 	br_random(share->id, sizeof(share->id));
 	share->configured = false;
 	return store(shares, share, err);
@@ -443,10 +444,10 @@ int br_shares_list(struct br_shares *shares, int (*fn)(void *ctx, const struct b
 
 	for (size_t i = 0; !r && i < n; i++) {
 		struct br_error why = BR_ERROR_NULL;
-		struct br_fs *fs;
+		struct br_fs *fs = NULL;
 		int opened = open_dir(&v[i], &fs, &why);
 
-		if (!opened)
+		if (!opened && fs)
 			fs->ops->close(fs);
 		r = fn(ctx, &v[i], opened ? br_error_text(&why, opened) : NULL);
 	}
@@ -467,10 +468,10 @@ int br_shares_for(struct br_shares *shares, const char *board, int (*fn)(void *c
 static int load(void *ctx, const struct br_share *share)
 {
 	struct br_shares *shares = ctx;
-	struct entry *e;
+	struct entry *e = NULL;
 	int r = entry_new(share, &e, NULL);
 
-	if (!r)
+	if (!r && e)
 		put_entry(shares, e);
 	return r;
 }

@@ -43,7 +43,7 @@ static int slots_grow(struct cow_slots *s, uint32_t need)
 		return -ENOSPC;
 	while (cap < need)
 		cap *= 2;
-	if (cap == s->cap)
+	if (cap <= s->cap || cap < 8)
 		return 0;
 	used = realloc(s->used, cap / 8);
 	if (!used)
@@ -178,7 +178,7 @@ void cow_pins_unref(struct cow_pins *pins)
 
 static int add_pins(struct cow_slots *s, struct cow_pins *pins)
 {
-	struct cow_pins **p = reallocarray(s->pins, s->n_pins + 1, sizeof(*p));
+	struct cow_pins **p = reallocarray(s->pins, s->n_pins + 1, sizeof(void *));
 
 	if (!p)
 		return -ENOMEM;

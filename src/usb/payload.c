@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a board on USB is served: the rules of names, the one door to all sources, files. */
+#include "usb/payload.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "usb/payload_priv.h"
+
+struct chip {
+	enum br_soc soc;
+	const char *first_stage;
+	const char *prefixes[3];
+};
+
+/* c.1; rpi-imager calls the folder of the 2764 family "2836", upstream "2710" (c.5) */
+static const struct chip chips[] = {
+	{ BR_SOC_BCM2835, "bootcode.bin", { "2710", "2836" } },
+	{ BR_SOC_BCM2836, "bootcode.bin", { "2710", "2836" } },
+	{ BR_SOC_BCM2837, "bootcode.bin", { "2710", "2836" } },
+	{ BR_SOC_BCM2711, "bootcode4.bin", { "2711" } },
+	{ BR_SOC_BCM2712, "bootcode5.bin", { "2712" } },
+};
+
+static const struct chip *find_chip(enum br_soc soc)
+{
+	for (size_t i = 0; i < BR_ARRAY_SIZE(chips); i++)
+		if (chips[i].soc == soc)
+			return &chips[i];
+	return NULL;
+}
+
+const char *br_usb_first_stage(enum br_soc soc)
+{
+	const struct chip *chip = find_chip(soc);
+
+	return chip ? chip->first_stage : NULL;
+}
+
+bool br_usb_is_first_stage(const char *name)
+{
+	for (size_t i = 0; i < BR_ARRAY_SIZE(chips); i++)
+		if (!strcasecmp(name, chips[i].first_stage))
+			return true;
+	return false;
+}
+
+const char *const *br_usb_prefixes(enum br_soc soc)
+{
+	static const char *const none[] = { NULL };
+	const struct chip *chip = find_chip(soc);
+
+	return chip ? chip->prefixes : none;
+}
+
+static bool part_ok(const char *s, size_t n)
+{
+	return n && !(n == 1 && s[0] == '.');
+}
+
+int br_usb_name_check(const char *name)
+{
+	size_t len = strnlen(name, BR_USB_NAME_MAX + 1), n;
+
+	if (!len || len > BR_USB_NAME_MAX || strstr(name, ".."))
+		return -EACCES;
+	for (size_t i = 0; i < len; i++)
+		if (name[i] < 0x20 || name[i] > 0x7e)
+			return -EACCES;
+	for (const char *p = name;; p += n + 1) {
+		n = strcspn(p, "/");
+		if (!part_ok(p, n))
+			return -EACCES;
+		if (!p[n])
+			return 0;
+	}
+}
+
+struct br_usb_payload *br_usb_payload_ref(struct br_usb_payload *payload)
+{
+	__atomic_add_fetch(&payload->refs, 1, __ATOMIC_RELAXED);
+	return payload;
+}
+
+void br_usb_payload_unref(struct br_usb_payload *payload)
+{
+	if (!payload || __atomic_sub_fetch(&payload->refs, 1, __ATOMIC_ACQ_REL))
+		return;
+	br_usb_payload_unref(payload->firmware);
+	free(payload->text);
+	payload->ops->free(payload);
+}
+
+const char *br_usb_payload_text(const struct br_usb_payload *payload)
+{
+	return payload->text;
+}
+
+static int look(struct br_usb_payload *payload, const struct br_usb_who *who, const char *name,
+	struct br_usb_file *ret, struct br_error *err)
+{
+	int r = payload->ops->lookup(payload, who, name, ret, err);
+
+	if (r == -ENOENT && payload->firmware)
+		r = look(payload->firmware, who, name, ret, err);
+	return r;
+}
+
+int br_usb_payload_lookup(struct br_usb_payload *payload, const struct br_usb_who *who, const char *name,
+	struct br_usb_file *ret, struct br_error *err)
+{
+	struct br_usb_file file = { .fd = -1 };
+	char vis[80];
+	int r = br_usb_name_check(name);
+
+	if (r < 0)
+		return br_error_set(err, EACCES, "the board asks for '%s', which is no name of a boot file",
+			br_vis(vis, sizeof(vis), name, strnlen(name, BR_USB_NAME_MAX)));
+	r = look(payload, who, name, &file, err);
+	if (r < 0)
+		return r;
+	if (file.size > BR_USB_FILE_MAX) {
+		br_usb_file_close(&file);
+		return br_error_set(err, EFBIG, "%s: 4 GiB or more, which a board on USB cannot be told", file.where);
+	}
+	*ret = file;
+	return 0;
+}
+
+int br_usb_file_read(const struct br_usb_file *file, uint64_t offset, void *buf, size_t n)
+{
+	if (offset > file->size || n > file->size - offset)
+		return -EINVAL;
+	return n ? file->ops->read(file, offset, buf, n) : 0;
+}
+
+void br_usb_file_close(struct br_usb_file *file)
+{
+	if (file->ops)
+		file->ops->close(file);
+	file->ops = NULL;
+}
+
+static int fd_read(const struct br_usb_file *file, uint64_t offset, void *buf, size_t n)
+{
+	return br_pread_all(file->fd, buf, n, file->start + offset);
+}
+
+static void fd_close(struct br_usb_file *file)
+{
+	close(file->fd);
+	file->fd = -1;
+}
+
+const struct br_usb_file_ops br_usb_fd_ops = { .read = fd_read, .close = fd_close };
+
+struct br_usb_file *br_usb_file_named(struct br_usb_file *file, const char *dir, const char *path)
+{
+	char full[1024];
+
+	snprintf(full, sizeof(full), "%s/%s", dir, path);
+	br_vis(file->where, sizeof(file->where), full, strlen(full));
+	return file;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "pi/identity.h"
+
+/*
+ * What a board on USB is served: names to files, out of a directory, an image's boot partition or the boot files that
+ * bramble would serve that board over the network. Counted; every thread may ask it. Facts: systems notes c.5.
+ */
+struct br_usb_payload;
+
+struct br_usb_payload *br_usb_payload_ref(struct br_usb_payload *payload);
+void br_usb_payload_unref(struct br_usb_payload *payload); /* NULL is fine */
+
+/* Words on what it is, for people: "directory mass-storage-gadget64". As long as the payload. */
+const char *br_usb_payload_text(const struct br_usb_payload *payload);
+
+/* Who asks. */
+struct br_usb_who {
+	enum br_soc soc;    /* BCM2835, 2836 and 2837 are one family here */
+	const char *path;   /* "1-2.3": bus and ports; NULL or "": not known */
+	const char *serial; /* as its device descriptor has it, hostile; NULL or "": not known */
+};
+
+#define BR_USB_NAME_MAX 255 /* of a name on the wire, without the NUL */
+#define BR_USB_FILE_MAX UINT32_MAX /* the wire has 32 bits for a size */
+
+/* A file that was found, open until br_usb_file_close(). Never whole in memory. */
+struct br_usb_file {
+	uint64_t size;	    /* at most BR_USB_FILE_MAX */
+	const char *origin; /* "directory", "overlay", "bootfiles.bin", "firmware", "image", "projected", "override", "made" */
+	char where[512];    /* what it is, for logs: a path, printable, cut where it is too long */
+	/* the payload's own: */
+	const struct br_usb_file_ops *ops;
+	void *ref;
+	int fd;
+	uint64_t start; /* of the file's bytes in fd */
+};
+
+/*
+ * Finds what a board asked for. name: hostile text, ended with a NUL. Refused at the door with -EACCES: an empty
+ * name, an absolute one, an empty, "." or ".." part, ".." anywhere in it, anything but printable ASCII, one that is longer
+ * than BR_USB_NAME_MAX. -ENOENT: there is none of that name. Others (-EFBIG: larger than the wire can say; -ELOOP: a link
+ * that leads out; -EIO ...) have words in err, which may be NULL.
+ */
+int br_usb_payload_lookup(struct br_usb_payload *payload, const struct br_usb_who *who, const char *name,
+	struct br_usb_file *ret, struct br_error *err);
+
+/* All n bytes from offset on, which must lie in the file: else -EINVAL. -EIO: it became shorter meanwhile. */
+int br_usb_file_read(const struct br_usb_file *file, uint64_t offset, void *buf, size_t n);
+/* One that was closed, or is all zeros, is fine. */
+void br_usb_file_close(struct br_usb_file *file);
+
+/* The rule of names by itself: 0 or -EACCES. */
+int br_usb_name_check(const char *name);
+/* The name of the first stage of a chip ("bootcode4.bin"), NULL for one that does not boot over USB. */
+const char *br_usb_first_stage(enum br_soc soc);
+/* Whether a name is that of any chip's first stage; case counts not. */
+bool br_usb_is_first_stage(const char *name);
+/* The folders of a chip in payloads, in the order they are looked at, ended by NULL: "2711"; "2710", "2836". */
+const char *const *br_usb_prefixes(enum br_soc soc);
+
+struct br_usb_directory {
+	const char *dir;
+	const char *firmware; /* a directory as above with what 'dir' lacks, the first stage mostly; NULL: none */
+	bool overlay;	      /* DIR/<usb path>/NAME counts before DIR/<chip>/NAME and DIR/NAME */
+	bool links;	      /* follow symbolic links that lead out of the directory, too */
+};
+
+/*
+ * -d DIR. Looked up in this order (c.5): if DIR has a bootfiles.bin: DIR/<chip>/NAME, the member <chip>/NAME of it (case
+ * counts not); with overlay: DIR/<usb path>/NAME, but for a first stage; DIR/<chip>/NAME; DIR/NAME; the same in 'firmware',
+ * which has no overlay. -ENOENT, with words, when there is neither bootfiles.bin nor any bootcode*.bin in any of them.
+ * Symbolic links are followed as long as they stay inside of DIR (bootfiles.bin itself always: it says what it is).
+ */
+int br_usb_payload_directory(const struct br_usb_directory *opt, struct br_usb_payload **ret, struct br_error *err);

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "usb/payload.h"
+
+/* Inside of src/usb/payload*; users include usb/payload.h. */
+
+struct br_usb_file_ops {
+	int (*read)(const struct br_usb_file *file, uint64_t offset, void *buf, size_t n);
+	void (*close)(struct br_usb_file *file);
+};
+
+/* Its bytes are those from 'start' on in 'fd', which is the file's own. */
+extern const struct br_usb_file_ops br_usb_fd_ops;
+
+struct br_usb_source_ops {
+	/* The name was checked. As br_usb_payload_lookup(). */
+	int (*lookup)(struct br_usb_payload *payload, const struct br_usb_who *who, const char *name,
+		struct br_usb_file *ret, struct br_error *err);
+	void (*free)(struct br_usb_payload *payload);
+};
+
+/* The head of every source. */
+struct br_usb_payload {
+	unsigned refs; /* atomic */
+	const struct br_usb_source_ops *ops;
+	char *text;
+	struct br_usb_payload *firmware; /* asked for what is missing; NULL: none */
+};
+
+/* Names the file, printable. Returns file. */
+struct br_usb_file *br_usb_file_named(struct br_usb_file *file, const char *dir, const char *path);

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/*
+ * Real files that are not of this tree (stock EEPROM images, a stock bootfiles.bin): in $BRAMBLE_TEST_DATA, else in
+ * shared/data beside the tree or one folder up. NULL: not there, and the test says so and skips.
+ */
+static inline const char *test_data(const char *name)
+{
+	static char path[PATH_MAX];
+	const char *dir = getenv("BRAMBLE_TEST_DATA"), *root = getenv("SOURCE_ROOT");
+
+	if (dir)
+		snprintf(path, sizeof(path), "%s/%s", dir, name);
+	else
+		snprintf(path, sizeof(path), "%s/../shared/data/%s", root ? root : ".", name);
+	if (!dir && access(path, R_OK))
+		snprintf(path, sizeof(path), "%s/../../shared/data/%s", root ? root : ".", name);
+	return access(path, R_OK) ? NULL : path;
+}

@@ -19,6 +19,12 @@ int br_remove_tree(const char *path, struct br_error *err);
 /* fsync of a directory, so that a rename in it lasts. */
 int br_sync_dir(const char *path);
 
+/*
+ * openat2(2): a descriptor, closed at exec, or a negative errno. resolve: RESOLVE_BENEATH and others of
+ * <linux/openat2.h>. -ENOSYS: the kernel is older than 5.6, or a filter of system calls does not know it.
+ */
+int br_open_resolved(int dir_fd, const char *path, int flags, mode_t mode, uint64_t resolve);
+
 /* The whole range or a negative errno (-EIO at an early end of file). */
 int br_pread_all(int fd, void *buf, size_t n, uint64_t offset);
 int br_pwrite_all(int fd, const void *buf, size_t n, uint64_t offset);

@@ -16,7 +16,6 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -222,13 +221,8 @@ static const char *words_of(int r)
 /* path: below the root. O_NONBLOCK: a FIFO must not hold us up. */
 static int open_beneath(int root_fd, const char *path, int flags)
 {
-	struct open_how how = {
-		.flags = (uint64_t)(flags | O_CLOEXEC | (flags & O_PATH ? 0 : O_RDONLY | O_NONBLOCK | O_NOCTTY)),
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
-	};
-	long fd = syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
-
-	return fd < 0 ? -errno : (int)fd;
+	return br_open_resolved(root_fd, path, flags | (flags & O_PATH ? 0 : O_RDONLY | O_NONBLOCK | O_NOCTTY), 0,
+		RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 }
 
 static int add_entry(struct reading *rd, const char *path, struct content *content, mode_t mode)

@@ -16,12 +16,12 @@
 #include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 #include <uthash.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/hash.h"
 #include "store/hostfs.h"
 
@@ -62,17 +62,11 @@ struct host_tree {
 
 int host_open_beneath(int dir_fd, const char *path, int flags, unsigned mode)
 {
-	struct open_how how = {
-		.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC | O_NOFOLLOW | (flags & O_PATH ? 0 : O_NONBLOCK | O_NOCTTY)),
-		.mode = mode,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
-	};
-	long fd = syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
+	int fd = br_open_resolved(dir_fd, path, flags | O_NOFOLLOW | (flags & O_PATH ? 0 : O_NONBLOCK | O_NOCTTY), mode,
+		RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
 
-	if (fd >= 0)
-		return (int)fd;
 	/* a mount is where the shared area ends; a rename beside us made the kernel unsure */
-	return errno == EXDEV ? -EACCES : -errno;
+	return fd == -EXDEV ? -EACCES : fd;
 }
 
 static struct timespec time_of(const struct statx_timestamp *t)

@@ -104,7 +104,7 @@ const char *br_usb_payload_text(const struct br_usb_payload *payload)
 }
 
 static int look(struct br_usb_payload *payload, const struct br_usb_who *who, const char *name,
-	struct br_usb_file *ret, struct br_error *err)
+	struct br_usb_payload_file *ret, struct br_error *err)
 {
 	int r = payload->ops->lookup(payload, who, name, ret, err);
 
@@ -114,9 +114,9 @@ static int look(struct br_usb_payload *payload, const struct br_usb_who *who, co
 }
 
 int br_usb_payload_lookup(struct br_usb_payload *payload, const struct br_usb_who *who, const char *name,
-	struct br_usb_file *ret, struct br_error *err)
+	struct br_usb_payload_file *ret, struct br_error *err)
 {
-	struct br_usb_file file = { .fd = -1 };
+	struct br_usb_payload_file file = { .fd = -1 };
 	char vis[80];
 	int r = br_usb_name_check(name);
 
@@ -127,41 +127,41 @@ int br_usb_payload_lookup(struct br_usb_payload *payload, const struct br_usb_wh
 	if (r < 0)
 		return r;
 	if (file.size > BR_USB_FILE_MAX) {
-		br_usb_file_close(&file);
+		br_usb_payload_close(&file);
 		return br_error_set(err, EFBIG, "%s: 4 GiB or more, which a board on USB cannot be told", file.where);
 	}
 	*ret = file;
 	return 0;
 }
 
-int br_usb_file_read(const struct br_usb_file *file, uint64_t offset, void *buf, size_t n)
+int br_usb_payload_read(const struct br_usb_payload_file *file, uint64_t offset, void *buf, size_t n)
 {
 	if (offset > file->size || n > file->size - offset)
 		return -EINVAL;
 	return n ? file->ops->read(file, offset, buf, n) : 0;
 }
 
-void br_usb_file_close(struct br_usb_file *file)
+void br_usb_payload_close(struct br_usb_payload_file *file)
 {
 	if (file->ops)
 		file->ops->close(file);
 	file->ops = NULL;
 }
 
-static int fd_read(const struct br_usb_file *file, uint64_t offset, void *buf, size_t n)
+static int fd_read(const struct br_usb_payload_file *file, uint64_t offset, void *buf, size_t n)
 {
 	return br_pread_all(file->fd, buf, n, file->start + offset);
 }
 
-static void fd_close(struct br_usb_file *file)
+static void fd_close(struct br_usb_payload_file *file)
 {
 	close(file->fd);
 	file->fd = -1;
 }
 
-const struct br_usb_file_ops br_usb_fd_ops = { .read = fd_read, .close = fd_close };
+const struct br_usb_payload_file_ops br_usb_fd_ops = { .read = fd_read, .close = fd_close };
 
-struct br_usb_file *br_usb_file_named(struct br_usb_file *file, const char *dir, const char *path)
+struct br_usb_payload_file *br_usb_payload_name(struct br_usb_payload_file *file, const char *dir, const char *path)
 {
 	char full[1024];
 

@@ -30,13 +30,13 @@ struct br_usb_who {
 #define BR_USB_NAME_MAX 255 /* of a name on the wire, without the NUL */
 #define BR_USB_FILE_MAX UINT32_MAX /* the wire has 32 bits for a size */
 
-/* A file that was found, open until br_usb_file_close(). Never whole in memory. */
-struct br_usb_file {
+/* A file that was found, open until br_usb_payload_close(). Never whole in memory. */
+struct br_usb_payload_file {
 	uint64_t size;	    /* at most BR_USB_FILE_MAX */
 	const char *origin; /* "directory", "overlay", "bootfiles.bin", "firmware", "image", "projected", "override", "made" */
 	char where[512];    /* what it is, for logs: a path, printable, cut where it is too long */
 	/* the payload's own: */
-	const struct br_usb_file_ops *ops;
+	const struct br_usb_payload_file_ops *ops;
 	void *ref;
 	int fd;
 	uint64_t start; /* of the file's bytes in fd */
@@ -49,12 +49,12 @@ struct br_usb_file {
  * that leads out; -EIO ...) have words in err, which may be NULL.
  */
 int br_usb_payload_lookup(struct br_usb_payload *payload, const struct br_usb_who *who, const char *name,
-	struct br_usb_file *ret, struct br_error *err);
+	struct br_usb_payload_file *ret, struct br_error *err);
 
 /* All n bytes from offset on, which must lie in the file: else -EINVAL. -EIO: it became shorter meanwhile. */
-int br_usb_file_read(const struct br_usb_file *file, uint64_t offset, void *buf, size_t n);
+int br_usb_payload_read(const struct br_usb_payload_file *file, uint64_t offset, void *buf, size_t n);
 /* One that was closed, or is all zeros, is fine. */
-void br_usb_file_close(struct br_usb_file *file);
+void br_usb_payload_close(struct br_usb_payload_file *file);
 
 /* The rule of names by itself: 0 or -EACCES. */
 int br_usb_name_check(const char *name);

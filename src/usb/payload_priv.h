@@ -5,18 +5,18 @@
 
 /* Inside of src/usb/payload*; users include usb/payload.h. */
 
-struct br_usb_file_ops {
-	int (*read)(const struct br_usb_file *file, uint64_t offset, void *buf, size_t n);
-	void (*close)(struct br_usb_file *file);
+struct br_usb_payload_file_ops {
+	int (*read)(const struct br_usb_payload_file *file, uint64_t offset, void *buf, size_t n);
+	void (*close)(struct br_usb_payload_file *file);
 };
 
 /* Its bytes are those from 'start' on in 'fd', which is the file's own. */
-extern const struct br_usb_file_ops br_usb_fd_ops;
+extern const struct br_usb_payload_file_ops br_usb_fd_ops;
 
 struct br_usb_source_ops {
 	/* The name was checked. As br_usb_payload_lookup(). */
 	int (*lookup)(struct br_usb_payload *payload, const struct br_usb_who *who, const char *name,
-		struct br_usb_file *ret, struct br_error *err);
+		struct br_usb_payload_file *ret, struct br_error *err);
 	void (*free)(struct br_usb_payload *payload);
 };
 
@@ -29,4 +29,4 @@ struct br_usb_payload {
 };
 
 /* Names the file, printable. Returns file. */
-struct br_usb_file *br_usb_file_named(struct br_usb_file *file, const char *dir, const char *path);
+struct br_usb_payload_file *br_usb_payload_name(struct br_usb_payload_file *file, const char *dir, const char *path);

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/text.h"
 #include "usb/payload_priv.h"
 #include "usb/payloadtar.h"
@@ -38,44 +38,11 @@ static void directory_free(struct br_usb_payload *payload)
 	free(d);
 }
 
-/* For kernels before 5.6 and cages that do not know openat2: no links at all. path has no "..". */
-static int open_walking(int dir_fd, const char *path)
-{
-	br_cleanup(br_closep) int at = dup(dir_fd);
-	char part[BR_USB_NAME_MAX + 1];
-	size_t n;
-
-	for (; at >= 0; path += n + 1) {
-		int fd;
-
-		n = strcspn(path, "/");
-		if (n >= sizeof(part))
-			return -ENAMETOOLONG;
-		memcpy(part, path, n);
-		part[n] = 0;
-		fd = openat(at, part, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | (path[n] ? O_DIRECTORY : 0));
-		if (fd < 0 || !path[n])
-			return fd < 0 ? -errno : fd;
-		close(at);
-		at = fd;
-	}
-	return -errno;
-}
-
 /* A descriptor; -EXDEV: a link leads out of the directory. O_NONBLOCK: a pipe must not hold us. */
 static int open_below(int dir_fd, const char *path, bool links)
 {
-	struct open_how how = {
-		.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK,
-		.resolve = RESOLVE_NO_MAGICLINKS | (links ? 0 : RESOLVE_BENEATH),
-	};
-	long fd = syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
-
-	if (fd >= 0)
-		return (int)fd;
-	if (errno != ENOSYS && errno != EPERM)
-		return -errno;
-	return open_walking(dir_fd, path);
+	return br_open_resolved(dir_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0,
+		RESOLVE_NO_MAGICLINKS | (links ? 0 : RESOLVE_BENEATH));
 }
 
 static bool is_missing(int r)
@@ -84,14 +51,14 @@ static bool is_missing(int r)
 }
 
 /* -ENOENT without words: go on looking. */
-static int open_file(const struct directory *d, const char *path, const char *origin, struct br_usb_file *ret,
+static int open_file(const struct directory *d, const char *path, const char *origin, struct br_usb_payload_file *ret,
 	struct br_error *err)
 {
-	struct br_usb_file file = { .ops = &br_usb_fd_ops, .origin = origin };
+	struct br_usb_payload_file file = { .ops = &br_usb_fd_ops, .origin = origin };
 	struct stat st;
 	int r;
 
-	br_usb_file_named(&file, d->dir, path);
+	br_usb_payload_name(&file, d->dir, path);
 	file.fd = open_below(d->fd, path, d->links);
 	if (is_missing(file.fd))
 		return -ENOENT;
@@ -106,7 +73,7 @@ static int open_file(const struct directory *d, const char *path, const char *or
 		*ret = file;
 		return 0;
 	}
-	br_usb_file_close(&file);
+	br_usb_payload_close(&file);
 	if (r < 0 || !S_ISDIR(st.st_mode))
 		return br_error_set(err, r < 0 ? -r : EINVAL, "%s: %s", file.where,
 			r < 0 ? strerror(-r) : "is neither a plain file nor a directory");
@@ -114,7 +81,7 @@ static int open_file(const struct directory *d, const char *path, const char *or
 }
 
 static int open_in(const struct directory *d, const char *folder, const char *name, const char *origin,
-	struct br_usb_file *ret, struct br_error *err)
+	struct br_usb_payload_file *ret, struct br_error *err)
 {
 	char path[2 * BR_USB_NAME_MAX + 2];
 
@@ -124,7 +91,7 @@ static int open_in(const struct directory *d, const char *folder, const char *na
 
 /* Under the folder of the chip. */
 static int in_folder(const struct directory *d, const struct br_usb_who *who, const char *name,
-	struct br_usb_file *ret, struct br_error *err)
+	struct br_usb_payload_file *ret, struct br_error *err)
 {
 	int r = -ENOENT;
 
@@ -133,7 +100,7 @@ static int in_folder(const struct directory *d, const struct br_usb_who *who, co
 	return r;
 }
 
-static int in_tar(const struct directory *d, const struct br_usb_who *who, const char *name, struct br_usb_file *ret,
+static int in_tar(const struct directory *d, const struct br_usb_who *who, const char *name, struct br_usb_payload_file *ret,
 	struct br_error *err)
 {
 	const struct br_usb_tar_member *m = NULL;
@@ -146,19 +113,19 @@ static int in_tar(const struct directory *d, const struct br_usb_who *who, const
 	fd = fcntl(d->tar_fd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
 		return br_error_set(err, errno, "%s/" BOOTFILES ": cannot open: %m", d->dir);
-	*ret = (struct br_usb_file){
+	*ret = (struct br_usb_payload_file){
 		.size = m->size,
 		.origin = BOOTFILES,
 		.ops = &br_usb_fd_ops,
 		.fd = fd,
 		.start = m->start,
 	};
-	br_usb_file_named(br_usb_file_named(ret, d->dir, BOOTFILES), ret->where, m->name);
+	br_usb_payload_name(br_usb_payload_name(ret, d->dir, BOOTFILES), ret->where, m->name);
 	return 0;
 }
 
 static int directory_lookup(struct br_usb_payload *payload, const struct br_usb_who *who, const char *name,
-	struct br_usb_file *ret, struct br_error *err)
+	struct br_usb_payload_file *ret, struct br_error *err)
 {
 	const struct directory *d = br_container_of(payload, struct directory, base);
 	bool first_stage = br_usb_is_first_stage(name);
@@ -212,10 +179,10 @@ static bool has_first_stage(struct directory *d)
 		return true;
 	for (size_t i = 0; i < BR_ARRAY_SIZE(socs); i++) {
 		const struct br_usb_who who = { .soc = socs[i] };
-		struct br_usb_file file = { .fd = -1 };
+		struct br_usb_payload_file file = { .fd = -1 };
 		int r = directory_lookup(&d->base, &who, br_usb_first_stage(socs[i]), &file, NULL);
 
-		br_usb_file_close(&file);
+		br_usb_payload_close(&file);
 		if (r != -ENOENT) /* there, or there and with a trouble of its own that is told when it is asked for */
 			return true;
 	}

@@ -76,10 +76,10 @@ static struct br_usb_payload *payload(const char *dir, const char *firmware, boo
 	return ret;
 }
 
-static void read_all(const struct br_usb_file *file, char *buf, size_t size)
+static void read_all(const struct br_usb_payload_file *file, char *buf, size_t size)
 {
 	assert_true(file->size < size);
-	assert_int_equal(br_usb_file_read(file, 0, buf, file->size), 0);
+	assert_int_equal(br_usb_payload_read(file, 0, buf, file->size), 0);
 	buf[file->size] = 0;
 }
 
@@ -198,7 +198,7 @@ static void every_rule_of_the_order(void **state)
 			payload(cases[i].dir, cases[i].firmware, cases[i].overlay, false);
 		const struct br_usb_who who = { .soc = cases[i].soc, .path = cases[i].path };
 		struct br_error err = BR_ERROR_NULL;
-		struct br_usb_file file = { 0 };
+		struct br_usb_payload_file file = { 0 };
 		char got[200] = "";
 		int r = br_usb_payload_lookup(p, &who, cases[i].name, &file, &err);
 
@@ -206,7 +206,7 @@ static void every_rule_of_the_order(void **state)
 			read_all(&file, got, sizeof(got));
 		if (r != (cases[i].want ? 0 : -ENOENT) || strcmp(got, cases[i].want ?: "") != 0)
 			fail_msg("case %zu, %s in %s: %d '%s' (%s)", i, cases[i].name, cases[i].dir, r, got, err.text);
-		br_usb_file_close(&file);
+		br_usb_payload_close(&file);
 	}
 }
 
@@ -215,7 +215,7 @@ static void pieces_of_a_file(void **state)
 	static const struct br_usb_who who = { .soc = BR_SOC_BCM2711 };
 	br_cleanup(br_usb_payload_unrefp) struct br_usb_payload *p = NULL;
 	br_cleanup(br_freep) char *path = at("pieces/big.bin");
-	struct br_usb_file file = { 0 };
+	struct br_usb_payload_file file = { 0 };
 	char bytes[3000], got[3000];
 
 	for (size_t i = 0; i < sizeof(bytes); i++)
@@ -228,15 +228,15 @@ static void pieces_of_a_file(void **state)
 	assert_string_equal(file.origin, "directory");
 	assert_string_equal(file.where, path);
 	for (size_t i = 0; i < sizeof(bytes); i += 1000)
-		assert_int_equal(br_usb_file_read(&file, i, got + i, 1000), 0);
+		assert_int_equal(br_usb_payload_read(&file, i, got + i, 1000), 0);
 	assert_memory_equal(got, bytes, sizeof(bytes));
-	assert_int_equal(br_usb_file_read(&file, 2999, got, 2), -EINVAL);
-	assert_int_equal(br_usb_file_read(&file, UINT64_MAX, got, 2), -EINVAL);
-	assert_int_equal(br_usb_file_read(&file, 3000, got, 0), 0);
+	assert_int_equal(br_usb_payload_read(&file, 2999, got, 2), -EINVAL);
+	assert_int_equal(br_usb_payload_read(&file, UINT64_MAX, got, 2), -EINVAL);
+	assert_int_equal(br_usb_payload_read(&file, 3000, got, 0), 0);
 	assert_int_equal(truncate(path, 100), 0);
-	assert_int_equal(br_usb_file_read(&file, 50, got, 100), -EIO);
-	br_usb_file_close(&file);
-	br_usb_file_close(&file);
+	assert_int_equal(br_usb_payload_read(&file, 50, got, 100), -EIO);
+	br_usb_payload_close(&file);
+	br_usb_payload_close(&file);
 
 	assert_int_equal(truncate(path, (off_t)UINT32_MAX + 1), 0);
 	assert_int_equal(br_usb_payload_lookup(p, &who, "big.bin", &file, NULL), -EFBIG);
@@ -279,14 +279,14 @@ static void links_stay_inside(void **state)
 
 		for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++) {
 			struct br_error err = BR_ERROR_NULL;
-			struct br_usb_file file = { 0 };
+			struct br_usb_payload_file file = { 0 };
 			int r = br_usb_payload_lookup(p, &who, cases[i].name, &file, &err);
 
 			if (r != (follow ? cases[i].follow : cases[i].strict))
 				fail_msg("%s (%d): %d %s", cases[i].name, follow, r, err.text);
 			if (r < 0 && r != -ENOENT)
 				assert_true(br_str_starts(err.text, test_dir()));
-			br_usb_file_close(&file);
+			br_usb_payload_close(&file);
 		}
 	}
 }
@@ -298,7 +298,7 @@ static void a_directory_must_start_a_board(void **state)
 	struct br_usb_directory opt = { .dir = bare };
 	struct br_error err = BR_ERROR_NULL;
 	struct br_usb_payload *p = NULL;
-	struct br_usb_file file = { 0 };
+	struct br_usb_payload_file file = { 0 };
 
 	put("bare/config.txt");
 	assert_int_equal(br_usb_payload_directory(&opt, &p, &err), -ENOENT);
@@ -313,7 +313,7 @@ static void a_directory_must_start_a_board(void **state)
 	p = payload("none", NULL, false, false);
 	assert_int_equal(br_usb_payload_lookup(p, &(struct br_usb_who){ .soc = BR_SOC_BCM2711 }, "bootcode4.bin", &file, NULL), 0);
 	assert_true(br_str_ends(file.where, "none/bootfiles.bin/2711/bootcode4.bin"));
-	br_usb_file_close(&file);
+	br_usb_payload_close(&file);
 	br_usb_payload_unref(br_take(p));
 
 	put_bytes("cut/bootfiles.bin", "not an archive", 14);
@@ -457,7 +457,7 @@ static void stock_bootfiles(void **state)
 	};
 	br_cleanup(br_usb_payload_unrefp) struct br_usb_payload *p = NULL;
 	const char *stock = test_data("bootfiles.bin");
-	struct br_usb_file file = { 0 };
+	struct br_usb_payload_file file = { 0 };
 
 	if (!stock) {
 		print_message("no stock bootfiles.bin: shared/data is not there (BRAMBLE_TEST_DATA)\n");
@@ -471,7 +471,7 @@ static void stock_bootfiles(void **state)
 
 		assert_int_equal(br_usb_payload_lookup(p, &who, files[i].name, &file, NULL), 0);
 		assert_int_equal(file.size, files[i].size);
-		br_usb_file_close(&file);
+		br_usb_payload_close(&file);
 	}
 	assert_int_equal(
 		br_usb_payload_lookup(p, &(struct br_usb_who){ .soc = BR_SOC_BCM2837 }, "bootcode.bin", &file, NULL), -ENOENT);

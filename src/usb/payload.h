@@ -38,6 +38,7 @@ struct br_usb_payload_file {
 	/* the payload's own: */
 	const struct br_usb_payload_file_ops *ops;
 	void *ref;
+	const void *entry;
 	int fd;
 	uint64_t start; /* of the file's bytes in fd */
 };
@@ -79,3 +80,12 @@ struct br_usb_directory {
  * Symbolic links are followed as long as they stay inside of DIR (bootfiles.bin itself always: it says what it is).
  */
 int br_usb_payload_directory(const struct br_usb_directory *opt, struct br_usb_payload **ret, struct br_error *err);
+
+/*
+ * The boot partition of an image: the store's (a new reference is taken), or a raw image file. Names compare without case, as
+ * FAT does. firmware: as above, and needed by all chips but the BCM2835 family, whose first stage an image has itself.
+ * -ENOENT: it has no boot partition; -ENOMEDIUM: the file is no image, or a packed one.
+ */
+struct br_image;
+int br_usb_payload_image(struct br_image *image, const char *firmware, struct br_usb_payload **ret, struct br_error *err);
+int br_usb_payload_image_file(const char *file, const char *firmware, struct br_usb_payload **ret, struct br_error *err);

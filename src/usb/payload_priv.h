@@ -30,3 +30,6 @@ struct br_usb_payload {
 
 /* Names the file, printable. Returns file. */
 struct br_usb_payload_file *br_usb_payload_name(struct br_usb_payload_file *file, const char *dir, const char *path);
+
+/* A directory that is asked only for what starts a board: a first stage, DIR/<chip>/NAME, the members of its bootfiles.bin. */
+int br_usb_payload_firmware(const char *dir, struct br_usb_payload **ret, struct br_error *err);

@@ -223,6 +223,34 @@ static int directory_new(const char *dir, bool firmware, const struct br_usb_dir
 	return 0;
 }
 
+static int need_first_stage(struct br_usb_payload *payload, struct br_error *err)
+{
+	struct directory *d = br_container_of(payload, struct directory, base);
+
+	return has_first_stage(d) ? 0 : br_error_set(err, ENOENT, "%s: there is neither " BOOTFILES " nor bootcode4.bin (CM4), "
+		"bootcode5.bin (CM5) or bootcode.bin (older ones) in it, so no board can start from it; give --firmware DIR with one "
+		"of them", d->dir);
+}
+
+static int checked(struct br_usb_payload *payload, int r, struct br_usb_payload **ret)
+{
+	if (r < 0)
+		br_usb_payload_unref(payload);
+	else
+		*ret = payload;
+	return r;
+}
+
+int br_usb_payload_firmware(const char *dir, struct br_usb_payload **ret, struct br_error *err)
+{
+	/* whoever names a directory for firmware trusts it */
+	const struct br_usb_directory opt = { .dir = dir, .links = true };
+	struct br_usb_payload *payload;
+	int r = directory_new(dir, true, &opt, &payload, err);
+
+	return r < 0 ? r : checked(payload, need_first_stage(payload, err), ret);
+}
+
 int br_usb_payload_directory(const struct br_usb_directory *opt, struct br_usb_payload **ret, struct br_error *err)
 {
 	struct br_usb_payload *payload;
@@ -230,16 +258,6 @@ int br_usb_payload_directory(const struct br_usb_directory *opt, struct br_usb_p
 
 	if (r < 0)
 		return r;
-	if (opt->firmware)
-		r = directory_new(opt->firmware, true, opt, &payload->firmware, err);
-	else if (!has_first_stage(br_container_of(payload, struct directory, base)))
-		r = br_error_set(err, ENOENT, "%s: there is neither " BOOTFILES " nor bootcode4.bin (CM4), bootcode5.bin (CM5) or "
-			"bootcode.bin (older ones) in it, so no board can start from it; give --firmware DIR with one of them",
-			opt->dir);
-	if (r < 0) {
-		br_usb_payload_unref(payload);
-		return r;
-	}
-	*ret = payload;
-	return 0;
+	r = opt->firmware ? br_usb_payload_firmware(opt->firmware, &payload->firmware, err) : need_first_stage(payload, err);
+	return checked(payload, r, ret);
 }

@@ -14,50 +14,25 @@
 #include "base/text.h"
 #include "usb/payload_priv.h"
 
-struct chip {
-	enum br_soc soc;
-	const char *first_stage;
-	const char *prefixes[3];
-};
-
-/* c.1; rpi-imager calls the folder of the 2764 family "2836", upstream "2710" (c.5) */
-static const struct chip chips[] = {
-	{ BR_SOC_BCM2835, "bootcode.bin", { "2710", "2836" } },
-	{ BR_SOC_BCM2836, "bootcode.bin", { "2710", "2836" } },
-	{ BR_SOC_BCM2837, "bootcode.bin", { "2710", "2836" } },
-	{ BR_SOC_BCM2711, "bootcode4.bin", { "2711" } },
-	{ BR_SOC_BCM2712, "bootcode5.bin", { "2712" } },
-};
-
-static const struct chip *find_chip(enum br_soc soc)
-{
-	for (size_t i = 0; i < BR_ARRAY_SIZE(chips); i++)
-		if (chips[i].soc == soc)
-			return &chips[i];
-	return NULL;
-}
-
-const char *br_usb_first_stage(enum br_soc soc)
-{
-	const struct chip *chip = find_chip(soc);
-
-	return chip ? chip->first_stage : NULL;
-}
-
 bool br_usb_is_first_stage(const char *name)
 {
-	for (size_t i = 0; i < BR_ARRAY_SIZE(chips); i++)
-		if (!strcasecmp(name, chips[i].first_stage))
+	const struct br_usbboot_model *m;
+
+	for (size_t i = 0; (m = br_usbboot_model_at(i)); i++)
+		if (!strcasecmp(name, m->first_stage))
 			return true;
 	return false;
 }
 
-const char *const *br_usb_prefixes(enum br_soc soc)
+const char *const *br_usb_folders(const struct br_usbboot_model *model)
 {
-	static const char *const none[] = { NULL };
-	const struct chip *chip = find_chip(soc);
+	/* rpi-imager calls the folder of the 2764 family "2836", upstream "2710" (c.5) */
+	static const char *const folders[][3] = { { "2710", "2836" }, { "2711" }, { "2712" }, { NULL } };
+	size_t i = 0;
 
-	return chip ? chip->prefixes : none;
+	while (folders[i][0] && (!model || strcmp(model->dir, folders[i][0]) != 0))
+		i++;
+	return folders[i];
 }
 
 static bool part_ok(const char *s, size_t n)
@@ -81,6 +56,60 @@ int br_usb_name_check(const char *name)
 		if (!p[n])
 			return 0;
 	}
+}
+
+static int open_for_session(struct br_usb_files *files, const struct br_usb_device *dev,
+	const struct br_usbboot_model *model, const char *name, struct br_usb_file *ret, struct br_error *err)
+{
+	struct br_usb_payload *payload = br_container_of(files, struct br_usb_payload, files);
+	const struct br_usb_who who = { .model = model, .path = dev->path, .serial = dev->serial };
+	br_cleanup(br_freep) struct br_usb_payload_file *file = malloc(sizeof(*file));
+	int r;
+
+	if (!file)
+		return br_error_set(err, ENOMEM, "out of memory");
+	r = br_usb_payload_lookup(payload, &who, name, file, err);
+	if (r < 0)
+		return r;
+	ret->size = file->size;
+	ret->handle = br_take(file);
+	return 0;
+}
+
+static int read_for_session(struct br_usb_files *files, const struct br_usb_file *file, uint64_t offset, void *buf,
+	size_t n, struct br_error *err)
+{
+	const struct br_usb_payload_file *f = file->handle;
+	int r = br_usb_payload_read(f, offset, buf, n);
+
+	if (r == -EIO)
+		return br_error_set(err, EIO, "%s: became shorter while it was sent", f->where);
+	return r < 0 ? br_error_set(err, -r, "%s: cannot read: %s", f->where, strerror(-r)) : 0;
+}
+
+static void close_for_session(struct br_usb_files *files, struct br_usb_file *file)
+{
+	if (file->handle)
+		br_usb_payload_close(file->handle);
+	free(br_take(file->handle));
+}
+
+struct br_usb_files *br_usb_payload_files(struct br_usb_payload *payload)
+{
+	return &payload->files;
+}
+
+int br_usb_payload_init(struct br_usb_payload *payload, const struct br_usb_source_ops *ops, char *text,
+	struct br_error *err)
+{
+	static const struct br_usb_files_ops files = {
+		.open = open_for_session,
+		.read = read_for_session,
+		.close = close_for_session,
+	};
+
+	*payload = (struct br_usb_payload){ .files = { &files }, .refs = 1, .ops = ops, .text = text };
+	return text ? 0 : br_error_set(err, ENOMEM, "out of memory");
 }
 
 struct br_usb_payload *br_usb_payload_ref(struct br_usb_payload *payload)

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "pi/identity.h"
+#include "usb/files.h"
 
 /*
  * What a board on USB is served: names to files, out of a directory, an image's boot partition or the boot files that
@@ -22,7 +22,7 @@ const char *br_usb_payload_text(const struct br_usb_payload *payload);
 
 /* Who asks. */
 struct br_usb_who {
-	enum br_soc soc;    /* BCM2835, 2836 and 2837 are one family here */
+	const struct br_usbboot_model *model; /* NULL: not known */
 	const char *path;   /* "1-2.3": bus and ports; NULL or "": not known */
 	const char *serial; /* as its device descriptor has it, hostile; NULL or "": not known */
 };
@@ -59,12 +59,11 @@ void br_usb_payload_close(struct br_usb_payload_file *file);
 
 /* The rule of names by itself: 0 or -EACCES. */
 int br_usb_name_check(const char *name);
-/* The name of the first stage of a chip ("bootcode4.bin"), NULL for one that does not boot over USB. */
-const char *br_usb_first_stage(enum br_soc soc);
 /* Whether a name is that of any chip's first stage; case counts not. */
 bool br_usb_is_first_stage(const char *name);
-/* The folders of a chip in payloads, in the order they are looked at, ended by NULL: "2711"; "2710", "2836". */
-const char *const *br_usb_prefixes(enum br_soc soc);
+
+/* The same as sessions want it; as long as the payload. */
+struct br_usb_files *br_usb_payload_files(struct br_usb_payload *payload);
 
 struct br_usb_directory {
 	const char *dir;

@@ -22,11 +22,18 @@ struct br_usb_source_ops {
 
 /* The head of every source. */
 struct br_usb_payload {
+	struct br_usb_files files;
 	unsigned refs; /* atomic */
 	const struct br_usb_source_ops *ops;
 	char *text;
 	struct br_usb_payload *firmware; /* asked for what is missing; NULL: none */
 };
+
+/* Sets up the head: one reference, the words (taken; NULL: memory was out). -ENOMEM. */
+int br_usb_payload_init(struct br_usb_payload *payload, const struct br_usb_source_ops *ops, char *text, struct br_error *err);
+
+/* The folders of a chip, in the order they are looked at, ended by NULL: "2711"; "2710", "2836". */
+const char *const *br_usb_folders(const struct br_usbboot_model *model);
 
 /* Names the file, printable. Returns file. */
 struct br_usb_payload_file *br_usb_payload_name(struct br_usb_payload_file *file, const char *dir, const char *path);

@@ -95,7 +95,7 @@ static int in_folder(const struct directory *d, const struct br_usb_who *who, co
 {
 	int r = -ENOENT;
 
-	for (const char *const *p = br_usb_prefixes(who->soc); r == -ENOENT && *p; p++)
+	for (const char *const *p = br_usb_folders(who->model); r == -ENOENT && *p; p++)
 		r = open_in(d, *p, name, d->firmware ? "firmware" : "directory", ret, err);
 	return r;
 }
@@ -106,7 +106,7 @@ static int in_tar(const struct directory *d, const struct br_usb_who *who, const
 	const struct br_usb_tar_member *m = NULL;
 	int fd;
 
-	for (const char *const *p = br_usb_prefixes(who->soc); !m && *p; p++)
+	for (const char *const *p = br_usb_folders(who->model); !m && *p; p++)
 		m = br_usb_tar_find(d->tar, *p, name);
 	if (!m)
 		return -ENOENT;
@@ -173,14 +173,14 @@ static int open_tar(struct directory *d, struct br_error *err)
 /* Whether any board could start from it. */
 static bool has_first_stage(struct directory *d)
 {
-	static const enum br_soc socs[] = { BR_SOC_BCM2837, BR_SOC_BCM2711, BR_SOC_BCM2712 };
+	const struct br_usbboot_model *m;
 
 	if (d->tar)
 		return true;
-	for (size_t i = 0; i < BR_ARRAY_SIZE(socs); i++) {
-		const struct br_usb_who who = { .soc = socs[i] };
+	for (size_t i = 0; (m = br_usbboot_model_at(i)); i++) {
+		const struct br_usb_who who = { .model = m };
 		struct br_usb_payload_file file = { .fd = -1 };
-		int r = directory_lookup(&d->base, &who, br_usb_first_stage(socs[i]), &file, NULL);
+		int r = directory_lookup(&d->base, &who, m->first_stage, &file, NULL);
 
 		br_usb_payload_close(&file);
 		if (r != -ENOENT) /* there, or there and with a trouble of its own that is told when it is asked for */
@@ -199,7 +199,6 @@ static int directory_new(const char *dir, bool firmware, const struct br_usb_dir
 	if (!d)
 		return br_error_set(err, ENOMEM, "out of memory");
 	*d = (struct directory){
-		.base = { .refs = 1, .ops = &directory_ops },
 		.fd = -1,
 		.tar_fd = -1,
 		.overlay = opt->overlay && !firmware,
@@ -207,11 +206,11 @@ static int directory_new(const char *dir, bool firmware, const struct br_usb_dir
 		.firmware = firmware,
 	};
 	payload = &d->base;
+	r = br_usb_payload_init(payload, &directory_ops, br_asprintf("directory %s", dir), err);
 	d->dir = strdup(dir);
-	payload->text = br_asprintf("directory %s", dir);
-	if (!d->dir || !payload->text) {
+	if (!d->dir)
 		r = br_error_set(err, ENOMEM, "out of memory");
-	} else {
+	if (!r) {
 		d->fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		r = d->fd < 0 ? br_error_set(err, errno, "%s: cannot open the directory: %m", dir) : open_tar(d, err);
 	}

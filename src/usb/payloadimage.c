@@ -94,9 +94,8 @@ int br_usb_payload_image(struct br_image *image, const char *firmware, struct br
 	im = calloc(1, sizeof(*im));
 	if (!im)
 		return br_error_set(err, ENOMEM, "out of memory");
-	im->base = (struct br_usb_payload){ .refs = 1, .ops = &image_ops, .text = br_asprintf("image %s", name) };
 	im->image = br_image_ref(image);
-	r = im->base.text ? 0 : br_error_set(err, ENOMEM, "out of memory");
+	r = br_usb_payload_init(&im->base, &image_ops, br_asprintf("image %s", name), err);
 	if (!r && firmware)
 		r = br_usb_payload_firmware(firmware, &im->base.firmware, err);
 	if (r < 0) {

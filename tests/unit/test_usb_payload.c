@@ -140,54 +140,54 @@ static void every_rule_of_the_order(void **state)
 	static const struct {
 		const char *dir, *firmware, *path;
 		bool overlay;
-		enum br_soc soc;
+		uint16_t product;
 		const char *name, *want; /* NULL: missing */
 	} cases[] = {
 		/* (1) an archive in use: DIR/<chip>/NAME over the member, whatever else there is */
-		{ "tar", NULL, "1-2.3", true, BR_SOC_BCM2711, "both.bin", "tar/2711/both.bin" },
-		{ "tar", NULL, "1-2.3", true, BR_SOC_BCM2711, "config.txt", "tar/2711/config.txt" },
-		{ "tar", NULL, "1-2.3", true, BR_SOC_BCM2711, "mcb.bin", "tar:2711/mcb.bin" },
-		{ "tar", NULL, NULL, false, BR_SOC_BCM2711, "MCB.BIN", "tar:2711/mcb.bin" },
-		{ "tar", NULL, NULL, false, BR_SOC_BCM2711, "case.bin", "tar:2711/Case.Bin" },
-		{ "tar", NULL, NULL, false, BR_SOC_BCM2711, "bootcode4.bin", "tar:2711/bootcode4.bin" },
-		{ "tar", NULL, NULL, false, BR_SOC_BCM2712, "bootcode5.bin", "tar:2712/bootcode5.bin" },
-		{ "tar", NULL, NULL, false, BR_SOC_BCM2712, "mcb.bin", NULL }, /* the other chip's */
-		{ "tar", NULL, NULL, false, BR_SOC_BCM2837, "bootcode.bin", "tar:2710/bootcode.bin" },
-		{ "tar", NULL, NULL, false, BR_SOC_BCM2835, "imager.bin", "tar:2836/imager.bin" },
-		{ "tar", NULL, NULL, false, BR_SOC_UNKNOWN, "mcb.bin", NULL },
+		{ "tar", NULL, "1-2.3", true, 0x2711, "both.bin", "tar/2711/both.bin" },
+		{ "tar", NULL, "1-2.3", true, 0x2711, "config.txt", "tar/2711/config.txt" },
+		{ "tar", NULL, "1-2.3", true, 0x2711, "mcb.bin", "tar:2711/mcb.bin" },
+		{ "tar", NULL, NULL, false, 0x2711, "MCB.BIN", "tar:2711/mcb.bin" },
+		{ "tar", NULL, NULL, false, 0x2711, "case.bin", "tar:2711/Case.Bin" },
+		{ "tar", NULL, NULL, false, 0x2711, "bootcode4.bin", "tar:2711/bootcode4.bin" },
+		{ "tar", NULL, NULL, false, 0x2712, "bootcode5.bin", "tar:2712/bootcode5.bin" },
+		{ "tar", NULL, NULL, false, 0x2712, "mcb.bin", NULL }, /* the other chip's */
+		{ "tar", NULL, NULL, false, 0x2764, "bootcode.bin", "tar:2710/bootcode.bin" },
+		{ "tar", NULL, NULL, false, 0x2763, "imager.bin", "tar:2836/imager.bin" },
+		{ "tar", NULL, NULL, false, 0, "mcb.bin", NULL },
 		/* (2) the overlay, never for a first stage */
-		{ "tar", NULL, "1-2.3", true, BR_SOC_BCM2711, "over.bin", "tar/1-2.3/over.bin" },
-		{ "tar", NULL, "1-2.3", true, BR_SOC_BCM2711, "plain.bin", "tar/1-2.3/plain.bin" },
-		{ "tar", NULL, "1-2.3", true, BR_SOC_BCM2711, "bootcode4.bin", "tar:2711/bootcode4.bin" },
-		{ "tar", NULL, "1-2.3", true, BR_SOC_BCM2712, "bootcode4.bin", NULL },
-		{ "tar", NULL, "1-2.3", true, BR_SOC_BCM2712, "BOOTCODE.bin", NULL },
-		{ "tar", NULL, "1-2.4", true, BR_SOC_BCM2711, "plain.bin", "tar/plain.bin" },
-		{ "tar", NULL, "1-2.3", false, BR_SOC_BCM2711, "over.bin", NULL },
-		{ "dir", NULL, "1-2.3", true, BR_SOC_BCM2711, "config.txt", "dir/1-2.3/config.txt" },
-		{ "dir", NULL, "1-2.3", true, BR_SOC_BCM2711, "sub/x.bin", "dir/1-2.3/sub/x.bin" },
-		{ "dir", NULL, "1-2.3", true, BR_SOC_BCM2711, "bootcode4.bin", "dir/bootcode4.bin" },
-		{ "dir", NULL, "../dir", true, BR_SOC_BCM2711, "plain.bin", "dir/plain.bin" }, /* no such path */
-		{ "dir", NULL, "1-2.3/sub", true, BR_SOC_BCM2711, "x.bin", NULL },
+		{ "tar", NULL, "1-2.3", true, 0x2711, "over.bin", "tar/1-2.3/over.bin" },
+		{ "tar", NULL, "1-2.3", true, 0x2711, "plain.bin", "tar/1-2.3/plain.bin" },
+		{ "tar", NULL, "1-2.3", true, 0x2711, "bootcode4.bin", "tar:2711/bootcode4.bin" },
+		{ "tar", NULL, "1-2.3", true, 0x2712, "bootcode4.bin", NULL },
+		{ "tar", NULL, "1-2.3", true, 0x2712, "BOOTCODE.bin", NULL },
+		{ "tar", NULL, "1-2.4", true, 0x2711, "plain.bin", "tar/plain.bin" },
+		{ "tar", NULL, "1-2.3", false, 0x2711, "over.bin", NULL },
+		{ "dir", NULL, "1-2.3", true, 0x2711, "config.txt", "dir/1-2.3/config.txt" },
+		{ "dir", NULL, "1-2.3", true, 0x2711, "sub/x.bin", "dir/1-2.3/sub/x.bin" },
+		{ "dir", NULL, "1-2.3", true, 0x2711, "bootcode4.bin", "dir/bootcode4.bin" },
+		{ "dir", NULL, "../dir", true, 0x2711, "plain.bin", "dir/plain.bin" }, /* no such path */
+		{ "dir", NULL, "1-2.3/sub", true, 0x2711, "x.bin", NULL },
 		/* (3) DIR/<chip>/NAME */
-		{ "dir", NULL, "1-2.3", false, BR_SOC_BCM2711, "config.txt", "dir/2711/config.txt" },
-		{ "dir", NULL, "1-2.3", false, BR_SOC_BCM2712, "config.txt", "dir/2712/config.txt" },
-		{ "dir", NULL, NULL, false, BR_SOC_BCM2837, "old.bin", "dir/2710/old.bin" },
-		{ "dir", NULL, NULL, false, BR_SOC_BCM2836, "imager.bin", "dir/2836/imager.bin" },
+		{ "dir", NULL, "1-2.3", false, 0x2711, "config.txt", "dir/2711/config.txt" },
+		{ "dir", NULL, "1-2.3", false, 0x2712, "config.txt", "dir/2712/config.txt" },
+		{ "dir", NULL, NULL, false, 0x2764, "old.bin", "dir/2710/old.bin" },
+		{ "dir", NULL, NULL, false, 0x2764, "imager.bin", "dir/2836/imager.bin" },
 		/* (4) DIR/NAME, whose case counts */
-		{ "dir", NULL, "1-2.3", false, BR_SOC_BCM2837, "config.txt", "dir/config.txt" },
-		{ "dir", NULL, NULL, true, BR_SOC_BCM2711, "plain.bin", "dir/plain.bin" },
-		{ "dir", NULL, NULL, true, BR_SOC_BCM2711, "PLAIN.bin", NULL },
-		{ "dir", NULL, NULL, false, BR_SOC_BCM2711, "2711", NULL }, /* a directory is no file */
-		{ "dir", NULL, NULL, false, BR_SOC_BCM2711, "plain.bin/x", NULL },
-		{ "dir", NULL, NULL, false, BR_SOC_UNKNOWN, "plain.bin", "dir/plain.bin" },
+		{ "dir", NULL, "1-2.3", false, 0x2764, "config.txt", "dir/config.txt" },
+		{ "dir", NULL, NULL, true, 0x2711, "plain.bin", "dir/plain.bin" },
+		{ "dir", NULL, NULL, true, 0x2711, "PLAIN.bin", NULL },
+		{ "dir", NULL, NULL, false, 0x2711, "2711", NULL }, /* a directory is no file */
+		{ "dir", NULL, NULL, false, 0x2711, "plain.bin/x", NULL },
+		{ "dir", NULL, NULL, false, 0, "plain.bin", "dir/plain.bin" },
 		/* the firmware's directory: what starts a board, nothing of a payload of its own */
-		{ "user", "fw", NULL, false, BR_SOC_BCM2712, "config.txt", "user/config.txt" },
-		{ "user", "fw", NULL, false, BR_SOC_BCM2712, "bootcode5.bin", "fw/bootcode5.bin" },
-		{ "user", "fw", NULL, false, BR_SOC_BCM2712, "boot.img", NULL },
-		{ "user", "fw", NULL, false, BR_SOC_BCM2711, "start4.elf", "fw/2711/start4.elf" },
-		{ "user", "tar", "1-2.3", true, BR_SOC_BCM2711, "mcb.bin", "tar:2711/mcb.bin" },
-		{ "user", "tar", "1-2.3", true, BR_SOC_BCM2711, "over.bin", NULL },
-		{ "user", "tar", "1-2.3", true, BR_SOC_BCM2711, "plain.bin", NULL },
+		{ "user", "fw", NULL, false, 0x2712, "config.txt", "user/config.txt" },
+		{ "user", "fw", NULL, false, 0x2712, "bootcode5.bin", "fw/bootcode5.bin" },
+		{ "user", "fw", NULL, false, 0x2712, "boot.img", NULL },
+		{ "user", "fw", NULL, false, 0x2711, "start4.elf", "fw/2711/start4.elf" },
+		{ "user", "tar", "1-2.3", true, 0x2711, "mcb.bin", "tar:2711/mcb.bin" },
+		{ "user", "tar", "1-2.3", true, 0x2711, "over.bin", NULL },
+		{ "user", "tar", "1-2.3", true, 0x2711, "plain.bin", NULL },
 	};
 
 	for (size_t i = 0; i < BR_ARRAY_SIZE(files); i++)
@@ -196,7 +196,7 @@ static void every_rule_of_the_order(void **state)
 	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++) {
 		br_cleanup(br_usb_payload_unrefp) struct br_usb_payload *p =
 			payload(cases[i].dir, cases[i].firmware, cases[i].overlay, false);
-		const struct br_usb_who who = { .soc = cases[i].soc, .path = cases[i].path };
+		const struct br_usb_who who = { .model = br_usbboot_model(BR_USBBOOT_VENDOR, cases[i].product), .path = cases[i].path };
 		struct br_error err = BR_ERROR_NULL;
 		struct br_usb_payload_file file = { 0 };
 		char got[200] = "";
@@ -212,7 +212,7 @@ static void every_rule_of_the_order(void **state)
 
 static void pieces_of_a_file(void **state)
 {
-	static const struct br_usb_who who = { .soc = BR_SOC_BCM2711 };
+	const struct br_usb_who who = { .model = br_usbboot_model(BR_USBBOOT_VENDOR, 0x2711) };
 	br_cleanup(br_usb_payload_unrefp) struct br_usb_payload *p = NULL;
 	br_cleanup(br_freep) char *path = at("pieces/big.bin");
 	struct br_usb_payload_file file = { 0 };
@@ -258,7 +258,7 @@ static void links_stay_inside(void **state)
 		{ "dangling", -ENOENT, -ENOENT },
 		{ "pipe", -EINVAL, -EINVAL },
 	};
-	static const struct br_usb_who who = { .soc = BR_SOC_BCM2711 };
+	const struct br_usb_who who = { .model = br_usbboot_model(BR_USBBOOT_VENDOR, 0x2711) };
 	br_cleanup(br_freep) char *secret = at("elsewhere/secret"), *fifo = at("links/pipe");
 
 	put("elsewhere/secret");
@@ -311,7 +311,7 @@ static void a_directory_must_start_a_board(void **state)
 	assert_int_equal(br_mkdir_all(none, 0755, NULL), 0);
 	put_link("../stock/bootfiles.bin", "none/bootfiles.bin");
 	p = payload("none", NULL, false, false);
-	assert_int_equal(br_usb_payload_lookup(p, &(struct br_usb_who){ .soc = BR_SOC_BCM2711 }, "bootcode4.bin", &file, NULL), 0);
+	assert_int_equal(br_usb_payload_lookup(p, &(struct br_usb_who){ .model = br_usbboot_model(BR_USBBOOT_VENDOR, 0x2711) }, "bootcode4.bin", &file, NULL), 0);
 	assert_true(br_str_ends(file.where, "none/bootfiles.bin/2711/bootcode4.bin"));
 	br_usb_payload_close(&file);
 	br_usb_payload_unref(br_take(p));
@@ -446,14 +446,14 @@ static void too_many_members(void **state)
 static void stock_bootfiles(void **state)
 {
 	static const struct {
-		enum br_soc soc;
+		uint16_t product;
 		const char *name;
 		uint64_t size;
 	} files[] = {
-		{ BR_SOC_BCM2711, "bootcode4.bin", 73120 }, { BR_SOC_BCM2711, "mcb.bin", 11696 },
-		{ BR_SOC_BCM2711, "memsys08.bin", 20492 },  { BR_SOC_BCM2711, "bootmain", 265712 },
-		{ BR_SOC_BCM2712, "bootcode5.bin", 78332 }, { BR_SOC_BCM2712, "rp1c0fw1.bin", 16384 },
-		{ BR_SOC_BCM2712, "bootmain", 556668 },	    { BR_SOC_BCM2712, "BOOTSYS-AB.bin", 25984 },
+		{ 0x2711, "bootcode4.bin", 73120 }, { 0x2711, "mcb.bin", 11696 },
+		{ 0x2711, "memsys08.bin", 20492 },  { 0x2711, "bootmain", 265712 },
+		{ 0x2712, "bootcode5.bin", 78332 }, { 0x2712, "rp1c0fw1.bin", 16384 },
+		{ 0x2712, "bootmain", 556668 },	    { 0x2712, "BOOTSYS-AB.bin", 25984 },
 	};
 	br_cleanup(br_usb_payload_unrefp) struct br_usb_payload *p = NULL;
 	const char *stock = test_data("bootfiles.bin");
@@ -467,14 +467,14 @@ static void stock_bootfiles(void **state)
 	put_link(stock, "real/bootfiles.bin");
 	p = payload("real", NULL, false, false);
 	for (size_t i = 0; i < BR_ARRAY_SIZE(files); i++) {
-		const struct br_usb_who who = { .soc = files[i].soc };
+		const struct br_usb_who who = { .model = br_usbboot_model(BR_USBBOOT_VENDOR, files[i].product) };
 
 		assert_int_equal(br_usb_payload_lookup(p, &who, files[i].name, &file, NULL), 0);
 		assert_int_equal(file.size, files[i].size);
 		br_usb_payload_close(&file);
 	}
 	assert_int_equal(
-		br_usb_payload_lookup(p, &(struct br_usb_who){ .soc = BR_SOC_BCM2837 }, "bootcode.bin", &file, NULL), -ENOENT);
+		br_usb_payload_lookup(p, &(struct br_usb_who){ .model = br_usbboot_model(BR_USBBOOT_VENDOR, 0x2764) }, "bootcode.bin", &file, NULL), -ENOENT);
 }
 
 static int cleanup(void **state)

@@ -13,7 +13,7 @@
 #define BR_USB_ROM_PAUSE_NS BR_S    /* before the ROM's status is read */
 #define BR_USB_PAUSE_NS BR_S	    /* before what failed is tried again */
 #define BR_USB_GOING_NS (2 * BR_S)  /* after a bus error: is it leaving? */
-#define BR_USB_OPEN_RETRY_NS (250 * BR_MS)
+#define BR_USB_OPEN_RETRY_NS (100 * BR_MS)
 #define BR_USB_OPEN_NS (3 * BR_S) /* udev's rule may come after the device */
 #define BR_USB_STUCK_NS (10 * BR_S) /* over a transfer's time: the host keeps neither time nor word */
 #define BR_USB_WHOLE_NS (7200 * BR_S)

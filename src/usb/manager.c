@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Port paths and their sessions. */
+#include "usb/manager.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+
+#define FREE_ROUNDS 100
+#define FREE_ROUND_NS (10 * BR_MS)
+
+/* A port path that a board in boot mode was on. */
+struct place {
+	char path[BR_USB_PATH_MAX];
+	struct br_usb_device *dev; /* NULL: empty */
+	struct br_usb_session *s;
+	bool told; /* of its verdict */
+	struct br_usb_choice choice;
+	unsigned failures; /* one after the other */
+	bool held;
+	uint64_t empty_ns; /* since when */
+	struct place *prev, *next;
+};
+
+struct br_usb_manager {
+	struct br_usb_manager_options o;
+	struct place *places;
+	uint64_t now_ns;
+};
+
+static struct place *place_at(const struct br_usb_manager *m, const char *path)
+{
+	struct place *p;
+
+	DL_FOREACH(m->places, p) {
+		if (!strcmp(p->path, path))
+			return p;
+	}
+	return NULL;
+}
+
+static struct place *new_place(struct br_usb_manager *m, const char *path)
+{
+	struct place *p = calloc(1, sizeof(*p));
+
+	if (!p || br_strcpy(p->path, sizeof(p->path), path) < 0) {
+		free(p);
+		return NULL;
+	}
+	p->empty_ns = m->now_ns;
+	DL_APPEND(m->places, p);
+	return p;
+}
+
+static struct place *place_of(const struct br_usb_manager *m, const struct br_usb_session *s)
+{
+	struct place *p;
+
+	DL_FOREACH(m->places, p) {
+		if (p->s == s)
+			return p;
+	}
+	return NULL;
+}
+
+/* Tells a verdict, once, and frees the session as soon as nothing of it is in flight. */
+static void reap(struct br_usb_manager *m, struct place *p)
+{
+	enum br_usb_verdict verdict = p->s ? br_usb_session_verdict(p->s) : BR_USB_RUNNING;
+
+	if (!verdict)
+		return;
+	if (!p->told) {
+		p->told = true;
+		if (br_usb_verdict_is_well(verdict))
+			p->failures = 0;
+		else if (verdict != BR_USB_ABORTED)
+			p->failures++;
+		m->o.ops->ended(m->o.ctx, p->s);
+	}
+	if (br_usb_session_busy(p->s))
+		return;
+	br_usb_session_free(p->s);
+	p->s = NULL;
+}
+
+static void step(void *ctx, struct br_usb_session *s, const struct br_usb_step *what)
+{
+	struct br_usb_manager *m = ctx;
+
+	if (m->o.ops->step)
+		m->o.ops->step(m->o.ctx, s, what);
+}
+
+static void start(struct br_usb_manager *m, struct place *p, const struct br_usbboot_model *model)
+{
+	struct br_usb_session_options o = {
+		.host = m->o.host,
+		.back_ns = m->o.back_ns,
+		.next_ns = m->o.next_ns,
+		.read_ns = m->o.read_ns,
+		.step = step,
+		.ctx = m,
+	};
+
+	p->choice = (struct br_usb_choice){ 0 };
+	if (m->o.ops->choose(m->o.ctx, p->dev, model, &p->choice) != 1)
+		return;
+	o.files = p->choice.files;
+	o.sign = p->choice.sign;
+	o.leave_ok = p->choice.leave_ok;
+	if (br_usb_session_new(&o, p->path, &p->s) < 0)
+		return; /* no memory: the board is left alone until it is plugged in again */
+	p->told = false;
+	br_usb_session_arrived(p->s, p->dev, m->now_ns);
+}
+
+/* A board that fails again and again is left alone until its place was empty for a while. True: it is. */
+static bool hold(struct br_usb_manager *m, struct place *p)
+{
+	char reason[300], wait[16];
+
+	if (p->held && m->now_ns - p->empty_ns >= m->o.hold_ns) {
+		p->held = false;
+		p->failures = 0;
+	}
+	if (p->held || p->failures < m->o.failures)
+		return p->held;
+	p->held = true;
+	snprintf(reason, sizeof(reason), "failed %u times one after the other: left alone until its port was empty for %s",
+		p->failures, br_format_duration(wait, sizeof(wait), m->o.hold_ns));
+	if (m->o.ops->held)
+		m->o.ops->held(m->o.ctx, p->dev, reason);
+	return true;
+}
+
+static void arrived(void *ctx, struct br_usb_device *dev)
+{
+	struct br_usb_manager *m = ctx;
+	const struct br_usbboot_model *model = br_usbboot_model(dev->vendor, dev->product);
+	struct place *p = place_at(m, dev->path);
+
+	if (!p && model)
+		p = new_place(m, dev->path);
+	if (!p)
+		return;
+	p->dev = dev;
+	dev->user = p;
+	reap(m, p);
+	if (p->s)
+		br_usb_session_arrived(p->s, dev, m->now_ns);
+	else if (model && !hold(m, p))
+		start(m, p, model);
+}
+
+static void left(void *ctx, struct br_usb_device *dev)
+{
+	struct br_usb_manager *m = ctx;
+	struct place *p = dev->user;
+
+	if (!p)
+		return;
+	p->dev = NULL;
+	p->empty_ns = m->now_ns;
+	if (p->s)
+		br_usb_session_left(p->s, dev, m->now_ns);
+}
+
+static void completed(void *ctx, struct br_usb_device *dev, struct br_usb_transfer *t)
+{
+	struct br_usb_manager *m = ctx;
+
+	br_usb_session_completed(t->user, t, m->now_ns);
+}
+
+int br_usb_manager_new(const struct br_usb_manager_options *options, struct br_usb_manager **ret)
+{
+	struct br_usb_manager *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return -ENOMEM;
+	m->o = *options;
+	m->o.failures = m->o.failures ? m->o.failures : 5;
+	m->o.hold_ns = m->o.hold_ns ? m->o.hold_ns : 10 * BR_S;
+	m->o.host->callbacks = (struct br_usb_callbacks){ arrived, left, completed, m };
+	*ret = m;
+	return 0;
+}
+
+int br_usb_manager_tick(struct br_usb_manager *m, uint64_t now_ns, uint64_t *ret_next_ns, struct br_error *err)
+{
+	uint64_t next = UINT64_MAX, host_next;
+	struct place *p;
+	int r;
+
+	m->now_ns = now_ns;
+	r = m->o.host->ops->handle(m->o.host, now_ns, err);
+	if (r < 0)
+		return r;
+	DL_FOREACH(m->places, p) {
+		uint64_t t = p->s ? br_usb_session_tick(p->s, now_ns) : UINT64_MAX;
+
+		reap(m, p);
+		next = t < next ? t : next;
+	}
+	host_next = m->o.host->ops->next_ns(m->o.host, now_ns); /* with what the sessions have handed in */
+	*ret_next_ns = host_next < next ? host_next : next;
+	return 0;
+}
+
+static bool is_busy(const struct br_usb_manager *m)
+{
+	struct place *p;
+
+	DL_FOREACH(m->places, p) {
+		if (p->s && br_usb_session_busy(p->s))
+			return true;
+	}
+	return false;
+}
+
+static void end_all(struct br_usb_manager *m)
+{
+	struct place *p;
+
+	DL_FOREACH(m->places, p) {
+		if (!p->s)
+			continue;
+		br_usb_session_abort(p->s, "ended by this program", m->now_ns);
+		reap(m, p);
+	}
+}
+
+void br_usb_manager_free(struct br_usb_manager *m)
+{
+	struct place *p, *tmp;
+	uint64_t next;
+
+	if (!m)
+		return;
+	end_all(m);
+	for (int i = 0; i < FREE_ROUNDS && is_busy(m); i++) {
+		struct pollfd fd = { .fd = br_usb_manager_fd(m), .events = POLLIN };
+
+		poll(&fd, 1, FREE_ROUND_NS / BR_MS);
+		if (br_usb_manager_tick(m, m->now_ns + FREE_ROUND_NS, &next, NULL) < 0)
+			break;
+		end_all(m); /* what came meanwhile */
+	}
+	DL_FOREACH_SAFE(m->places, p, tmp) {
+		if (p->s && br_usb_session_busy(p->s))
+			continue; /* a transfer that never ends points into it */
+		br_usb_session_free(p->s);
+		free(p);
+	}
+	free(m);
+}
+
+int br_usb_manager_fd(const struct br_usb_manager *m)
+{
+	return m->o.host->ops->fd(m->o.host);
+}
+
+size_t br_usb_manager_running(const struct br_usb_manager *m)
+{
+	size_t n = 0;
+	struct place *p;
+
+	DL_FOREACH(m->places, p)
+		n += p->s && !br_usb_session_verdict(p->s);
+	return n;
+}
+
+struct br_usb_session *br_usb_manager_at(const struct br_usb_manager *m, size_t i)
+{
+	struct place *p;
+
+	DL_FOREACH(m->places, p) {
+		if (p->s && !br_usb_session_verdict(p->s) && i-- == 0)
+			return p->s;
+	}
+	return NULL;
+}
+
+void *br_usb_manager_user(const struct br_usb_session *s, const struct br_usb_manager *m)
+{
+	const struct place *p = place_of(m, s);
+
+	return p ? p->choice.user : NULL;
+}

@@ -21,11 +21,13 @@
 #include "api/pieces.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/state.h"
 #include "base/text.h"
 #include "cli/cli.h"
 #include "cli/diskinside.h"
 #include "cli/table.h"
+#include "plan/disksweep.h"
 #include "store/disk.h"
 
 BR_DEFINE_CLEANUP(struct br_client *, br_client_free);
@@ -107,15 +109,19 @@ static int check_machine(const struct br_image_info *info, struct br_error *err)
 static int freeze_board(struct shell *s, struct br_client *client, const char *name, struct br_error *err)
 {
 	br_cleanup(br_freep) char *path = br_asprintf("/v1/boards/%s/disk/save", name);
+	br_cleanup(br_freep) char *note = br_path_join(s->dir, BR_SHELL_IMAGE);
 	br_cleanup(json_decrefp) json_t *body = NULL;
+	uint32_t number;
 	int r;
 
-	snprintf(s->board_image, sizeof(s->board_image), "shell-%d", (int)getpid());
+	if (!path || !note)
+		return -ENOMEM;
+	br_random(&number, sizeof(number));
+	snprintf(s->board_image, sizeof(s->board_image), "shell-%d-%08x", (int)getpid(), number);
+	/* whatever becomes of us: br_disks_sweep_shells() removes it */
+	r = br_file_write(note, s->board_image, strlen(s->board_image), 0600, err);
 	body = json_pack("{s:s}", "image", s->board_image);
-	r = path ? br_client_call(client, "POST", path, body, NULL, err) : -ENOMEM;
-	if (r < 0)
-		s->board_image[0] = 0;
-	return r;
+	return r < 0 ? r : br_client_call(client, "POST", path, body, NULL, err);
 }
 
 /* 0 too when there is no such board: then it is an image. */
@@ -150,6 +156,7 @@ static int take_board(struct shell *s, struct br_error *err)
 static int make_places(struct shell *s, struct br_error *err)
 {
 	s->dir = br_asprintf("%s/disks/shell-%d", s->state, (int)getpid());
+	(void)br_disks_sweep_shells(s->state, NULL); /* those that were killed; if not now, then the next time */
 	s->disk = s->dir ? br_path_join(s->dir, "disk") : NULL;
 	s->raw = s->dir ? br_path_join(s->dir, "raw") : NULL;
 	if (!s->disk || !s->raw)
@@ -300,6 +307,8 @@ static int work(struct shell *s, struct br_error *err)
 	if (!r)
 		r = br_store_open(s->state, &store, err);
 	if (!r)
+		r = make_places(s, err);
+	if (!r)
 		r = take_board(s, err);
 	if (!r)
 		r = br_image_open(store, s->live ? s->base : s->board_image[0] ? s->board_image : s->target, &image, err);
@@ -311,8 +320,6 @@ static int work(struct shell *s, struct br_error *err)
 		return br_error_set(err, ENOENT, "'%s' is neither a board nor an image", s->target);
 	if (!r && image)
 		r = check_machine(br_image_info(image), err);
-	if (!r)
-		r = make_places(s, err);
 	if (!r)
 		r = s->live ? fetch_raw(s, err) : write_raw(s, image, err);
 	if (!r && !s->common.quiet && !s->command)
@@ -329,11 +336,14 @@ static int work(struct shell *s, struct br_error *err)
 static void clean(struct shell *s, struct br_error *err)
 {
 	br_cleanup(br_store_closep) struct br_store *store = NULL;
+	int r = s->board_image[0] ? br_store_open(s->state, &store, NULL) : 0;
 
+	if (!r && store)
+		r = br_store_remove(store, s->board_image, NULL);
+	if (r < 0 && r != -ENOENT)
+		fprintf(stderr, "bramble: image %s, made of the board's disk, stays: it could not be removed\n", s->board_image);
 	if (s->dir)
 		(void)br_remove_tree(s->dir, NULL);
-	if (s->board_image[0] && (br_store_open(s->state, &store, NULL) < 0 || br_store_remove(store, s->board_image, NULL) < 0))
-		fprintf(stderr, "bramble: image %s, made of the board's disk, stays: it could not be removed\n", s->board_image);
 	free(s->state);
 	free(s->dir);
 	free(s->disk);

@@ -249,9 +249,12 @@ static void stop_network(struct daemon *d)
 static int start_disks(struct daemon *d, struct br_error *err)
 {
 	int r = br_disks_sweep(d->state, err);
+	struct br_error left = BR_ERROR_NULL;
 
 	if (r > 0)
 		br_log_info("removed %d copies of disks that a crash left behind", r);
+	if (br_disks_sweep_shells(d->state, &left) < 0) /* only room on the disk */
+		br_log_warning("what a killed 'bramble disk shell' left cannot be removed: %s", left.text);
 	r = r < 0 ? r : br_disks_new(d->state, &d->disks, err);
 	if (!r && !strcmp(d->config->durability, "relaxed"))
 		br_disks_relax(d->disks);

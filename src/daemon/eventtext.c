@@ -42,6 +42,7 @@ static const struct {
 	{ BR_EV_FILE_FAILED, "failed to get {path} after {bytes:size}[: {reason}]" },
 	{ BR_EV_MOUNTED, "mounted its root: {disk} disk on {image}" },
 	{ BR_EV_SHARE_MOUNTED, "mounted {path}" },
+	{ BR_EV_SHARE_TROUBLE, "{path}: {reason}" },
 	{ BR_EV_SHARE_ADDED, "share {share} added: {dir}, {mode}" },
 	{ BR_EV_SHARE_REMOVED, "share {share} removed" },
 	{ BR_EV_MOUNT_REFUSED, "mount[ of {path}] by {ip} refused: {reason}" },

@@ -211,14 +211,15 @@ static int mount_own(struct br_glue_nfs *nfs, const struct br_board *board, cons
 static void fill_share(struct br_open_share *share, struct br_nfs_export *ret)
 {
 	*ret = (struct br_nfs_export){
-		.fs = share->fs, .lock = &share->lock, .read_only = share->read_only, .ref = share, .kind = KIND_SHARE
+		.fs = share->fs, .lock = &share->lock, .read_only = share->read_only, .ref = share, .kind = KIND_SHARE,
+		.beside = true
 	};
 	memcpy(ret->id, share->id, sizeof(ret->id));
 }
 
 static void fill_persist(struct br_persist_area *area, struct br_nfs_export *ret)
 {
-	*ret = (struct br_nfs_export){ .fs = area->fs, .lock = &area->lock, .ref = area, .kind = KIND_PERSIST };
+	*ret = (struct br_nfs_export){ .fs = area->fs, .lock = &area->lock, .ref = area, .kind = KIND_PERSIST, .beside = true };
 	memcpy(ret->id, area->id, sizeof(ret->id));
 }
 
@@ -536,7 +537,36 @@ static void why_io(struct br_glue *glue, int64_t board_id, char *ret, size_t siz
 		br_strcpy(ret, size, err.text);
 }
 
-static void trouble(void *ctx, uint32_t ip, enum br_nfs_trouble what)
+/* Of a share or of /persist: what is to be done about it is not what helps a root. */
+static void trouble_beside(struct br_glue_nfs *nfs, int64_t board_id, enum br_nfs_trouble what, const struct br_nfs_export *export)
+{
+	static const struct {
+		const char *word, *share, *persist;
+	} rows[BR_NFS_N_TROUBLES] = {
+		[BR_NFS_TROUBLE_STALE] = { "stale", "uses files that are gone, or of a share that was removed: mount it again",
+			"uses files that are gone, or of an area that was dropped: mount it again" },
+		[BR_NFS_TROUBLE_READ_ONLY] = { "read-only", "wants to write to what is shared read-only ('bramble share list')",
+			"wants to write to a read-only area" },
+		[BR_NFS_TROUBLE_NO_SPACE] = { "full", "no room left where the shared directory lies on the server",
+			"no room left: take files away, or give it more ('bramble board edit --persist SIZE'); or the state directory's file "
+			"system is full" },
+		[BR_NFS_TROUBLE_IO] = { "io", "reading or writing it failed on the server: its disk, or what is mounted there, has an error",
+			"reading or writing it failed: it is damaged, or the host's disk is" },
+	};
+	bool share = export->kind == KIND_SHARE;
+	char name[BR_SHARE_NAME_MAX + 1] = "?", path[sizeof(SHARE_PREFIX) + sizeof(name)];
+
+	if (!rows[what].word)
+		return;
+	if (share && nfs->glue->shares)
+		br_shares_name(nfs->glue->shares, export->id, name);
+	snprintf(path, sizeof(path), SHARE_PREFIX "%s", name);
+	br_event_emit(nfs->glue->fleet, board_id, 0, BR_EV_SHARE_TROUBLE,
+		json_pack("{s:s, s:s, s:s}", "path", share ? path : PERSIST_PATH, "what", rows[what].word, "reason",
+			share ? rows[what].share : rows[what].persist));
+}
+
+static void trouble(void *ctx, uint32_t ip, enum br_nfs_trouble what, const struct br_nfs_export *export)
 {
 	static const struct {
 		const char *word, *reason;
@@ -556,6 +586,10 @@ static void trouble(void *ctx, uint32_t ip, enum br_nfs_trouble what)
 
 	if (!board_id)
 		return; /* it mounted nothing: nobody asks why */
+	if (export && export->beside) {
+		trouble_beside(nfs, board_id, what, export);
+		return;
+	}
 	br_boots_status(nfs->glue->boots, board_id, &st);
 	if (what == BR_NFS_TROUBLE_NO_SPACE) {
 		no_space(nfs->glue, board_id, st.boot);

@@ -34,6 +34,7 @@
 #define BR_EV_FILE_FAILED "file.failed"	    /* path, bytes, ms, retransmits, reason */
 #define BR_EV_MOUNTED "nfs.mounted"	    /* path, image, disk */
 #define BR_EV_SHARE_MOUNTED "nfs.share"	    /* path */
+#define BR_EV_SHARE_TROUBLE "share.trouble" /* path, what: "stale" | "read-only" | "full" | "io", reason */
 #define BR_EV_SHARE_ADDED "share.added"	    /* share, dir, mode: "ro" | "rw" */
 #define BR_EV_SHARE_REMOVED "share.removed" /* share */
 #define BR_EV_MOUNT_REFUSED "nfs.refused"   /* ip, path, reason */

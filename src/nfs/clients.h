@@ -22,7 +22,7 @@ void br_nfs_clients_count(struct br_nfs_clients *clients, uint32_t ip, bool writ
 struct br_nfs_seen {
 	unsigned n_reads, n_pages; /* pages: READs of 4096 bytes */
 	uint64_t longest;	   /* READ, bytes */
-	uint64_t told_ns[BR_NFS_N_TROUBLES];
+	uint64_t told_ns[2][BR_NFS_N_TROUBLES]; /* of its root, of what is beside it */
 };
 struct br_nfs_seen *br_nfs_clients_seen(struct br_nfs_clients *clients, uint32_t ip, uint64_t now_ns);
 /* True once in ten seconds per client: a refusal may be told. */

@@ -25,12 +25,13 @@ struct br_nfs_export {
 	bool read_only;
 	void *ref; /* the owner's */
 	int kind;  /* too */
+	bool beside; /* an area beside the client's root: its troubles are not the root's */
 	/* By mount only: the directory below the root that the client mounts (a part of 'path',
 	 * say). NULL: the root. */
 	const char *dir;
 };
 
-/* What the answers to a client show: its root is not what its system expects. */
+/* What the answers to a client show: its root is not what its system expects. Of areas beside it: STALE, READ_ONLY, NO_SPACE, IO. */
 enum br_nfs_trouble {
 	BR_NFS_TROUBLE_STALE,	   /* a handle of a disk that is no more */
 	BR_NFS_TROUBLE_READ_ONLY,  /* it wants to change what it may not */
@@ -64,8 +65,9 @@ struct br_nfs_ops {
 	 * port, a version of a protocol that is not served); not for what mount and find said. At
 	 * most once in ten seconds per client. No export is locked. May be NULL. */
 	void (*refused)(void *ctx, uint32_t ip, const char *why);
-	/* At most once in ten seconds per client and kind. No export is locked. May be NULL. */
-	void (*trouble)(void *ctx, uint32_t ip, enum br_nfs_trouble what);
+	/* At most once in ten seconds per client and kind, its root's and others' apart. Of the export, which was released,
+	 * only id and kind say something; NULL: of a handle that leads to none. No export is locked. May be NULL. */
+	void (*trouble)(void *ctx, uint32_t ip, enum br_nfs_trouble what, const struct br_nfs_export *export);
 };
 
 struct br_nfs_options {

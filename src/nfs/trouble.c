@@ -7,11 +7,10 @@
 #define PAGE	 4096 /* what the kernel asks for when nfsroot= has no rsize (fs/nfs/nfsroot.c) */
 #define AGAIN_NS (10ull * 1000000000)
 
-static int of_failure(const struct br_nfs_call *call, const struct br_nfs_seen *seen)
+/* Of any file system. */
+static int of_status(uint32_t status)
 {
-	uint32_t proc = call->rpc.procedure;
-
-	switch (call->status) {
+	switch (status) {
 	case BR_NFS3ERR_STALE:
 		return BR_NFS_TROUBLE_STALE;
 	case BR_NFS3ERR_ROFS:
@@ -21,6 +20,17 @@ static int of_failure(const struct br_nfs_call *call, const struct br_nfs_seen *
 		return BR_NFS_TROUBLE_NO_SPACE;
 	case BR_NFS3ERR_IO:
 		return BR_NFS_TROUBLE_IO;
+	default:
+		return -1;
+	}
+}
+
+/* Of a root. */
+static int of_failure(const struct br_nfs_call *call, const struct br_nfs_seen *seen)
+{
+	uint32_t proc = call->rpc.procedure;
+
+	switch (call->status) {
 	case BR_NFS3ERR_NOENT:
 		return seen->n_reads < EARLY && call->seeks_init ? BR_NFS_TROUBLE_NO_INIT : -1;
 	case BR_NFS3ERR_ACCES:
@@ -28,7 +38,7 @@ static int of_failure(const struct br_nfs_call *call, const struct br_nfs_seen *
 			return BR_NFS_TROUBLE_DENIED;
 		return -1;
 	default:
-		return -1;
+		return of_status(call->status);
 	}
 }
 
@@ -58,15 +68,16 @@ void br_nfs3_note_trouble(struct br_nfs_call *call)
 {
 	const struct br_nfs_options *opt = &call->core->opt;
 	uint64_t now_ns = call->req->now_ns;
+	bool beside = call->has_export && call->export.beside;
 	struct br_nfs_seen *seen;
 	int what;
 
 	if (!opt->ops->trouble || !call->core->clients)
 		return;
 	seen = br_nfs_clients_seen(call->core->clients, call->req->ip, now_ns);
-	what = look(call, seen);
-	if (what < 0 || (seen->told_ns[what] && now_ns - seen->told_ns[what] < AGAIN_NS))
+	what = beside ? of_status(call->status) : look(call, seen);
+	if (what < 0 || (seen->told_ns[beside][what] && now_ns - seen->told_ns[beside][what] < AGAIN_NS))
 		return;
-	seen->told_ns[what] = now_ns;
-	opt->ops->trouble(opt->ctx, call->req->ip, (enum br_nfs_trouble)what);
+	seen->told_ns[beside][what] = now_ns;
+	opt->ops->trouble(opt->ctx, call->req->ip, (enum br_nfs_trouble)what, call->has_export ? &call->export : NULL);
 }

@@ -12,10 +12,12 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "store/image.h"
 
 BR_DEFINE_CLEANUP(DIR *, closedir);
+BR_DEFINE_CLEANUP(struct br_store *, br_store_close);
 
-static int sweep_board(const char *dir, struct br_error *err)
+static int sweep_board(const char *state_dir, const char *dir, struct br_error *err)
 {
 	br_cleanup(closedirp) DIR *d = opendir(dir);
 	struct dirent *e;
@@ -40,7 +42,6 @@ static int sweep_board(const char *dir, struct br_error *err)
 	return n;
 }
 
-/* "shell-PID": where 'bramble disk shell' works, when its process is no more. */
 static bool is_dead_shell(const char *name)
 {
 	uint64_t pid;
@@ -48,7 +49,30 @@ static bool is_dead_shell(const char *name)
 	return br_str_starts(name, "shell-") && !br_parse_u64(name + 6, 1, INT32_MAX, &pid) && kill((pid_t)pid, 0) < 0 && errno == ESRCH;
 }
 
-int br_disks_sweep(const char *state_dir, struct br_error *err)
+/* The image goes first: as long as its name is known, another sweep finds it. */
+static int sweep_shell(const char *state_dir, const char *dir, struct br_error *err)
+{
+	br_cleanup(br_freep) char *file = br_path_join(dir, BR_SHELL_IMAGE), *name = NULL;
+	br_cleanup(br_store_closep) struct br_store *store = NULL;
+	int r;
+
+	if (!file)
+		return br_error_set(err, ENOMEM, "out of memory");
+	r = br_file_read(file, BR_IMAGE_NAME_MAX, &name, NULL, NULL);
+	if (!r && br_str_starts(name, "shell-") && !br_image_name_check(name, NULL)) {
+		r = br_store_open(state_dir, &store, err);
+		if (!r)
+			r = br_store_remove(store, name, err);
+		if (r < 0 && r != -ENOENT)
+			return r;
+	}
+	r = br_remove_tree(dir, err);
+	return r < 0 ? r : 1;
+}
+
+/* Calls sweep for each entry of STATE/disks that is chosen; the sum of what it gives. */
+static int each(const char *state_dir, bool (*chosen)(const char *name),
+	int (*sweep)(const char *state_dir, const char *dir, struct br_error *err), struct br_error *err)
 {
 	br_cleanup(br_freep) char *disks = br_path_join(state_dir, "disks");
 	br_cleanup(closedirp) DIR *d = NULL;
@@ -61,25 +85,27 @@ int br_disks_sweep(const char *state_dir, struct br_error *err)
 	if (!d)
 		return errno == ENOENT ? 0 : br_error_set(err, errno, "directory %s: %s", disks, strerror(errno));
 	while ((e = readdir(d))) {
-		br_cleanup(br_freep) char *dir = NULL;
-		int r;
+		br_cleanup(br_freep) char *dir = chosen(e->d_name) ? br_path_join(disks, e->d_name) : NULL;
+		int r = dir ? sweep(state_dir, dir, err) : 0;
 
-		if (is_dead_shell(e->d_name)) {
-			br_cleanup(br_freep) char *left = br_path_join(disks, e->d_name);
-
-			if (left && br_remove_tree(left, err) < 0)
-				return err ? -err->code : -EIO;
-			n++;
-		}
-		if (!isdigit((unsigned char)e->d_name[0]))
-			continue;
-		dir = br_path_join(disks, e->d_name);
-		if (!dir)
-			return br_error_set(err, ENOMEM, "out of memory");
-		r = sweep_board(dir, err);
 		if (r < 0)
 			return r;
 		n += r;
 	}
 	return n;
+}
+
+int br_disks_sweep_shells(const char *state_dir, struct br_error *err)
+{
+	return each(state_dir, is_dead_shell, sweep_shell, err);
+}
+
+static bool is_board(const char *name)
+{
+	return isdigit((unsigned char)name[0]);
+}
+
+int br_disks_sweep(const char *state_dir, struct br_error *err)
+{
+	return each(state_dir, is_board, sweep_board, err);
 }

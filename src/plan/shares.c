@@ -170,6 +170,39 @@ static struct opened *ref_opened(struct entry *e)
 	return e ? e->opened : NULL;
 }
 
+/* The open one, unless something else is at its path now and a board mounts it anew. A new reference, or NULL. */
+static struct opened *still_opened(struct br_shares *shares, const struct br_share *s, bool mounts)
+{
+	struct opened *o;
+
+	pthread_mutex_lock(&shares->lock);
+	o = ref_opened(find_id(shares, s->id));
+	pthread_mutex_unlock(&shares->lock);
+	if (!o || !mounts || !br_hostfs_elsewhere(o->o.fs, s->dir))
+		return o;
+	br_open_share_unref(&o->o);
+	return NULL;
+}
+
+/* An entry keeps this one from now on, another one before it goes. False: there is no entry any more. */
+static bool keep_opened(struct br_shares *shares, const struct br_share *s, struct opened *o)
+{
+	struct opened *old = NULL;
+	struct entry *e;
+
+	pthread_mutex_lock(&shares->lock);
+	e = find_id(shares, s->id);
+	if (e) {
+		old = e->opened;
+		e->opened = o;
+		o->refs++;
+	}
+	pthread_mutex_unlock(&shares->lock);
+	if (old)
+		br_open_share_unref(&old->o);
+	return e;
+}
+
 /*
  * With open_lock: nobody else opens it meanwhile, but it may be removed. learn: a board that has it mounted waits for what may be
  * put right: a directory that is not there yet, rights, descriptors.
@@ -177,25 +210,14 @@ static struct opened *ref_opened(struct entry *e)
 static int open_one(struct br_shares *shares, const struct br_share *s, bool learn, struct br_open_share **ret,
 	struct br_error *err)
 {
-	struct opened *o;
-	struct entry *e;
+	struct opened *o = still_opened(shares, s, !learn);
 	int r;
 
-	pthread_mutex_lock(&shares->lock);
-	o = ref_opened(find_id(shares, s->id));
-	pthread_mutex_unlock(&shares->lock);
 	if (!o) {
 		r = open_new(s, learn, &o, err);
 		if (r < 0)
 			return learn ? -EAGAIN : r;
-		pthread_mutex_lock(&shares->lock);
-		e = find_id(shares, s->id);
-		if (e) {
-			e->opened = o;
-			o->refs++;
-		}
-		pthread_mutex_unlock(&shares->lock);
-		if (!e) {
+		if (!keep_opened(shares, s, o)) {
 			br_open_share_unref(&o->o);
 			return br_error_set(err, ESTALE, "share %s: it was removed", s->name);
 		}
@@ -266,14 +288,23 @@ struct br_open_share *br_shares_by_id(struct br_shares *shares, const uint8_t id
 	return o ? &o->o : NULL;
 }
 
-bool br_shares_known(struct br_shares *shares, const uint8_t id[static 16])
+bool br_shares_name(struct br_shares *shares, const uint8_t id[static 16], char ret[static BR_SHARE_NAME_MAX + 1])
 {
-	bool known;
+	const struct entry *e;
 
 	pthread_mutex_lock(&shares->lock);
-	known = find_id(shares, id) != NULL;
+	e = find_id(shares, id);
+	if (e)
+		memcpy(ret, e->s.name, sizeof(e->s.name));
 	pthread_mutex_unlock(&shares->lock);
-	return known;
+	return e;
+}
+
+bool br_shares_known(struct br_shares *shares, const uint8_t id[static 16])
+{
+	char name[BR_SHARE_NAME_MAX + 1];
+
+	return br_shares_name(shares, id, name);
 }
 
 /* ---- what is set ---- */

@@ -47,6 +47,8 @@ int br_shares_open(struct br_shares *shares, const char *name, const char *board
  */
 int br_shares_again(struct br_shares *shares, const uint8_t id[static 16], const char *board, struct br_open_share **ret,
 	struct br_error *err);
+/* The name of the share with this id; false: there is none. */
+bool br_shares_name(struct br_shares *shares, const uint8_t id[static 16], char ret[static BR_SHARE_NAME_MAX + 1]);
 /* Is there a share with this id? */
 bool br_shares_known(struct br_shares *shares, const uint8_t id[static 16]);
 /* An open one, with nothing checked; NULL: none. A new reference. */

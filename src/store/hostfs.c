@@ -14,12 +14,14 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
 #include "store/hosttree.h"
 
 #define DIRTY_MAX 64  /* files synced one by one; with more it is the whole file system */
 #define DATA_FDS 64   /* files kept open for reading and writing */
+#define FAILED_NS (10 * BR_S)
 
 /* What a commit has to sync. */
 struct dirty {
@@ -55,6 +57,8 @@ struct hostfs {
 	struct dirty *syncs;
 	uint64_t ticket, n_failed;
 	int failure; /* the last one */
+	uint64_t failed_ns; /* when; 0: never */
+	int (*fsync)(int fd);
 };
 
 static struct hostfs *host_of(struct br_fs *fs)
@@ -590,11 +594,22 @@ static int statfs_(struct br_fs *fs, struct br_fs_statfs *ret)
 
 /* ---- commit ---- */
 
+/*
+ * With sync_lock. Several commit for their own clients, and what one of them took may hold what others changed. When its sync
+ * failed and was ended before they began theirs, nothing is left that says so, and the kernel tells it only once: for some time
+ * after a failure nobody is told that all is stable.
+ */
+static bool failed_lately(const struct hostfs *h)
+{
+	return h->failed_ns && br_now_ns() - h->failed_ns < FAILED_NS;
+}
+
 /* What an earlier commit took may be of this one's callers: it goes through the same queue although nothing is left. */
 static int commit_begin(struct br_fs *fs, uint64_t *ret_ticket)
 {
 	struct hostfs *h = host_of(fs);
 	struct dirty **last = &h->syncs, *d = NULL;
+	int r = 0;
 
 	pthread_mutex_lock(&h->sync_lock);
 	while (*last)
@@ -609,9 +624,12 @@ static int commit_begin(struct br_fs *fs, uint64_t *ret_ticket)
 		d->ticket = *ret_ticket = ++h->ticket;
 		d->n_failed = h->n_failed;
 		*last = d;
+		r = 1;
+	} else if (failed_lately(h)) {
+		r = h->failure;
 	}
 	pthread_mutex_unlock(&h->sync_lock);
-	return d ? 1 : 0;
+	return r;
 }
 
 static int sync_all(struct hostfs *h, const struct dirty *d)
@@ -624,7 +642,7 @@ static int sync_all(struct hostfs *h, const struct dirty *d)
 		return fd < 0 ? fd : syncfs(fd) < 0 ? -errno : 0;
 	}
 	for (unsigned i = 0; i < d->n; i++)
-		if (fsync(d->files[i].fd) < 0 && !r)
+		if (h->fsync(d->files[i].fd) < 0 && !r)
 			r = -errno;
 	return r;
 }
@@ -649,7 +667,8 @@ static int commit_sync(struct br_fs *fs, uint64_t ticket)
 	if (r < 0) {
 		h->n_failed++;
 		h->failure = r;
-	} else if (d->n_failed != h->n_failed) {
+		h->failed_ns = br_now_ns();
+	} else if (d->n_failed != h->n_failed || failed_lately(h)) {
 		r = h->failure;
 	}
 	h->syncs = d->next;
@@ -764,6 +783,7 @@ int br_hostfs_open(const struct br_hostfs_options *opt, struct br_fs **ret, stru
 	h->gid = opt->gid;
 	h->our_uid = geteuid();
 	h->our_gid = getegid();
+	h->fsync = opt->fsync ?: fsync;
 	for (size_t i = 0; i < DATA_FDS; i++)
 		h->data[i].fd = -1;
 	pthread_mutex_init(&h->sync_lock, NULL);
@@ -775,6 +795,14 @@ int br_hostfs_open(const struct br_hostfs_options *opt, struct br_fs **ret, stru
 void br_hostfs_learn(struct br_fs *fs)
 {
 	host_tree_learn(host_of(fs)->tree);
+}
+
+bool br_hostfs_elsewhere(struct br_fs *fs, const char *dir)
+{
+	struct stat here, there;
+
+	return !fstat(host_tree_root_fd(host_of(fs)->tree), &here) && !stat(dir, &there) && S_ISDIR(there.st_mode) &&
+	       (here.st_dev != there.st_dev || here.st_ino != there.st_ino);
 }
 
 bool br_hostfs_writable(struct br_fs *fs)

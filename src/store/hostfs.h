@@ -17,10 +17,12 @@
  *     is is remembered (up to BR_HOSTFS_NODES of them); one that is not remembered, or not there any more because
  *     somebody moved it on the host, is looked for: at most BR_HOSTFS_STEP directory entries in one call, then -EAGAIN
  *     ('ask again'). br_hostfs_learn() looks at all before the first call.
+  *   - When a sync of the host failed, commits fail for ten seconds more: nobody knows whose changes it was about.
  */
 struct br_hostfs_options {
 	const char *dir;
 	uint32_t uid, gid;
+	int (*fsync)(int fd); /* instead of the system's, for tests; NULL */
 };
 
 #define BR_HOSTFS_NOBODY 65534u
@@ -31,5 +33,7 @@ struct br_hostfs_options {
 int br_hostfs_open(const struct br_hostfs_options *opt, struct br_fs **ret, struct br_error *err);
 /* Remembers where everything is, up to BR_HOSTFS_NODES. May take seconds; before anybody else uses fs. */
 void br_hostfs_learn(struct br_fs *fs);
+/* Whether another directory is at this path now than the one that was opened: a file system was mounted over it, say. */
+bool br_hostfs_elsewhere(struct br_fs *fs, const char *dir);
 /* Whether we may write into the directory. */
 bool br_hostfs_writable(struct br_fs *fs);

@@ -21,6 +21,7 @@
 #include <uthash.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "store/hostfs.h"
@@ -29,6 +30,8 @@
 #define GONE 64	     /* inodes that a whole search did not find */
 #define GONE_S 5     /* and so long it is believed */
 #define DIRS_MAX (1u << 20)
+#define DEAR_NS	(2 * BR_MS) /* a vain step that took more than this of the processor ... */
+#define REST	10	    /* ... is followed by so many times what it took without another */
 
 struct node {
 	uint64_t ino, dir;
@@ -56,6 +59,7 @@ struct host_tree {
 		time_t since;
 	} gone[GONE];
 	unsigned next_gone;
+	uint64_t rest_until_ns;
 };
 
 /* ---- system calls ---- */
@@ -343,14 +347,12 @@ static void note_gone(struct host_tree *t, uint64_t ino)
 }
 
 /* 0: it was found, perhaps. -EAGAIN: not yet; -ESTALE: it is nowhere. */
-static int look_for(struct host_tree *t, uint64_t ino, uint64_t budget)
+static int search_on(struct host_tree *t, uint64_t ino, uint64_t budget)
 {
 	struct search *s = &t->search;
 	uint64_t seen = 0, began_for;
 	bool found = false;
 
-	if (is_gone(t, ino))
-		return -ESTALE;
 	if (!s->running) {
 		s->running = true;
 		s->wanted = ino;
@@ -369,6 +371,36 @@ static int look_for(struct host_tree *t, uint64_t ino, uint64_t budget)
 		return -EAGAIN;
 	note_gone(t, ino);
 	return -ESTALE;
+}
+
+static uint64_t processor_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * BR_S + (uint64_t)t.tv_nsec;
+}
+
+/*
+ * A client may ask for made-up numbers all day, and each is a search through everything, in a thread and with a lock that others
+ * need. So those that find nothing get a part of the time only; who asks meanwhile is to ask again. What is really there is
+ * remembered by any search that comes by.
+ */
+static int look_for(struct host_tree *t, uint64_t ino, uint64_t budget)
+{
+	uint64_t began, took;
+	int r;
+
+	if (is_gone(t, ino))
+		return -ESTALE;
+	if (br_now_ns() < t->rest_until_ns)
+		return -EAGAIN;
+	began = processor_ns();
+	r = search_on(t, ino, budget);
+	took = processor_ns() - began;
+	if (r < 0 && took > DEAR_NS)
+		t->rest_until_ns = br_now_ns() + REST * took;
+	return r;
 }
 
 void host_tree_learn(struct host_tree *t)

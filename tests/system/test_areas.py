@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A board with its changes in memory, an area that stays, and a shared directory: real kernel, the image's own initramfs."""
 import os
+import signal
+import subprocess
 
 from boards import BOOT_SECONDS, Board, board_name, serve_stock, sim_argv
 from serial import Console
-from systemtests import long
+from systemtests import long, wait_until
 
 
 class Shell(Board):
@@ -91,3 +93,13 @@ def test_a_shell_changes_an_image(t):
     assert daemon.cli("image", "diff", f"{name}:made", "lab:two", "-q").stdout.split() == ["/etc/copy", "/etc/null", "/etc/own"]
     assert not [i for i in daemon.cli("image", "list", "-q").stdout.split() if i.startswith("shell-")]
     assert daemon.cli("disk", "shell", "nothing", check=False).returncode == 3
+    # one that is killed leaves an image, until the next one comes
+    killed = subprocess.Popen([t.bramble, "--state", daemon.state, "disk", "shell", "-q", "--save", "lab:no", "one", "--", "sleep", "600"],
+                              env=t.env, start_new_session=True)
+    left = wait_until(lambda: [i for i in daemon.cli("image", "list", "-q").stdout.split() if i.startswith("shell-")], 300, "its image")
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert left[0] in daemon.cli("image", "list", "-q").stdout.split()
+    daemon.cli("disk", "shell", "-q", "one", "--", "true")
+    assert left[0] not in daemon.cli("image", "list", "-q").stdout.split()
+    assert not [d for d in os.listdir(f"{daemon.state}/disks") if d.startswith("shell-")]

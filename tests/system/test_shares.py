@@ -5,7 +5,7 @@ import os
 from daemon import Daemon
 from images import small_image
 from netlab import ADDRESS, Net
-from systemtests import quick
+from systemtests import quick, wait_until
 
 
 def board(t, net, daemon, name, number):
@@ -64,11 +64,19 @@ def test_boards_mount_shared_directories(t):
         refused = nfs("nfs-cp", os.path.join(data, "hello"), "/share/data/copy", check=False)
         assert refused.returncode and "ROFS" in refused.stderr, refused.stderr
         assert not os.path.exists(os.path.join(data, "copy"))
+        told = wait_until(lambda: [e for e in d.jsonl("event", "list", "pi21") if e["type"] == "share.trouble"], 20, "an event")
+        assert told[0]["fields"]["path"] == "/share/data" and told[0]["fields"]["what"] == "read-only", told
+        assert not [e for e in d.jsonl("event", "list", "pi21") if e["type"] == "nfs.trouble"]
         for path, client in (("/share/other/x", one), ("/share/data/hello", stranger), ("/share/nope/x", one),
                              ("/share/data/../../etc/hostname", one)):
             assert nfs("nfs-cat", path, check=False, client=client).returncode, path
         with open("/etc/hostname") as f:
             assert f.read() not in nfs("nfs-cat", "/share/data/out", check=False).stdout
+        # what is at the path when a board mounts counts: a file system that was mounted there since
+        os.rename(results, results + ".was")
+        directory(t, "results")
+        nfs("nfs-cp", os.path.join(data, "hello"), "/share/results/copy")
+        assert os.path.exists(os.path.join(results, "copy"))
         # its shares outlive the daemon; one that is removed is gone at once
         d.restart()
         assert nfs("nfs-cat", "/share/results/copy").stdout == "hi\n"

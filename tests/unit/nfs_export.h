@@ -18,7 +18,8 @@ struct nfs_test_export {
 	int refs; /* held by the server now; 0 when it is idle */
 	uint32_t active_ip;
 	uint64_t reads, read_bytes, writes, written_bytes;
-	unsigned n_refused, troubles[BR_NFS_N_TROUBLES];
+	unsigned n_refused, troubles[BR_NFS_N_TROUBLES], troubles_beside[BR_NFS_N_TROUBLES];
+	bool beside;
 };
 
 static const uint8_t nfs_test_key[16] = "0123456789abcde";
@@ -26,7 +27,7 @@ static const uint8_t nfs_test_key[16] = "0123456789abcde";
 static void nfs_test_fill(struct nfs_test_export *e, struct br_nfs_export *ret)
 {
 	*ret = (struct br_nfs_export){
-		.fs = e->fs, .lock = &e->lock, .read_only = e->read_only, .ref = e
+		.fs = e->fs, .lock = &e->lock, .read_only = e->read_only, .ref = e, .beside = e->beside
 	};
 	memcpy(ret->id, e->id, sizeof(ret->id));
 	__atomic_add_fetch(&e->refs, 1, __ATOMIC_RELAXED);
@@ -87,11 +88,11 @@ static void nfs_test_refused(void *ctx, uint32_t ip, const char *why)
 	e->n_refused++;
 }
 
-static void nfs_test_trouble(void *ctx, uint32_t ip, enum br_nfs_trouble what)
+static void nfs_test_trouble(void *ctx, uint32_t ip, enum br_nfs_trouble what, const struct br_nfs_export *export)
 {
 	struct nfs_test_export *e = ctx;
 
-	e->troubles[what]++;
+	(export && export->beside ? e->troubles_beside : e->troubles)[what]++;
 }
 
 static const struct br_nfs_ops nfs_test_ops = {

@@ -21,9 +21,20 @@ struct world {
 #define OP(w, op, ...) ((w)->fs->ops->op((w)->fs, ##__VA_ARGS__))
 #define ROOT(w) ((w)->fs->ops->root((w)->fs))
 
+static int fail_syncs; /* so many */
+
+static int fsync_or_not(int fd)
+{
+	if (!fail_syncs)
+		return fsync(fd);
+	fail_syncs--;
+	errno = EIO;
+	return -1;
+}
+
 static void reopen(struct world *w)
 {
-	const struct br_hostfs_options opt = { .dir = w->dir, .uid = 1000, .gid = 100 };
+	const struct br_hostfs_options opt = { .dir = w->dir, .uid = 1000, .gid = 100, .fsync = fsync_or_not };
 	struct br_error err = BR_ERROR_NULL;
 
 	if (w->fs)
@@ -253,6 +264,25 @@ static void handles_outlive_a_restart(void **state)
 	}
 }
 
+static void made_up_numbers_cost_little(void **state)
+{
+	struct world *w = *state;
+	uint64_t f = put(w, "/", "there", S_IFREG | 0644, "here");
+	struct br_fs_attr a;
+	unsigned searched = 0;
+
+	assert_int_equal(test_sh("cd '%s' && mkdir many && cd many && seq 20000 | xargs touch", w->dir), 0);
+	reopen(w);
+	for (uint64_t n = 0; n < 50; n++) {
+		int r = OP(w, getattr, f + 1000000 + n, &a);
+
+		assert_true(r == -ESTALE || r == -EAGAIN);
+		searched += r == -ESTALE;
+	}
+	assert_in_range(searched, 1, 10); /* each takes milliseconds, and ten times that passes before the next */
+	says(w, f, "here");
+}
+
 static void nothing_leads_out(void **state)
 {
 	struct world *w = *state;
@@ -358,6 +388,28 @@ static void commits_go_in_steps(void **state)
 	assert_int_equal(OP(w, commit), 0);
 }
 
+static void a_failed_sync_is_told_to_all(void **state)
+{
+	struct world *w = *state;
+	uint64_t one, two;
+
+	put(w, "/", "f", S_IFREG | 0644, "x");
+	assert_int_equal(OP(w, commit_begin, &one), 1);
+	assert_int_equal(OP(w, commit_begin, &two), 1);
+	fail_syncs = 1;
+	assert_int_equal(OP(w, commit_sync, one), -EIO);
+	assert_int_equal(OP(w, commit_end, one, -EIO), -EIO);
+	assert_int_equal(OP(w, commit_sync, two), -EIO); /* began before it failed */
+	assert_int_equal(OP(w, commit_end, two, -EIO), -EIO);
+	/* what changed before it, by one that begins only now; and of what changes now nobody knows */
+	assert_int_equal(OP(w, commit_begin, &one), -EIO);
+	put(w, "/", "g", S_IFREG | 0644, "y");
+	assert_int_equal(OP(w, commit), -EIO);
+	reopen(w);
+	put(w, "/", "h", S_IFREG | 0644, "z");
+	assert_int_equal(OP(w, commit), 0);
+}
+
 static void only_a_directory_is_opened(void **state)
 {
 	struct world *w = *state;
@@ -380,9 +432,11 @@ int main(void)
 		T(attributes_are_set),
 		T(directories_are_listed),
 		T(handles_outlive_a_restart),
+		T(made_up_numbers_cost_little),
 		T(nothing_leads_out),
 		T(a_mode_does_not_stop_its_owner),
 		T(commits_go_in_steps),
+		T(a_failed_sync_is_told_to_all),
 		T(only_a_directory_is_opened),
 	};
 	int r = cmocka_run_group_tests(tests, NULL, NULL);

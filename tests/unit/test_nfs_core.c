@@ -771,8 +771,20 @@ static void trouble_is_told(void **state)
 	rig.export.read_only = true;
 	put_where(rig_nfs(&rig, BR_NFS3_REMOVE), &etc, "hostname");
 	rig_expect(&rig, BR_NFS3ERR_ROFS);
-	rig.export.read_only = false;
 	assert_int_equal(told[BR_NFS_TROUBLE_READ_ONLY], 1);
+	/* of an area beside its root it is told apart, and nothing of what only a root must have */
+	rig.export.beside = true;
+	put_where(rig_nfs(&rig, BR_NFS3_REMOVE), &etc, "hostname");
+	rig_expect(&rig, BR_NFS3ERR_ROFS);
+	put_fh(rig_nfs(&rig, BR_NFS3_FSINFO), &root);
+	rig_expect(&rig, BR_NFS3_OK);
+	rig.now_ns += 11000000000u;
+	rig_lookup(&rig, &bin, "init", BR_NFS3ERR_NOENT);
+	rig.export.beside = rig.export.read_only = false;
+	assert_int_equal(told[BR_NFS_TROUBLE_READ_ONLY], 1);
+	assert_int_equal(told[BR_NFS_TROUBLE_NO_INIT], 0);
+	assert_int_equal(rig.export.troubles_beside[BR_NFS_TROUBLE_READ_ONLY], 1);
+	assert_int_equal(rig.export.troubles_beside[BR_NFS_TROUBLE_NO_INIT], 0);
 	rig.export.gone = true;
 	put_fh(rig_nfs(&rig, BR_NFS3_GETATTR), &etc);
 	rig_expect(&rig, BR_NFS3ERR_STALE);

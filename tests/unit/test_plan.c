@@ -12,6 +12,7 @@
 #include "plan/cmdline.h"
 #include "plan/disksweep.h"
 #include "plan/sshkey.h"
+#include "tests/unit/shell.h"
 
 static void boot_names_are_cleaned(void **state)
 {
@@ -195,6 +196,12 @@ static void copies_of_disks_are_swept(void **state)
 		assert_int_equal(stat(path, &st) == 0, files[i].stays);
 	}
 	assert_int_equal(br_disks_sweep(state_dir, NULL), 0);
+	/* a killed shell's directory goes, its image's name with it; not that of one that lives */
+	assert_int_equal(test_sh("cd '%s/disks' && sh -c 'mkdir shell-$$ && echo shell-$$-12 >shell-$$/image' && mkdir shell-%d shell-x",
+				 state_dir, (int)getpid()), 0);
+	assert_int_equal(br_disks_sweep_shells(state_dir, NULL), 1);
+	assert_int_equal(br_disks_sweep_shells(state_dir, NULL), 0);
+	assert_int_equal(test_sh("cd '%s/disks' && test \"$(echo shell-*)\" = 'shell-%d shell-x'", state_dir, (int)getpid()), 0);
 	br_remove_tree(state_dir, NULL);
 }
 

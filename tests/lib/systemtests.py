@@ -3,7 +3,8 @@
 
 Marks: @quick (part of './dev test quick'), @alone (nothing else runs beside it), @long (many minutes: only in
 './dev test long' or when named).
-A test passes by returning, fails by raising, and skips with context.skip(reason).
+A test passes by returning, fails by raising, and skips with context.skip(reason). BRAMBLE_TEST_BUILD=DIR: the programs of
+another build than the one with sanitizers, for proofs at full speed.
 """
 import concurrent.futures
 import contextlib
@@ -92,7 +93,7 @@ class Context:
         self.say = say
         self.dir = tempfile.mkdtemp(prefix="bramble-test.")
         os.chmod(self.dir, 0o755)       # for the user the daemon becomes
-        self.build = os.path.join(TOP, steps.SANITIZER_BUILD)
+        self.build = os.path.join(TOP, os.environ.get("BRAMBLE_TEST_BUILD") or steps.SANITIZER_BUILD)
         self.bramble = os.path.join(self.build, "bramble")
         self.env = {**os.environ, **steps.SANITIZER_ENV, "LC_ALL": "C.UTF-8"}
         self.stack = contextlib.ExitStack()

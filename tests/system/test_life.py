@@ -2,7 +2,8 @@
 """What people do on a computer, done on a real kernel whose root is ours: packages installed, files hammered, trees unpacked.
 
 BRAMBLE_LIFE=short: the same with a part of everything, in some minutes. BRAMBLE_LIFE_PACKAGES: what is installed, instead
-of "fio git"; what needs these is left out when they are not.
+of "fio git"; what needs these is left out when they are not. BRAMBLE_LIFE_STATE: a directory of the host's for the disks,
+instead of memory.
 """
 import os
 import re
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 
+import bigtree
 import debian
 import uml
 from boards import Board
@@ -23,12 +25,12 @@ SERIAL = "4000aaaa"
 MAC = "02:00:00:00:04:01"
 PORT = 8000
 PACKAGES = os.environ.get("BRAMBLE_LIFE_PACKAGES", "fio git").split()
-KERNEL = "linux-source-6.1"
-TREE = [f"{KERNEL}/{d}" for d in ("lib", "mm", "Documentation/filesystems")] if SHORT else [KERNEL]
-REPOSITORY = [f"{KERNEL}/{d}" for d in (("lib",) if SHORT else ("lib", "mm", "kernel", "fs"))]
+TREE = "linux"
+FILES = 800 if SHORT else 75000     # of the tree; Linux 6.1 has 78,600
+COMMITS = 200 if SHORT else 3000
 VERIFIED = " ".join(["apt", "dpkg", *PACKAGES]) if SHORT else ""
-HAMMER_SECONDS = 20 if SHORT else 150
-FIO_PART = 8 if SHORT else 1     # divides the sizes
+HAMMER_SECONDS = 20 if SHORT else 180
+FIO_PART = 16 if SHORT else 1    # divides the sizes
 
 FIO = """
 [global]
@@ -129,38 +131,29 @@ def debian_repository(t, www, status, arch):
     assert "Wrote" in said.stderr, said.stderr
 
 
-def git_repository(t, tar, git):
-    """A bare repository of some directories of the kernel, a commit for each."""
+def git_repository(t, git):
+    """A bare repository with a history."""
     t.need_program("git")
-    work = t.path("work")
-    os.mkdir(work)
-    t.run("git", "init", "-q", "--bare", f"{git}/kernel.git")
-    t.run("git", "-C", work, "init", "-q", "-b", "main")
-    for directory in REPOSITORY:
-        t.run("tar", "-xf", tar, "-C", work, "--strip-components=1", directory)
-        t.run("git", "-C", work, "add", "-A", timeout=600)
-        t.run("git", "-C", work, "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "-m", directory, timeout=600)
-    t.run("git", "-C", work, "push", "-q", f"{git}/kernel.git", "main", timeout=600)
+    t.run("git", "init", "-q", "--bare", "-b", "main", f"{git}/kernel.git")
+    with open(t.path("history"), "wb") as f:
+        bigtree.history(f, COMMITS)
+    t.run("sh", "-c", 'exec git -C "$1" fast-import --quiet <"$2"', "sh", f"{git}/kernel.git", t.path("history"), timeout=600)
+    os.unlink(t.path("history"))
 
 
 def things_to_fetch(t, status, arch):
-    """A directory to be served: packages, programs, the kernel's source."""
-    www, git = t.path("www"), t.path("git")
+    """A directory to be served: packages, programs, a great archive; and what is in that, unpacked."""
+    www, git, tree = t.path("www"), t.path("git"), t.path("tree")
     os.mkdir(www)
     os.mkdir(git)
-    source = debian.unpacked(t, KERNEL, suite="bookworm", arch="arm64")
-    t.run("sh", "-c", 'exec xz -dc "$1" >"$2"', "sh", f"{source}/usr/src/{KERNEL}.tar.xz", t.path("kernel.tar"), timeout=1200)
-    git_repository(t, t.path("kernel.tar"), git)
-    # in the order and with the owners of the archive, of which this is a part or all
-    tree = t.path("tree")
-    os.mkdir(tree)
-    t.run("tar", "-xf", t.path("kernel.tar"), "-C", tree, "--no-same-owner", *TREE, timeout=1200)
-    t.run("tar", "--owner=0", "--group=0", "--sort=name", "-cf", f"{www}/tree.tar", "-C", tree, KERNEL, timeout=1200)
-    os.unlink(t.path("kernel.tar"))
+    git_repository(t, git)
+    files, size = bigtree.archive(f"{www}/tree.tar", TREE, FILES)
+    t.say(f"      the tree: {files} files, {size >> 20} MiB")
+    t.run("tar", "-xf", f"{www}/tree.tar", "-C", tree, timeout=1200)
     debian_repository(t, www, status, arch)
     debian.static_program(t, os.path.join(TOP, "tests", "life", "onefile.c"), f"{www}/onefile", arch)
     with open(f"{www}/verify.fio", "w") as f:
-        f.write(FIO.format(big=128 // FIO_PART, small=24 // FIO_PART))
+        f.write(FIO.format(big=256 // FIO_PART, small=48 // FIO_PART))
     return www, git, tree
 
 
@@ -191,10 +184,13 @@ def live(life, board):
     life("untar", f"set -o pipefail; busybox wget -q -O - {url}/tree.tar | tar -x; a=$?; sync; test $a = 0")
     board.sh("echo 3 >/proc/sys/vm/drop_caches")
     life("compared with the archive", f"set -o pipefail; busybox wget -q -O - {url}/tree.tar | tar --compare")
-    part = f"{KERNEL}/mm" if SHORT else f"{KERNEL}/drivers/net/ethernet"
-    life("cp -a of a part", f"cp -a {part} copy; sync")
+    board.sh(f"mkdir /srv/host && mount -t nfs -o vers=3,tcp,nolock,addr={ADDRESS} {ADDRESS}:/share/tree /srv/host && "
+             "echo 3 >/proc/sys/vm/drop_caches")
+    life("diff -r with the host's", f"diff -r --no-dereference {TREE} host/{TREE}")
+    part = f"{TREE}/net"
+    life("cp -a of a part", f"umount host && cp -a {part} copy; sync")
     board.sh("echo 3 >/proc/sys/vm/drop_caches")
-    life("diff -r with the copy", f"diff -r {part} copy")
+    life("diff -r with the copy", f"diff -r --no-dereference {part} copy")
     if "git" in PACKAGES:
         cloned(life)
     changed = life("dpkg --verify", f"dpkg --verify {VERIFIED} | grep '^..5' | grep -v ' c /'; true")
@@ -202,10 +198,23 @@ def live(life, board):
     life("rm -r", "rm -rf copy again kernel")
 
 
-def lab(t, image):
+def lab(t, image, *arguments):
     t.need_program("clang", "ld.lld", "debugfs")
     net = t.enter(Net())
-    return net, t.enter(Daemon(t, net, "--disk", "persistent", image=image))
+    state = os.environ.get("BRAMBLE_LIFE_STATE") or t.path("state")
+    return net, t.enter(Daemon(t, net, "--disk", "persistent", *arguments, image=image, state=state))
+
+
+def great_lab(t, image):
+    """In memory: half a million calls that each wait for a busy disk are hours, and other tests have what a disk does."""
+    if not os.environ.get("BRAMBLE_LIFE_STATE"):
+        os.mkdir(t.path("state"))
+        t.run("mount", "-t", "tmpfs", "-o", "size=12G", "none", t.path("state"))
+        t.stack.callback(lambda: t.run("umount", t.path("state")))
+    os.mkdir(t.path("tree"))
+    with open(t.path("bramble.conf"), "w") as f:
+        f.write(f"[share tree]\ndir = {t.path('tree')}\n")
+    return lab(t, image, "--config", t.path("bramble.conf"))
 
 
 def prepare(t, net, daemon, arch):
@@ -231,7 +240,7 @@ def lived_on(t, net, daemon, board, tree):
     assert r.returncode == 0, r.stdout
     # what lies there, read by other code than ours and the board's
     os.mkdir(t.path("read"))
-    t.run("debugfs", "-R", f"rdump /srv/{KERNEL} {t.path('read')}", disk, timeout=1800)
+    t.run("debugfs", "-R", f"rdump /srv/{TREE} {t.path('read')}", disk, timeout=1800)
     t.run("diff", "-r", "--no-dereference", tree, t.path("read"), timeout=1800)
 
 
@@ -259,7 +268,7 @@ def test_a_short_life_on_user_mode_linux(t):
 @long
 def test_what_people_do_on_a_real_kernel(t):
     t.need_program("qemu-system-aarch64")
-    net, daemon = lab(t, t.image())
+    net, daemon = great_lab(t, t.image())
     daemon.cli("board", "add", "life", "--serial", SERIAL, "--size", "8G")
     tree = prepare(t, net, daemon, "arm64")
     with Board(t, net, "4", SERIAL).login() as board:
@@ -271,7 +280,7 @@ def test_what_people_do_on_a_real_kernel(t):
 def test_what_people_do_on_user_mode_linux(t):
     """The same without emulation: many times as fast, so that it is the server that works."""
     made = uml.program(t)
-    net, daemon = lab(t, uml.image(t))
+    net, daemon = great_lab(t, uml.image(t))
     daemon.cli("board", "add", "life", "--mac", MAC, "--address", "10.77.0.20", "--size", "8G")
     tree = prepare(t, net, daemon, "amd64")
     with uml.UmlBoard(t, net, made, "life", MAC, "10.77.0.20").login() as board:

@@ -186,7 +186,7 @@ static int file_place(struct file_sink *f, struct br_fs *fs)
 		r = fs->ops->rename(fs, f->place.dir, f->temp, f->place.dir, f->place.name);
 	if (!r)
 		f->made = false;
-	return r ? r : fs->ops->commit(fs);
+	return r;
 }
 
 static int file_finish(struct br_sink *sink, struct br_call *call, struct br_error *err)
@@ -197,7 +197,10 @@ static int file_finish(struct br_sink *sink, struct br_call *call, struct br_err
 
 	if (!r) {
 		r = file_place(f, disk->fs);
-		br_disk_file_leave(f->api, disk);
+		pthread_mutex_unlock(&disk->lock);
+		if (!r)
+			r = br_fs_commit(disk->fs, &disk->lock);
+		br_board_disk_unref(f->api->disks, disk);
 	}
 	if (r < 0)
 		return br_call_path_error(err, r, f->path);
@@ -335,7 +338,7 @@ static int make(struct br_fs *fs, const char *path, struct br_fs_new *new, const
 	}
 	if (!r && S_ISDIR(new->mode))
 		r = set_wish(fs, ino, w, BR_FS_SET_MODE | BR_FS_SET_UID | BR_FS_SET_GID | BR_FS_SET_MTIME);
-	return r ? r : fs->ops->commit(fs);
+	return r;
 }
 
 static int make_at(struct br_call *call, struct br_fs_new *new, struct br_error *err)
@@ -359,6 +362,8 @@ static int make_at(struct br_call *call, struct br_fs_new *new, struct br_error 
 	pthread_mutex_lock(&disk->lock);
 	r = make(disk->fs, path, new, &w);
 	pthread_mutex_unlock(&disk->lock);
+	if (!r)
+		r = br_fs_commit(disk->fs, &disk->lock);
 	br_board_disk_unref(call->api->disks, disk);
 	if (r < 0)
 		return br_call_path_error(err, r, path);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A source tree as large as a kernel's and a repository with a history, made of nothing and always the same."""
+import contextlib
 import io
 import random
 import tarfile
@@ -7,7 +8,10 @@ import tarfile
 POOL = 8 << 20
 WORDS = ("static int return struct if else for while const unsigned long void sizeof ret err dev buf len flags lock list "
          "next prev size offset page inode entry queue irq regs mask shift state ctx ops priv data name index count").split()
-TOPS = (("drivers", 40), ("arch", 22), ("sound", 6), ("fs", 5), ("net", 5), ("include", 9), ("Documentation", 9), ("tools", 9))
+# name, how many of a hundred directories, which archive
+TOPS = (("drivers", 28, 0), ("arch", 20, 1), ("sound", 10, 2), ("fs", 10, 3), ("net", 8, 2), ("include", 8, 3), ("Documentation", 8, 2),
+        ("tools", 8, 3))
+PARTS = 4
 LINK_EVERY, EXECUTABLE_EVERY, HARD_LINK_EVERY = 997, 311, 4001
 TIME = 1_600_000_000
 
@@ -30,7 +34,7 @@ def _size(rnd):
 
 def _directories(rnd, count):
     """About one for fifteen files, up to seven deep."""
-    made = [top for top, weight in TOPS for _ in range(weight)]
+    made = [top for top, weight, _ in TOPS for _ in range(weight)]
     found = list(dict.fromkeys(made))
     while len(found) < count:
         above = rnd.choice(made)
@@ -42,32 +46,34 @@ def _directories(rnd, count):
 
 
 def tree(name, files, seed=6):
-    """Yields (path, kind, mode, content) below name/: directories before what is in them; content of a link: its target."""
+    """Yields (part, path, kind, mode, content) below name/: directories before what is in them; content of a link: its target."""
     rnd = random.Random(seed)
     pool = _pool(rnd)
     directories = _directories(rnd, max(files // 15, len(TOPS)))
-    yield name, "dir", 0o755, b""
+    parts = {top: part for top, _, part in TOPS}
     for path in directories:
-        yield f"{name}/{path}", "dir", 0o755, b""
-    last = None
+        yield parts[path.split("/")[0]], f"{name}/{path}", "dir", 0o755, b""
+    last = [None] * PARTS
     for n in range(files):
-        path = f"{name}/{rnd.choice(directories)}/{rnd.choice(WORDS)}-{n}.{rnd.choice('chhSc')}"
+        directory = rnd.choice(directories)
+        path, part = f"{name}/{directory}/{rnd.choice(WORDS)}-{n}.{rnd.choice('chhSc')}", parts[directory.split("/")[0]]
         if n % LINK_EVERY == LINK_EVERY - 1:
-            yield path, "link", 0o777, f"../{rnd.choice(WORDS)}-{n - 1}.c".encode()
-        elif n % HARD_LINK_EVERY == HARD_LINK_EVERY - 1:
-            yield path, "hard", 0o644, last.encode()
+            yield part, path, "link", 0o777, f"../{rnd.choice(WORDS)}-{n - 1}.c".encode()
+        elif n % HARD_LINK_EVERY == HARD_LINK_EVERY - 1 and last[part]:
+            yield part, path, "hard", 0o644, last[part].encode()
         else:
             size = 0 if n % 701 == 700 else _size(rnd)
             at = rnd.randrange(POOL - min(size, POOL - 1))
-            yield path, "file", 0o755 if n % EXECUTABLE_EVERY == 0 else 0o644, f"/* {n} */\n".encode() + pool[at:at + size]
-            last = path
+            yield part, path, "file", 0o755 if n % EXECUTABLE_EVERY == 0 else 0o644, f"/* {n} */\n".encode() + pool[at:at + size]
+            last[part] = path
 
 
-def archive(into, name, files):
-    """Writes tree() as a tar; (files and links, bytes of content)."""
+def archives(into, name, files):
+    """Writes tree() as tars into/0.tar to into/3.tar; (files and links, bytes of content)."""
     count = size = 0
-    with tarfile.open(into, "w", format=tarfile.GNU_FORMAT) as tar:
-        for path, kind, mode, content in tree(name, files):
+    with contextlib.ExitStack() as stack:
+        tars = [stack.enter_context(tarfile.open(f"{into}/{n}.tar", "w", format=tarfile.GNU_FORMAT)) for n in range(PARTS)]
+        for part, path, kind, mode, content in tree(name, files):
             info = tarfile.TarInfo(path)
             info.mode, info.mtime = mode, TIME + count
             if kind == "file":
@@ -78,7 +84,7 @@ def archive(into, name, files):
             else:
                 info.type = tarfile.SYMTYPE if kind == "link" else tarfile.LNKTYPE
                 info.linkname = content.decode()
-            tar.addfile(info, io.BytesIO(content) if kind == "file" else None)
+            tars[part].addfile(info, io.BytesIO(content) if kind == "file" else None)
             count += kind != "dir"
     return count, size
 

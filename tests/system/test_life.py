@@ -142,19 +142,42 @@ def git_repository(t, git):
 
 
 def things_to_fetch(t, status, arch):
-    """A directory to be served: packages, programs, a great archive; and what is in that, unpacked."""
-    www, git, tree = t.path("www"), t.path("git"), t.path("tree")
+    """Directories to be served: packages and programs, a repository."""
+    www, git = t.path("www"), t.path("git")
     os.mkdir(www)
     os.mkdir(git)
     git_repository(t, git)
-    files, size = bigtree.archive(f"{www}/tree.tar", TREE, FILES)
-    t.say(f"      the tree: {files} files, {size >> 20} MiB")
-    t.run("tar", "-xf", f"{www}/tree.tar", "-C", tree, timeout=1200)
     debian_repository(t, www, status, arch)
     debian.static_program(t, os.path.join(TOP, "tests", "life", "onefile.c"), f"{www}/onefile", arch)
     with open(f"{www}/verify.fio", "w") as f:
         f.write(FIO.format(big=256 // FIO_PART, small=48 // FIO_PART))
-    return www, git, tree
+    return www, git
+
+
+def great_tree(t):
+    """The host's directory that a board has as /mnt: archives, and what is in them."""
+    files, size = bigtree.archives(t.path("host"), TREE, FILES)
+    t.say(f"      the tree: {files} files, {size >> 20} MiB")
+    for n in range(bigtree.PARTS):
+        t.run("tar", "-xf", t.path("host", f"{n}.tar"), "-C", t.path("host"), timeout=1200)
+
+
+def beside(lines):
+    """A shell's line that runs these at once; its status is 0 when all of theirs are."""
+    return "p=; " + " ".join(f"{line} & p=\"$p $!\";" for line in lines) + " a=0; for i in $p; do wait $i || a=1; done; test $a = 0"
+
+
+def unpacked(life, board):
+    """Four at once: each waits for an answer most of the time."""
+    board.sh("cd /srv")
+    life("untar", beside(f"tar -xf /mnt/{n}.tar" for n in range(bigtree.PARTS)) + " && sync")
+    board.sh("echo 3 >/proc/sys/vm/drop_caches")
+    life("diff -r", beside(f"diff -r --no-dereference {TREE}/{top} /mnt/{TREE}/{top}" for top, _, _ in bigtree.TOPS))
+    board.sh("echo 3 >/proc/sys/vm/drop_caches")
+    life("a part compared with its archive, owners, modes and times too", "tar --compare -f /mnt/3.tar")
+    life("cp -a of a part, diff -r", f"cp -a {TREE}/net copy && sync && echo 3 >/proc/sys/vm/drop_caches && "
+         f"diff -r --no-dereference {TREE}/net copy")
+    life("rm -r", "rm -r copy")
 
 
 def cloned(life):
@@ -181,21 +204,11 @@ def live(life, board):
     life("two files hammered", f"./onefile one 1 {HAMMER_SECONDS} & ./onefile two 2 {HAMMER_SECONDS}; a=$?; wait $! && test $a = 0")
     if "fio" in PACKAGES:
         life("fio --verify", "fio --output=/root/fio.log verify.fio; a=$?; tail -n 40 /root/fio.log; test $a = 0")
-    life("untar", f"set -o pipefail; busybox wget -q -O - {url}/tree.tar | tar -x; a=$?; sync; test $a = 0")
-    board.sh("echo 3 >/proc/sys/vm/drop_caches")
-    life("compared with the archive", f"set -o pipefail; busybox wget -q -O - {url}/tree.tar | tar --compare")
-    board.sh(f"mkdir /srv/host && mount -t nfs -o vers=3,tcp,nolock,addr={ADDRESS} {ADDRESS}:/share/tree /srv/host && "
-             "echo 3 >/proc/sys/vm/drop_caches")
-    life("diff -r with the host's", f"diff -r --no-dereference {TREE} host/{TREE}")
-    part = f"{TREE}/net"
-    life("cp -a of a part", f"umount host && cp -a {part} copy; sync")
-    board.sh("echo 3 >/proc/sys/vm/drop_caches")
-    life("diff -r with the copy", f"diff -r --no-dereference {part} copy")
     if "git" in PACKAGES:
         cloned(life)
     changed = life("dpkg --verify", f"dpkg --verify {VERIFIED} | grep '^..5' | grep -v ' c /'; true")
     assert not changed, changed
-    life("rm -r", "rm -rf copy again kernel")
+    life("rm -r", "rm -rf again kernel")
 
 
 def lab(t, image, *arguments):
@@ -211,9 +224,9 @@ def great_lab(t, image):
         os.mkdir(t.path("state"))
         t.run("mount", "-t", "tmpfs", "-o", "size=12G", "none", t.path("state"))
         t.stack.callback(lambda: t.run("umount", t.path("state")))
-    os.mkdir(t.path("tree"))
+    os.mkdir(t.path("host"))
     with open(t.path("bramble.conf"), "w") as f:
-        f.write(f"[share tree]\ndir = {t.path('tree')}\n")
+        f.write(f"[share host]\ndir = {t.path('host')}\n")
     return lab(t, image, "--config", t.path("bramble.conf"))
 
 
@@ -221,27 +234,31 @@ def prepare(t, net, daemon, arch):
     """What the board takes from its neighbours."""
     with open(t.path("status"), "w") as f:
         f.write(daemon.cli("disk", "cat", "life", "/var/lib/dpkg/status").stdout)
-    www, git, tree = things_to_fetch(t, t.path("status"), arch)
+    www, git = things_to_fetch(t, t.path("status"), arch)
     t.enter(Child(net, t.path("http.log"), sys.executable, "-m", "http.server", str(PORT), "--bind", ADDRESS, "--directory", www))
     t.enter(Child(net, t.path("git.log"), "git", "daemon", "--export-all", "--reuseaddr", f"--base-path={git}",
                   f"--listen={ADDRESS}", git))
-    return tree
 
 
-def lived_on(t, net, daemon, board, tree):
-    """A life, and the disk afterwards."""
-    t.say("      its boot: " + ", ".join(f"{k} {n} ({ms / n:.1f} ms)" for k, (n, ms) in
-                                     sorted(operations(board).items(), key=lambda x: -x[1][0])))
-    live(Life(t, net, board), board)
-    board.shut_down()
+def clean(t, daemon):
+    """Its disk after its life, as e2fsprogs take it."""
     disk = t.path("disk.ext4")
     daemon.cli("disk", "export", "life", disk, timeout=1800)
     r = t.run("e2fsck", "-fn", disk, check=False, timeout=1800)
     assert r.returncode == 0, r.stdout
-    # what lies there, read by other code than ours and the board's
+    return disk
+
+
+def is_the_tree(t, disk):
+    """What lies there, read by other code than ours and the board's."""
     os.mkdir(t.path("read"))
     t.run("debugfs", "-R", f"rdump /srv/{TREE} {t.path('read')}", disk, timeout=1800)
-    t.run("diff", "-r", "--no-dereference", tree, t.path("read"), timeout=1800)
+    t.run("diff", "-r", "--no-dereference", t.path("host", TREE), t.path("read", TREE), timeout=1800)
+
+
+def boot_of(t, board):
+    t.say("      its boot: " + ", ".join(f"{k} {n} ({ms / n:.1f} ms)" for k, (n, ms) in
+                                     sorted(operations(board).items(), key=lambda x: -x[1][0])))
 
 
 def test_a_short_life_on_user_mode_linux(t):
@@ -259,9 +276,7 @@ def test_a_short_life_on_user_mode_linux(t):
         board.sh("echo 3 >/proc/sys/vm/drop_caches; ls -d */ && (for i in */; do diff -r $i /usr/share/$i || exit 1; done)")
         board.sh("test -z \"$(dpkg --verify bash dpkg apt | grep '^..5' | grep -v ' c /')\" && rm -r */")
         board.shut_down()
-    daemon.cli("disk", "export", "life", t.path("disk.ext4"), timeout=600)
-    r = t.run("e2fsck", "-fn", t.path("disk.ext4"), check=False, timeout=600)
-    assert r.returncode == 0, r.stdout
+    clean(t, daemon)
 
 
 @alone
@@ -270,18 +285,47 @@ def test_what_people_do_on_a_real_kernel(t):
     t.need_program("qemu-system-aarch64")
     net, daemon = great_lab(t, t.image())
     daemon.cli("board", "add", "life", "--serial", SERIAL, "--size", "8G")
-    tree = prepare(t, net, daemon, "arm64")
+    prepare(t, net, daemon, "arm64")
+    great_tree(t)
     with Board(t, net, "4", SERIAL).login() as board:
-        lived_on(t, net, daemon, board, tree)
+        boot_of(t, board)
+        life = Life(t, net, board)
+        live(life, board)
+        board.sh(f"mount -t nfs -o vers=3,tcp,nolock,ro,addr={ADDRESS} {ADDRESS}:/share/host /mnt")
+        unpacked(life, board)
+        board.sh("umount /mnt")
+        board.shut_down()
+    is_the_tree(t, clean(t, daemon))
+
+
+def uml_lab(t):
+    made = uml.program(t)
+    net, daemon = great_lab(t, uml.image(t))
+    daemon.cli("board", "add", "life", "--mac", MAC, "--address", "10.77.0.20", "--size", "8G")
+    return net, daemon, lambda: uml.UmlBoard(t, net, made, "life", MAC, "10.77.0.20")
 
 
 @alone
 @long
 def test_what_people_do_on_user_mode_linux(t):
     """The same without emulation: many times as fast, so that it is the server that works."""
-    made = uml.program(t)
-    net, daemon = great_lab(t, uml.image(t))
-    daemon.cli("board", "add", "life", "--mac", MAC, "--address", "10.77.0.20", "--size", "8G")
-    tree = prepare(t, net, daemon, "amd64")
-    with uml.UmlBoard(t, net, made, "life", MAC, "10.77.0.20").login() as board:
-        lived_on(t, net, daemon, board, tree)
+    net, daemon, switch_on = uml_lab(t)
+    prepare(t, net, daemon, "amd64")
+    with switch_on().login() as board:
+        boot_of(t, board)
+        live(Life(t, net, board), board)
+        board.shut_down()
+    clean(t, daemon)
+
+
+@alone
+@long
+def test_a_great_tree_on_user_mode_linux(t):
+    net, daemon, switch_on = uml_lab(t)
+    great_tree(t)
+    with switch_on().login() as board:
+        board.sh(f"mount -t hostfs -o {t.path('host')} none /mnt")
+        unpacked(Life(t, net, board), board)
+        board.sh("umount /mnt")
+        board.shut_down()
+    is_the_tree(t, clean(t, daemon))

@@ -27,11 +27,20 @@ static int set_mac(struct br_board *b, const char *s, struct br_error *err)
 	return 0;
 }
 
-/* 1 to 16 hexadecimal digits, "0x" before them or not. */
-static int set_serial(struct br_board *b, const char *s, struct br_error *err)
+int br_board_serial_parse(const char *s, uint64_t *ret)
 {
 	const char *digits = br_str_starts(s, "0x") ? s + 2 : s;
 	size_t n = strlen(digits);
+
+	if (!n || n > 16 || strspn(digits, "0123456789abcdefABCDEF") != n)
+		return -EINVAL;
+	*ret = strtoull(digits, NULL, 16);
+	return 0;
+}
+
+static int set_serial(struct br_board *b, const char *s, struct br_error *err)
+{
+	uint64_t serial;
 	char vis[60];
 
 	if (!s[0]) {
@@ -39,10 +48,10 @@ static int set_serial(struct br_board *b, const char *s, struct br_error *err)
 		b->serial_known = false;
 		return 0;
 	}
-	if (!n || n > 16 || strspn(digits, "0123456789abcdefABCDEF") != n)
+	if (br_board_serial_parse(s, &serial) < 0)
 		return br_error_set(err, EINVAL, "'%s' is no serial; it looks like 10000000a1b2c3d4 or a1b2c3d4",
 			br_vis(vis, sizeof(vis), s, strlen(s)));
-	b->serial = strtoull(digits, NULL, 16);
+	b->serial = serial;
 	b->serial_known = true;
 	return 0;
 }

@@ -17,5 +17,8 @@ json_t *br_board_to_json(const struct br_board *board);
  */
 int br_board_apply_json(struct br_board *board, const json_t *fields, struct br_error *err);
 
+/* 1 to 16 hexadecimal digits, "0x" before them or not; -EINVAL. */
+int br_board_serial_parse(const char *s, uint64_t *ret);
+
 /* Those of the editable fields that differ, with the values of b. */
 json_t *br_board_json_changes(const struct br_board *a, const struct br_board *b);

@@ -11,6 +11,7 @@
 #include "base/hostlist.h"
 #include "base/text.h"
 #include "fleet/event.h"
+#include "fleet/fact.h"
 #include "plan/boots.h"
 #include "plan/disks.h"
 #include "plan/persist.h"
@@ -51,6 +52,21 @@ static json_t *effective_json(struct br_api *api, const struct br_board *b)
 		persist_json(api, b));
 }
 
+static int add_fact(void *ctx, const struct br_fact *fact)
+{
+	return json_object_set_new(ctx, fact->name, json_string(fact->value)) < 0 ? -ENOMEM : 0;
+}
+
+/* Of one board: what it told of itself, too, which lists of all boards do without. */
+static json_t *with_facts(struct br_api *api, const struct br_board *b, json_t *json)
+{
+	json_t *facts = json_object();
+
+	br_facts_list(api->fleet, b->id, add_fact, facts);
+	json_object_set_new(json, "facts", facts);
+	return json;
+}
+
 static json_t *full_json(struct br_api *api, const struct br_board *b)
 {
 	json_t *json = br_board_to_json(b);
@@ -76,6 +92,11 @@ static int add_board(void *ctx, const struct br_board *b)
 	return json_array_append_new(l->out, full_json(l->api, b)) < 0 ? -ENOMEM : 0;
 }
 
+static int add_named(struct listing *l, const struct br_board *b)
+{
+	return json_array_append_new(l->out, with_facts(l->api, b, full_json(l->api, b))) < 0 ? -ENOMEM : 0;
+}
+
 static int list_named(struct br_call *call, const char *names, struct listing *l, struct br_error *err)
 {
 	char **v = NULL;
@@ -91,7 +112,7 @@ static int list_named(struct br_call *call, const char *names, struct listing *l
 		if (r >= 0)
 			r = br_call_board(call, &b, err);
 		if (r >= 0)
-			r = add_board(l, &b);
+			r = add_named(l, &b);
 	}
 	br_hostlist_free(v, n);
 	return r;
@@ -114,7 +135,7 @@ static int show(struct br_call *call, struct br_error *err)
 	int r = br_call_board(call, &b, err);
 
 	if (r >= 0)
-		call->json = full_json(call->api, &b);
+		call->json = with_facts(call->api, &b, full_json(call->api, &b));
 	return r;
 }
 

@@ -23,6 +23,8 @@ struct br_api {
 	struct br_flash *flash;
 	int (*power)(void *ctx, const struct br_board *board, const char *action, struct br_error *err);
 	void *power_ctx;
+	const struct br_api_usb_ops *usb;
+	void *usb_ctx;
 	struct br_store *store;
 	struct br_watch *watch;
 	const char *(*event_text)(const struct br_event *ev, char *out, size_t size);
@@ -71,7 +73,8 @@ struct br_route {
 
 /* Tables ended by method == NULL. */
 extern const struct br_route br_api_boards[], br_api_events[], br_api_disks[], br_api_disk_files[], br_api_disk_list[], br_api_flash[],
-	br_api_images[], br_api_layers[], br_api_misc[], br_api_shares[], br_api_why[];
+	br_api_images[], br_api_layers[], br_api_misc[], br_api_shares[], br_api_usb[],
+	br_api_why[];
 
 /* Finds the route and runs it; always leaves a response in call. text: the body, n bytes. */
 void br_api_route(struct br_call *call, const char *method, const char *url, const char *text, size_t n,

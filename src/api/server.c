@@ -117,6 +117,8 @@ static struct br_api *new_api(const struct br_api_options *opt)
 	api->power = opt->power;
 	api->power_ctx = opt->power_ctx;
 	api->store = opt->store;
+	api->usb = opt->usb;
+	api->usb_ctx = opt->usb_ctx;
 	api->watch = opt->watch;
 	api->event_text = opt->event_text;
 	api->status = opt->status;

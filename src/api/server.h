@@ -39,6 +39,7 @@ struct br_persist;
 struct br_shares;
 struct br_flash;
 struct br_watch;
+struct br_api_usb_ops;
 
 /* All of these outlive the API and are not closed by it. */
 struct br_api_options {
@@ -51,6 +52,8 @@ struct br_api_options {
 	/* switches a board: action "reset". NULL: nobody told how */
 	int (*power)(void *ctx, const struct br_board *board, const char *action, struct br_error *err);
 	void *power_ctx;
+	const struct br_api_usb_ops *usb; /* api/usb.h; NULL: no boards on USB */
+	void *usb_ctx;
 	struct br_store *store;
 	struct br_watch *watch; /* NULL: no diagnosis */
 	/* an event in words; returns out */

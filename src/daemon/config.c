@@ -377,6 +377,7 @@ void br_config_done(struct br_config *config)
 	for (const struct br_config_setting *s = br_config_settings; s->name; s++)
 		free(*slot(config, s));
 	free(config->shares);
+	br_usb_policy_done(&config->usb);
 	*config = (struct br_config){ 0 };
 }
 
@@ -483,8 +484,10 @@ static int take_setting(void *user, const char *section, const char *name, const
 
 	if (br_str_starts(section, "share "))
 		return take_share(rd->config, section + 6, name, value, &rd->err) >= 0;
+	if (!strcmp(section, "usb") || br_str_starts(section, "usb "))
+		return br_usb_policy_set(&rd->config->usb, section[3] ? section + 4 : "", name, value, &rd->err) >= 0;
 	if (strcmp(section, "serve")) {
-		br_error_set(&rd->err, EINVAL, "section [%s] is not known; there are [serve] and [share NAME]", section);
+		br_error_set(&rd->err, EINVAL, "section [%s] is not known; there are [serve], [share NAME], [usb] and [usb path P]", section);
 		return 0;
 	}
 	for (const struct br_config_setting *s = br_config_settings; s->name; s++)

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "dhcp/server.h"
 #include "fleet/share.h"
+#include "usb/policy.h"
 
 /*
  * What 'bramble serve' was told: the file bramble.conf(5) first, the command line over it. Every setting is
@@ -43,6 +44,7 @@ struct br_config {
 	char *log;	 /* "error", "warning", "info", "debug" */
 	struct br_share *shares; /* the file's [share NAME] sections */
 	size_t n_shares;
+	struct br_usb_policy usb; /* [usb] and [usb ...], for 'bramble usb' */
 };
 
 #define BR_CONFIG_FILE "/etc/bramble/bramble.conf"

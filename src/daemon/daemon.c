@@ -29,6 +29,7 @@
 #include "base/text.h"
 #include "daemon/eventtext.h"
 #include "daemon/glue.h"
+#include "daemon/glue_usb.h"
 #include "daemon/live.h"
 #include "daemon/network.h"
 #include "daemon/pool.h"
@@ -712,6 +713,8 @@ static int start_api(struct daemon *d, struct br_error *err)
 		.flash = d->flash,
 		.power = d->config->power_command ? power : NULL,
 		.power_ctx = (void *)(uintptr_t)d->config,
+		.usb = &br_glue_usb_ops,
+		.usb_ctx = &d->glue,
 		.store = d->store,
 		.watch = d->watch,
 		.event_text = br_event_text,

@@ -60,6 +60,11 @@ static const struct {
 	{ BR_EV_FLASH_DONE, "the flashed system is up[ (by {by})]" },
 	{ BR_EV_FLASH_FAILED, "flash failed: {reason}" },
 	{ BR_EV_FLASH_CANCELLED, "flash withdrawn: {reason}" },
+	{ BR_EV_USB_FOUND, "on USB {path}: {chip}, {stage}[, gets {payload}]" },
+	{ BR_EV_USB_STEP, "USB {path}: {step}[ {name}][, {bytes:size}][: {detail}]" },
+	{ BR_EV_USB_METADATA, "said of itself over USB: {told}" },
+	{ BR_EV_USB_DONE, "booted over USB {path}: {files} files, {bytes:size} in {ms:ms}" },
+	{ BR_EV_USB_FAILED, "did not boot over USB {path}: {reason}" },
 	{ BR_EV_BOARD_UP, "is up" },
 	{ BR_EV_LOST, "{count} events were lost" },
 };

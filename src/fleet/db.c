@@ -100,6 +100,13 @@ const char *const br_db_steps[] = {
 	 ") STRICT;"
 	 "CREATE UNIQUE INDEX flash_open ON flash(board_id) WHERE state IN ('waiting', 'writing');"
 	 "CREATE INDEX flash_board ON flash(board_id, id);"),
+	"CREATE TABLE fact("
+	" board_id INTEGER NOT NULL,"
+	" name TEXT NOT NULL,"
+	" value TEXT NOT NULL,"
+	" told_at INTEGER NOT NULL,"
+	" PRIMARY KEY(board_id, name)"
+	") STRICT, WITHOUT ROWID;",
 };
 const int br_db_n_steps = BR_ARRAY_SIZE(br_db_steps);
 
@@ -184,6 +191,10 @@ static const char *const sql[ST_N] = {
 	[ST_EVENT_PAGE] = "SELECT seq, wall_ns, board_id, boot, type, fields,"
 			  " (SELECT name FROM board WHERE id = event.board_id) FROM event WHERE" EVENT_WHERE
 			  " ORDER BY seq LIMIT 128",
+	[ST_FACT_PUT] = "INSERT OR REPLACE INTO fact(board_id, name, value, told_at) VALUES(?1, ?2, ?3, ?4)",
+	[ST_FACT_COUNT] = "SELECT count(*) FROM fact WHERE board_id = ?1",
+	[ST_FACT_LIST] = "SELECT name, value, told_at FROM fact WHERE board_id = ?1 ORDER BY name",
+	[ST_FACT_DELETE] = "DELETE FROM fact WHERE board_id = ?1",
 	[ST_FLASH_INSERT] = "INSERT INTO flash(board_id, image, sha256, target, verify, up, keep, state, ordered_at)"
 			    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
 	[ST_FLASH_UPDATE] = "UPDATE flash SET place = ?2, state = ?3, what = ?4, reason = ?5, started_at = ?6, verified_at = ?7,"

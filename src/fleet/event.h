@@ -26,7 +26,7 @@
 #define BR_EV_DHCP_ELSEWHERE "dhcp.elsewhere" /* client, ip, mac, server: took another server's address */
 #define BR_EV_DHCP_UNSERVED "dhcp.unserved" /* client, mac, network: behind a relay without a range */
 #define BR_EV_DHCP_CONFLICT "dhcp.conflict" /* ip, mac: who has an address of ours */
-/* file.*: with "via": "http" and without retransmits when HTTP carried it; "first": where a range began */
+/* file.*: with "via": "http" or "usb" and without retransmits when these carried it; "first": where a range began */
 #define BR_EV_FILE_SENT "file.sent"	    /* path, bytes, ms, retransmits, origin: "image" | "projected" | "override" | "made" | "local" */
 #define BR_EV_FILE_PROBED "file.probed"	    /* path, size */
 #define BR_EV_FILE_MISSING "file.missing"   /* path, reason: where there is more to say */
@@ -52,5 +52,10 @@
 #define BR_EV_FLASH_DONE "flash.done"	    /* order, by: "dhcp" | "ssh" | "url" | "none" */
 #define BR_EV_FLASH_FAILED "flash.failed"   /* order, what, reason */
 #define BR_EV_FLASH_CANCELLED "flash.cancelled" /* order, reason */
+#define BR_EV_USB_FOUND "usb.found"	    /* path, chip, stage: "rom" | "file-server", serial, payload */
+#define BR_EV_USB_STEP "usb.step"	    /* path, step: session.h's word, name, bytes, detail */
+#define BR_EV_USB_METADATA "usb.metadata"   /* path, told: what it said of itself */
+#define BR_EV_USB_DONE "usb.done"	    /* path, verdict, reason, files, bytes, ms */
+#define BR_EV_USB_FAILED "usb.failed"	    /* the same */
 #define BR_EV_BOARD_UP "board.up"	    /* by: what showed it ("dhcp", "nfs") */
 #define BR_EV_LOST "events.lost"	    /* count */

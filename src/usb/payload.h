@@ -88,3 +88,29 @@ int br_usb_payload_directory(const struct br_usb_directory *opt, struct br_usb_p
 struct br_image;
 int br_usb_payload_image(struct br_image *image, const char *firmware, struct br_usb_payload **ret, struct br_error *err);
 int br_usb_payload_image_file(const char *file, const char *firmware, struct br_usb_payload **ret, struct br_error *err);
+
+/*
+ * Files that somebody else has. fetch gives the whole of one as a descriptor of an unnamed file, read from its beginning and closed
+ * here; -ENOENT and -EACCES as of br_usb_payload_lookup(). Calls may come from several threads.
+ */
+struct br_usb_fetcher {
+	int (*fetch)(void *ctx, const struct br_usb_who *who, const char *name, int *ret_fd, struct br_error *err);
+	void (*free)(void *ctx); /* with the payload; may be NULL */
+	void *ctx;
+	const char *origin; /* a constant */
+};
+/* text is taken, also on failure; the fetcher's ctx only on success. */
+int br_usb_payload_fetch(const struct br_usb_fetcher *fetcher, char *text, const char *firmware,
+	struct br_usb_payload **ret, struct br_error *err);
+
+/* Firmware that is not ours to ship: installed by Debian's or Raspberry Pi's packages, or put into /etc/bramble/usb-firmware. A
+ * directory that starts this chip (NULL: any of them), a constant; NULL: none is installed. */
+const char *br_usb_firmware_find(const struct br_usbboot_model *model);
+/* The mass-storage gadget of this chip, where it is installed; -ENOENT says where that was looked for and what it has. */
+int br_usb_payload_gadget(const struct br_usbboot_model *model, struct br_usb_payload **ret, struct br_error *err);
+
+struct br_text;
+/* Adds the files that a chip cannot do without and the payload does not have, each with what it is for. How many. */
+size_t br_usb_payload_missing(struct br_usb_payload *payload, const struct br_usbboot_model *model, struct br_text *out);
+/* The same as an error: -ENOENT with words, among them where to get them. */
+int br_usb_payload_check(struct br_usb_payload *payload, const struct br_usbboot_model *model, struct br_error *err);

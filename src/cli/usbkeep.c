@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Boards on USB: from the policy to payloads, from sessions to the daemon. */
+#include "cli/usbkeep.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "api/client.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/state.h"
+#include "base/text.h"
+#include "base/thread.h"
+#include "cli/usbnet.h"
+#include "store/image.h"
+#include "usb/payload.h"
+
+#define TELL_MS 5000  /* how long the daemon may take for one report */
+#define TELL_MAX 4096 /* reports that wait; the oldest go first */
+
+BR_DEFINE_CLEANUP(struct br_image *, br_image_unref);
+BR_DEFINE_CLEANUP(struct br_store *, br_store_close);
+
+struct report {
+	struct report *next;
+	json_t *body;
+};
+
+struct br_usb_keeper {
+	struct br_usb_keeper_options opt;
+	struct br_client *client; /* the thread's */
+	pthread_t thread;
+	bool runs;
+	pthread_mutex_t lock; /* what follows */
+	pthread_cond_t wake;
+	struct report *first, **last;
+	size_t n;
+	bool stopping;
+};
+
+/* A board under way: the choice's user. */
+struct guest {
+	struct br_usb_payload *payload;
+	char path[BR_USB_PATH_MAX], serial[BR_USB_SERIAL_MAX], board[64];
+	const char *chip;
+	uint64_t since_ns;
+};
+
+/* ---- the thread that tells the daemon ---- */
+
+static struct report *next_report(struct br_usb_keeper *k)
+{
+	struct report *rep;
+
+	pthread_mutex_lock(&k->lock);
+	while (!k->first && !k->stopping)
+		pthread_cond_wait(&k->wake, &k->lock);
+	rep = k->first;
+	if (rep) {
+		k->first = rep->next;
+		k->n--;
+		if (!k->first)
+			k->last = &k->first;
+	}
+	pthread_mutex_unlock(&k->lock);
+	return rep;
+}
+
+static void report_free(struct report *rep)
+{
+	json_decref(rep->body);
+	free(rep);
+}
+
+static bool is_stopping(struct br_usb_keeper *k)
+{
+	bool yes;
+
+	pthread_mutex_lock(&k->lock);
+	yes = k->stopping;
+	pthread_mutex_unlock(&k->lock);
+	return yes;
+}
+
+static void *tell(void *arg)
+{
+	struct br_usb_keeper *k = arg;
+	struct report *rep;
+
+	while ((rep = next_report(k))) {
+		/* that no daemon runs is no trouble of the boards': what it would be told is lost, as a log is */
+		int r = br_client_call(k->client, "POST", "/v1/usb/report", rep->body, NULL, NULL);
+
+		report_free(rep);
+		if (r < 0 && is_stopping(k))
+			break;
+	}
+	return NULL;
+}
+
+/* event: taken. */
+static void report(struct br_usb_keeper *k, const struct guest *g, json_t *event)
+{
+	struct report *rep = k->runs ? calloc(1, sizeof(*rep)) : NULL, *old = NULL;
+
+	if (rep)
+		rep->body = json_pack("{s:s, s:s, s:s*, s:s*, s:[o]}", "path", g->path, "chip", g->chip, "board",
+			g->board[0] ? g->board : NULL, "serial", g->serial[0] ? g->serial : NULL, "events", event);
+	else
+		json_decref(event);
+	if (!rep || !rep->body) {
+		free(rep);
+		return;
+	}
+	pthread_mutex_lock(&k->lock);
+	if (k->n >= TELL_MAX) {
+		old = k->first;
+		k->first = old->next;
+		k->n--;
+	}
+	*k->last = rep;
+	k->last = &rep->next;
+	k->n++;
+	pthread_cond_signal(&k->wake);
+	pthread_mutex_unlock(&k->lock);
+	if (old)
+		report_free(old);
+}
+
+int br_usb_keeper_new(const struct br_usb_keeper_options *opt, struct br_usb_keeper **ret, struct br_error *err)
+{
+	struct br_usb_keeper *k = calloc(1, sizeof(*k));
+	int r = 0;
+
+	if (!k)
+		return br_error_set(err, ENOMEM, "out of memory");
+	k->opt = *opt;
+	k->last = &k->first;
+	pthread_mutex_init(&k->lock, NULL);
+	pthread_cond_init(&k->wake, NULL);
+	if (!opt->silent)
+		r = br_client_new(opt->state, &k->client, err);
+	if (!r && k->client) {
+		br_client_patience(k->client, TELL_MS);
+		r = br_thread_start(&k->thread, tell, k);
+		k->runs = !r;
+		if (r)
+			r = br_error_set(err, r, "a thread cannot be started: %s", strerror(r));
+	}
+	if (r < 0) {
+		br_usb_keeper_free(k);
+		return r;
+	}
+	*ret = k;
+	return 0;
+}
+
+void br_usb_keeper_free(struct br_usb_keeper *k)
+{
+	if (!k)
+		return;
+	pthread_mutex_lock(&k->lock);
+	k->stopping = true;
+	pthread_cond_signal(&k->wake);
+	pthread_mutex_unlock(&k->lock);
+	if (k->runs)
+		pthread_join(k->thread, NULL);
+	while (k->first) {
+		struct report *rep = k->first;
+
+		k->first = rep->next;
+		report_free(rep);
+	}
+	br_client_free(k->client);
+	pthread_cond_destroy(&k->wake);
+	pthread_mutex_destroy(&k->lock);
+	free(k);
+}
+
+/* ---- payloads ---- */
+
+static int open_image(const struct br_usb_keeper *k, const char *name, const char *firmware, struct br_usb_payload **ret,
+	struct br_error *err)
+{
+	br_cleanup(br_store_closep) struct br_store *store = NULL;
+	br_cleanup(br_image_unrefp) struct br_image *image = NULL;
+	br_cleanup(br_freep) char *state = NULL;
+	int r = br_state_dir(k->opt.state, &state, err);
+
+	if (!r)
+		r = br_store_open(state, &store, err);
+	if (!r)
+		r = br_image_open(store, name, &image, err);
+	return r < 0 ? r : br_usb_payload_image(image, firmware, ret, err);
+}
+
+static int open_path(const struct br_usb_rule *rule, const char *firmware, struct br_usb_payload **ret, struct br_error *err)
+{
+	struct br_usb_directory opt = { .dir = rule->what, .firmware = rule->firmware, .overlay = rule->overlay, .links = rule->links };
+	struct stat st;
+	int r;
+
+	if (stat(rule->what, &st) < 0)
+		return br_error_set(err, errno, "%s: %m", rule->what);
+	if (!S_ISDIR(st.st_mode))
+		return br_usb_payload_image_file(rule->what, firmware, ret, err);
+	r = br_usb_payload_directory(&opt, ret, err);
+	if (r != -ENOENT || rule->firmware || !firmware)
+		return r;
+	opt.firmware = firmware; /* it has no first stage of its own, and one is installed */
+	return br_usb_payload_directory(&opt, ret, err);
+}
+
+static int open_payload(struct br_usb_keeper *k, const struct br_usb_rule *rule, const struct br_usb_device *dev,
+	const struct br_usbboot_model *model, struct br_usb_payload **ret, struct br_error *err)
+{
+	const char *firmware = br_usb_policy_firmware(k->opt.policy, rule);
+	const struct br_usb_net_options net = { .state = k->opt.state, .path = dev->path, .chip = model->chip, .serial = dev->serial,
+		.board = rule->board, .firmware = firmware ? firmware : br_usb_firmware_find(model) };
+
+	switch (rule->boot) {
+	case BR_USB_BOOT_NET:
+		return br_usb_net_payload(&net, ret, err);
+	case BR_USB_BOOT_GADGET:
+		return br_usb_payload_gadget(model, ret, err);
+	case BR_USB_BOOT_IMAGE:
+		return open_image(k, rule->what, net.firmware, ret, err);
+	case BR_USB_BOOT_PATH:
+		return open_path(rule, net.firmware, ret, err);
+	case BR_USB_BOOT_IGNORE:
+		break;
+	}
+	return -ENOENT;
+}
+
+static void note(struct br_usb_keeper *k, const struct br_usb_device *dev, const char *words)
+{
+	if (k->opt.note)
+		k->opt.note(k->opt.ctx, dev, words);
+}
+
+static struct guest *guest_new(const struct br_usb_rule *rule, const struct br_usb_device *dev,
+	const struct br_usbboot_model *model)
+{
+	struct guest *g = calloc(1, sizeof(*g));
+
+	if (!g)
+		return NULL;
+	memcpy(g->path, dev->path, sizeof(g->path));
+	memcpy(g->serial, dev->serial, sizeof(g->serial));
+	g->chip = model->chip;
+	g->since_ns = br_now_ns();
+	if (rule->board)
+		br_strcpy(g->board, sizeof(g->board), rule->board);
+	return g;
+}
+
+int br_usb_keeper_choose(struct br_usb_keeper *k, const struct br_usb_device *dev, const struct br_usbboot_model *model,
+	struct br_usb_choice *ret)
+{
+	const struct br_usb_rule *rule = br_usb_policy_choose(k->opt.policy, dev->path, dev->serial, model->chip);
+	struct br_usb_payload *payload = NULL;
+	struct br_error err = BR_ERROR_NULL;
+	struct guest *g;
+	int r;
+
+	if (rule->boot == BR_USB_BOOT_IGNORE)
+		return 0;
+	r = open_payload(k, rule, dev, model, &payload, &err);
+	if (!r && br_usbboot_is_rom(dev->serial_index))
+		r = br_usb_payload_check(payload, model, &err);
+	g = r < 0 ? NULL : guest_new(rule, dev, model);
+	if (!g) {
+		note(k, dev, r < 0 ? br_error_text(&err, r) : "out of memory");
+		br_usb_payload_unref(payload);
+		return 0;
+	}
+	g->payload = payload;
+	*ret = (struct br_usb_choice){ .files = br_usb_payload_files(payload), .sign = rule->sign, .user = g };
+	return 1;
+}
+
+const char *br_usb_keeper_board(const void *user)
+{
+	return ((const struct guest *)user)->board;
+}
+
+const char *br_usb_keeper_payload(const void *user)
+{
+	return br_usb_payload_text(((const struct guest *)user)->payload);
+}
+
+/* ---- what happens ---- */
+
+static json_t *step_event(const struct guest *g, const struct br_usb_step *step)
+{
+	json_int_t ms = (json_int_t)(step->took_ns / BR_MS);
+
+	switch (step->kind) {
+	case BR_USB_STEP_FOUND:
+		return json_pack("{s:s, s:s, s:s, s:s*}", "kind", "found", "stage", step->name, "payload",
+			br_usb_payload_text(g->payload), "serial", g->serial[0] ? g->serial : NULL);
+	case BR_USB_STEP_FILE:
+		return json_pack("{s:s, s:s, s:I, s:I}", "kind", "file", "name", step->name, "bytes", (json_int_t)step->bytes, "ms", ms);
+	case BR_USB_STEP_MISSING:
+		return json_pack("{s:s, s:s}", "kind", "missing", "name", step->name);
+	case BR_USB_STEP_METADATA: /* told at the end, as a whole */
+	case BR_USB_STEP_VERDICT:
+		return NULL;
+	default:
+		return json_pack("{s:s, s:s, s:s*, s:s*, s:I}", "kind", "step", "step", br_usb_step_name(step->kind), "name",
+			step->name[0] ? step->name : NULL, "detail", step->detail[0] ? step->detail : NULL, "bytes",
+			(json_int_t)step->bytes);
+	}
+}
+
+void br_usb_keeper_step(struct br_usb_keeper *k, const struct br_usb_session *s, void *user, const struct br_usb_step *step)
+{
+	struct guest *g = user;
+	const char *serial = br_usb_session_serial(s);
+	json_t *event;
+
+	if (serial[0])
+		br_strcpy(g->serial, sizeof(g->serial), serial);
+	event = step_event(g, step);
+	if (event)
+		report(k, g, event);
+}
+
+/* Its serial, too, for what is told from then on. */
+static json_t *metadata_event(struct guest *g, const struct br_usb_session *s)
+{
+	json_t *facts = json_object();
+	size_t n;
+	const struct br_usb_metadata *m = br_usb_session_metadata(s, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		json_object_set_new(facts, m[i].key, json_string(m[i].value));
+		if (!strcmp(m[i].key, "USER_SERIAL_NUM"))
+			br_strcpy(g->serial, sizeof(g->serial), m[i].value);
+	}
+	if (n)
+		return json_pack("{s:s, s:o}", "kind", "metadata", "facts", facts);
+	json_decref(facts);
+	return NULL;
+}
+
+void br_usb_keeper_ended(struct br_usb_keeper *k, const struct br_usb_session *s, void *user)
+{
+	enum br_usb_verdict verdict = br_usb_session_verdict(s);
+	struct guest *g = user;
+	json_t *metadata = metadata_event(g, s);
+	unsigned files = 0;
+	uint64_t bytes = br_usb_session_bytes(s, &files);
+
+	if (metadata)
+		report(k, g, metadata);
+	report(k, g, json_pack("{s:s, s:s, s:b, s:s, s:I, s:I, s:I}", "kind", "end", "verdict", br_usb_verdict_name(verdict), "well",
+			     br_usb_verdict_is_well(verdict), "reason", br_usb_session_reason(s), "files", (json_int_t)files, "bytes",
+			     (json_int_t)bytes, "ms", (json_int_t)((br_now_ns() - g->since_ns) / BR_MS)));
+	br_usb_payload_unref(g->payload);
+	free(g);
+}

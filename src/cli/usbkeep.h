@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "usb/manager.h"
+#include "usb/policy.h"
+
+/*
+ * What stands between the manager of USB boards, the policy and the daemon: opens for each board what its rule says, and tells the
+ * daemon (where there is one) what happened, from a thread of its own, so that it never holds up a board.
+ */
+struct br_usb_keeper;
+
+struct br_usb_keeper_options {
+	const char *state;		    /* as --state; NULL: br_state_dir() decides */
+	const struct br_usb_policy *policy; /* outlives the keeper */
+	bool silent;			    /* tell no daemon */
+	/* Words on a board: why it is left alone, what it lacks. May be NULL. */
+	void (*note)(void *ctx, const struct br_usb_device *dev, const char *words);
+	void *ctx;
+};
+
+int br_usb_keeper_new(const struct br_usb_keeper_options *opt, struct br_usb_keeper **ret, struct br_error *err);
+/* After the manager. Waits for what is to be told, at most some seconds. */
+void br_usb_keeper_free(struct br_usb_keeper *k);
+
+/* As of struct br_usb_manager_ops; the choice's 'user' is the keeper's, and comes back below as br_usb_manager_user() gives it. */
+int br_usb_keeper_choose(struct br_usb_keeper *k, const struct br_usb_device *dev, const struct br_usbboot_model *model,
+	struct br_usb_choice *ret);
+void br_usb_keeper_step(struct br_usb_keeper *k, const struct br_usb_session *s, void *user, const struct br_usb_step *step);
+void br_usb_keeper_ended(struct br_usb_keeper *k, const struct br_usb_session *s, void *user);
+/* The board's name in the fleet, "" when the daemon told none. */
+const char *br_usb_keeper_board(const void *user);
+/* What it gets, in words. */
+const char *br_usb_keeper_payload(const void *user);

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Firmware that may be installed, and what of it a payload lacks. Nothing of it is ours to ship. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "usb/payload_priv.h"
+
+/* Where Raspberry Pi's packages (rpiboot, raspi-firmware) and people put them, ended by NULL. */
+static const char *const firmware_dirs[] = {
+	"/etc/bramble/usb-firmware",
+	"/usr/local/share/rpiboot/firmware",
+	"/usr/share/rpiboot/firmware",
+	"/usr/share/rpiboot/mass-storage-gadget64",
+	"/usr/share/rpiboot/msd",
+	"/usr/lib/raspi-firmware", /* Debian's: bootcode.bin of the older chips */
+	NULL,
+};
+
+static const char *const gadget_dirs[] = {
+	"/usr/local/share/rpiboot/mass-storage-gadget64",
+	"/usr/share/rpiboot/mass-storage-gadget64",
+	NULL,
+};
+
+/* For the BCM2835 family, whose gadget is another program. */
+static const char *const old_gadget_dirs[] = { "/usr/local/share/rpiboot/msd", "/usr/share/rpiboot/msd", NULL };
+
+#define WHERE_TO_GET \
+	"they are Raspberry Pi's and none of bramble: install its package 'rpiboot', or take the folder of that name from " \
+	"github.com/raspberrypi/usbboot, and give it with "
+
+static bool has(struct br_usb_payload *payload, const struct br_usbboot_model *model, const char *name)
+{
+	const struct br_usb_who who = { .model = model };
+	struct br_usb_payload_file file = { .fd = -1 };
+	int r = br_usb_payload_lookup(payload, &who, name, &file, NULL);
+
+	br_usb_payload_close(&file);
+	return r >= 0;
+}
+
+/* Whether the directory starts this chip (NULL: any). */
+static bool starts(const char *dir, const struct br_usbboot_model *model)
+{
+	struct br_usb_payload *payload;
+	bool ok;
+
+	if (access(dir, F_OK) < 0 || br_usb_payload_firmware(dir, &payload, NULL) < 0)
+		return false;
+	ok = !model || has(payload, model, model->first_stage);
+	br_usb_payload_unref(payload);
+	return ok;
+}
+
+const char *br_usb_firmware_find(const struct br_usbboot_model *model)
+{
+	for (const char *const *d = firmware_dirs; *d; d++)
+		if (starts(*d, model))
+			return *d;
+	return NULL;
+}
+
+int br_usb_payload_gadget(const struct br_usbboot_model *model, struct br_usb_payload **ret, struct br_error *err)
+{
+	bool old = !strcmp(model->dir, "2710");
+	struct br_usb_directory opt = { .links = true };
+	struct br_text looked = BR_TEXT_NULL;
+	int r;
+
+	for (const char *const *d = old ? old_gadget_dirs : gadget_dirs; *d; d++) {
+		br_text_addf(&looked, "%s%s", looked.len ? ", " : "", *d);
+		opt.dir = *d;
+		if (starts(*d, model)) {
+			br_text_done(&looked);
+			return br_usb_payload_directory(&opt, ret, err);
+		}
+	}
+	r = br_error_set(err, ENOENT, "the mass-storage gadget for %s is not installed (looked in %s): it has %s; " WHERE_TO_GET
+		"-d DIR", model->chip, looked.buf ? looked.buf : "-",
+		old ? "bootcode.bin and start.elf" : "bootfiles.bin, config.txt and boot.img");
+	br_text_done(&looked);
+	return r;
+}
+
+/* What a chip cannot do without, and what it is for. */
+struct need {
+	const char *dir;  /* of the chip */
+	const char *name, *other; /* other: does as well */
+	const char *what_for;
+	bool new_only; /* only where bootmain comes out of bootfiles.bin */
+};
+
+static const struct need needs[] = {
+	{ "2710", "bootcode.bin", NULL, "the first stage, which the ROM takes", false },
+	{ "2710", "start.elf", "boot.img", "the firmware, which starts the kernel", false },
+	{ "2711", "bootcode4.bin", NULL, "the first stage, which the ROM takes", false },
+	{ "2711", "mcb.bin", NULL, "settings of the memory controller", true },
+	{ "2711", "memsys00.bin", NULL, "set-up of the memory, one of memsys00 to memsys08 by its kind", true },
+	{ "2711", "bootmain", NULL, "the bootloader itself, which asks for config.txt and the rest", true },
+	{ "2711", "start4.elf", "boot.img", "the firmware, which starts the kernel", false },
+	{ "2712", "bootcode5.bin", NULL, "the first stage, which the ROM takes", false },
+	{ "2712", "mcb.bin", NULL, "settings of the memory controller", true },
+	{ "2712", "memsys00.bin", NULL, "set-up of the memory, one of memsys00 to memsys03 by its kind", true },
+	{ "2712", "bootmain", NULL, "the bootloader itself, which asks for config.txt and the rest", true },
+};
+
+size_t br_usb_payload_missing(struct br_usb_payload *payload, const struct br_usbboot_model *model, struct br_text *out)
+{
+	/* recovery writes an EEPROM image and starts no kernel (c.9); its first stage does all of it */
+	bool recovery = has(payload, model, "pieeprom.bin") || has(payload, model, "pieeprom.upd");
+	bool parts = has(payload, model, "mcb.bin") || has(payload, model, "bootmain");
+	size_t n = 0;
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(needs); i++) {
+		const struct need *need = &needs[i];
+		bool first = br_usb_is_first_stage(need->name);
+
+		if (strcmp(need->dir, model->dir) != 0 || (need->new_only && !parts) || (recovery && !first))
+			continue;
+		if (has(payload, model, need->name) || (need->other && has(payload, model, need->other)))
+			continue;
+		br_text_addf(out, "%s%s%s%s (%s)", n++ ? ", " : "", need->name, need->other ? " or " : "",
+			need->other ? need->other : "", need->what_for);
+	}
+	return n;
+}
+
+int br_usb_payload_check(struct br_usb_payload *payload, const struct br_usbboot_model *model, struct br_error *err)
+{
+	struct br_text missing = BR_TEXT_NULL;
+	int r = 0;
+
+	if (br_usb_payload_missing(payload, model, &missing) && missing.buf)
+		r = br_error_set(err, ENOENT, "%s lacks, for %s: %s; " WHERE_TO_GET "--firmware DIR, or 'firmware = DIR' in [usb] of "
+			"bramble.conf", br_usb_payload_text(payload), model->chip, missing.buf);
+	br_text_done(&missing);
+	return r;
+}

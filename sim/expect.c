@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/hash.h"
@@ -33,15 +34,8 @@ struct br_sim_expect {
 
 static int add(struct br_sim_expect *e, const char *name, const void *data, size_t len, struct br_error *err)
 {
-	if (e->n == e->cap) {
-		size_t cap = e->cap ? 2 * e->cap : 64;
-		struct entry *v = realloc(e->v, cap * sizeof(*v));
-
-		if (!v)
-			return br_error_set(err, ENOMEM, "expected files: out of memory");
-		e->v = v;
-		e->cap = cap;
-	}
+	if (br_array_reserve(&e->v, &e->cap, e->n + 1, sizeof(*e->v)) < 0)
+		return br_error_set(err, ENOMEM, "expected files: out of memory");
 	e->v[e->n] = (struct entry){ .name = strdup(name), .size = len, .crc = br_crc32c(0, data, len) };
 	if (!e->v[e->n].name)
 		return br_error_set(err, ENOMEM, "expected files: out of memory");

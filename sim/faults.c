@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -120,15 +121,8 @@ static int hold(struct br_sim_faults *f, struct held *h)
 {
 	size_t i = f->n_heap;
 
-	if (f->n_heap == f->cap_heap) {
-		size_t cap = f->cap_heap ? 2 * f->cap_heap : 64;
-		struct held **p = realloc(f->heap, cap * sizeof(struct held *));
-
-		if (!p)
-			return -ENOMEM;
-		f->heap = p;
-		f->cap_heap = cap;
-	}
+	if (br_array_reserve(&f->heap, &f->cap_heap, f->n_heap + 1, sizeof(*f->heap)) < 0)
+		return -ENOMEM;
 	f->n_heap++;
 	for (; i && before(h, f->heap[(i - 1) / 2]); i = (i - 1) / 2)
 		f->heap[i] = f->heap[(i - 1) / 2];

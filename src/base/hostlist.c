@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/text.h"
 
@@ -25,15 +26,8 @@ static int add_name(struct names *out, const char *name, struct br_error *err)
 {
 	if (out->n == BR_HOSTLIST_MAX)
 		return br_error_set(err, E2BIG, "host list: more than %d names", BR_HOSTLIST_MAX);
-	if (out->n == out->cap) {
-		size_t cap = out->cap ? out->cap * 2 : 16;
-		char **v = realloc(out->v, cap * sizeof(*v));
-
-		if (!v)
-			return br_error_set(err, ENOMEM, "host list: out of memory");
-		out->v = v;
-		out->cap = cap;
-	}
+	if (br_array_reserve(&out->v, &out->cap, out->n + 1, sizeof(*out->v)) < 0)
+		return br_error_set(err, ENOMEM, "host list: out of memory");
 	out->v[out->n] = strdup(name);
 	if (!out->v[out->n])
 		return br_error_set(err, ENOMEM, "host list: out of memory");

@@ -379,19 +379,15 @@ static int persist_again(struct br_glue_nfs *nfs, uint32_t ip, const uint8_t id[
 
 	if (!r)
 		r = persist_size(nfs, &board, &size, &err);
-	if (!r && !size)
-		r = -ENOENT;
-	if (!r) {
-		r = br_persist_open(nfs->glue->persist, board.id, size, &area, &err);
-		if (r < 0) {
-			br_log_warning("NFS: %s", br_error_text(&err, r));
-			return -EAGAIN;
-		}
-	}
 	if (r < 0)
 		return r == -ENOENT ? r : -EAGAIN;
-	if (!area)
+	if (!size)
+		return -ENOENT;
+	r = br_persist_open(nfs->glue->persist, board.id, size, &area, &err);
+	if (r < 0) {
+		br_log_warning("NFS: %s", br_error_text(&err, r));
 		return -EAGAIN;
+	}
 	if (memcmp(area->id, id, sizeof(area->id)) != 0) {
 		br_persist_area_unref(nfs->glue->persist, area);
 		return -ENOENT;

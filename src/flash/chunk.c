@@ -7,6 +7,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "flash/script.h"
 #include "uboot/fit.h"
@@ -132,16 +133,9 @@ static void add_run(struct runs *runs, uint64_t to, uint32_t packed, uint32_t le
 		last->len += len;
 		return;
 	}
-	if (runs->n == runs->cap) {
-		size_t cap = runs->cap ? runs->cap * 2 : 64;
-		struct run *v = reallocarray(runs->v, cap, sizeof(*v));
-
-		if (!v) {
-			runs->failed = true;
-			return;
-		}
-		runs->v = v;
-		runs->cap = cap;
+	if (br_array_reserve(&runs->v, &runs->cap, runs->n + 1, sizeof(*runs->v)) < 0) {
+		runs->failed = true;
+		return;
 	}
 	runs->v[runs->n++] = (struct run){ to, packed, len };
 }

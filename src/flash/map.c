@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "base/array.h"
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -20,6 +21,7 @@
 #define GAP_MAX	 65536u /* a free run shorter than this is written: as many extents, scripts and seeks less */
 #define HEAD	 4096u	/* the disk's first sectors: table and boot code */
 #define READ_MAX (1u << 20)
+#define EXTENTS_MAX (UINT32_MAX / 4)
 #define EXT4_RECOVER 4u /* s_feature_incompat: the journal holds what the blocks do not say yet */
 
 struct br_flash_map {
@@ -27,9 +29,9 @@ struct br_flash_map {
 	struct br_image *image;
 	uint64_t root_start, root_size;
 	struct br_flash_extent *extents;
-	uint32_t n_extents, cap_extents;
+	uint32_t n_extents, n_windows, n_inside;
+	size_t cap_extents, cap_windows;
 	struct br_flash_window *windows;
-	uint32_t n_windows, cap_windows, n_inside;
 	uint32_t *leaf_crc;
 	uint32_t n_leaves;
 	bool cut; /* the next extent begins a window */
@@ -38,25 +40,6 @@ struct br_flash_map {
 BR_DEFINE_CLEANUP(struct br_flash_map *, br_flash_map_unref);
 
 /* ---- windows ---- */
-
-static int grow(void **p, uint32_t *cap, uint32_t need, size_t size)
-{
-	uint32_t n = *cap ? *cap : 64;
-	void *q;
-
-	if (*p && need <= *cap)
-		return 0;
-	if (need > UINT32_MAX / 4)
-		return -EFBIG;
-	while (n < need)
-		n *= 2;
-	q = realloc(*p, n * size);
-	if (!q)
-		return -ENOMEM;
-	*p = q;
-	*cap = n;
-	return 0;
-}
 
 /* The window that has room for another extent, or a new one. */
 static int open_window(struct br_flash_map *map, struct br_flash_window **ret)
@@ -68,7 +51,7 @@ static int open_window(struct br_flash_map *map, struct br_flash_window **ret)
 		*ret = w;
 		return 0;
 	}
-	r = grow((void **)&map->windows, &map->cap_windows, map->n_windows + 1, sizeof(*w));
+	r = br_array_reserve(&map->windows, &map->cap_windows, map->n_windows + 1, sizeof(*w));
 	if (r < 0)
 		return r;
 	map->cut = false;
@@ -82,10 +65,10 @@ static int put(struct br_flash_map *map, unsigned part, uint64_t at, uint64_t le
 	while (len) {
 		struct br_flash_window *w;
 		uint64_t n;
-		int r = open_window(map, &w);
+		int r = map->n_extents < EXTENTS_MAX ? open_window(map, &w) : -EFBIG;
 
 		if (!r)
-			r = grow((void **)&map->extents, &map->cap_extents, map->n_extents + 1, sizeof(*map->extents));
+			r = br_array_reserve(&map->extents, &map->cap_extents, map->n_extents + 1, sizeof(*map->extents));
 		if (r < 0)
 			return r;
 		n = BR_FLASH_WINDOW - w->len;

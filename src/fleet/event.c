@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/thread.h"
@@ -420,15 +421,8 @@ static int batch_add(struct batch *b, const struct br_event *ev, const char *typ
 {
 	struct br_event *e;
 
-	if (b->n == b->cap) {
-		size_t cap = b->cap ? 2 * b->cap : 128;
-		struct br_event *v = reallocarray(b->v, cap, sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		b->v = v;
-		b->cap = cap;
-	}
+	if (br_array_reserve(&b->v, &b->cap, b->n + 1, sizeof(*b->v)) < 0)
+		return -ENOMEM;
 	e = &b->v[b->n];
 	*e = *ev;
 	e->type = strdup(type);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/text.h"
 
@@ -89,15 +90,8 @@ static int collect(void *ctx, const char *path, const struct br_bootfile *file)
 
 	if (!br_bootimg_needs(c->soc, path, c->config))
 		return 0;
-	if (c->n == c->cap) {
-		size_t cap = c->cap ? c->cap * 2 : 256;
-		struct br_fatimage_entry *more = realloc(c->entries, cap * sizeof(*more));
-
-		if (!more)
-			return -ENOMEM;
-		c->entries = more;
-		c->cap = cap;
-	}
+	if (br_array_reserve(&c->entries, &c->cap, c->n + 1, sizeof(*c->entries)) < 0)
+		return -ENOMEM;
 	c->entries[c->n++] = (struct br_fatimage_entry){ path, file->spans, file->n_spans, file->size };
 	return 0;
 }

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/text.h"
@@ -231,15 +232,8 @@ static int add_entry(struct reading *rd, const char *path, struct content *conte
 	struct entry *e;
 	char *copy;
 
-	if (set->n == set->cap) {
-		size_t cap = set->cap ? set->cap * 2 : 16;
-		struct entry *more = realloc(set->entries, cap * sizeof(*more));
-
-		if (!more)
-			return -ENOMEM;
-		set->entries = more;
-		set->cap = cap;
-	}
+	if (br_array_reserve(&set->entries, &set->cap, set->n + 1, sizeof(*set->entries)) < 0)
+		return -ENOMEM;
 	copy = strdup(path);
 	if (!copy)
 		return -ENOMEM;

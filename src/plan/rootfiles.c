@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "plan/account.h"
 #include "plan/sshkey.h"
@@ -15,17 +16,10 @@
 
 void *br_root_files_own(struct br_root_files *f, void *p)
 {
-	if (f->n_owned == f->cap_owned) {
-		size_t cap = f->cap_owned ? 2 * f->cap_owned : 16;
-		void **more = reallocarray(f->owned, cap, sizeof(*more));
-
-		if (!more) {
-			free(p);
-			f->failed = true;
-			return NULL;
-		}
-		f->owned = more;
-		f->cap_owned = cap;
+	if (br_array_reserve(&f->owned, &f->cap_owned, f->n_owned + 1, sizeof(*f->owned)) < 0) {
+		free(p);
+		f->failed = true;
+		return NULL;
 	}
 	if (!p)
 		f->failed = true;
@@ -36,16 +30,9 @@ void *br_root_files_own(struct br_root_files *f, void *p)
 
 void br_root_files_add(struct br_root_files *f, const struct br_projection *row)
 {
-	if (f->n == f->cap) {
-		size_t cap = f->cap ? 2 * f->cap : 32;
-		struct br_projection *more = reallocarray(f->v, cap, sizeof(*more));
-
-		if (!more) {
-			f->failed = true;
-			return;
-		}
-		f->v = more;
-		f->cap = cap;
+	if (br_array_reserve(&f->v, &f->cap, f->n + 1, sizeof(*f->v)) < 0) {
+		f->failed = true;
+		return;
 	}
 	f->v[f->n++] = *row;
 }

@@ -140,6 +140,17 @@ static int open_dir(const struct br_share *s, struct br_fs **ret, struct br_erro
 	return 0;
 }
 
+/* Whether it can be served now. */
+static int check_dir(const struct br_share *s, struct br_error *err)
+{
+	struct br_fs *fs = NULL;
+	int r = open_dir(s, &fs, err);
+
+	if (fs)
+		fs->ops->close(fs);
+	return r;
+}
+
 static int open_new(const struct br_share *s, bool learn, struct opened **ret, struct br_error *err)
 {
 	struct opened *o = calloc(1, sizeof(*o));
@@ -335,7 +346,6 @@ static int store(struct br_shares *shares, struct br_share *s, struct br_error *
 
 int br_shares_add(struct br_shares *shares, struct br_share *share, struct br_error *err)
 {
-	struct br_fs *fs = NULL;
 	bool there;
 	int r = check(share, err);
 
@@ -347,11 +357,9 @@ int br_shares_add(struct br_shares *shares, struct br_share *share, struct br_er
 	if (there)
 		return br_error_set(err, EEXIST, "share %s: there is one of this name; 'bramble share rm %s' first", share->name,
 			share->name);
-	r = open_dir(share, &fs, err);
+	r = check_dir(share, err);
 	if (r < 0)
 		return r;
-	if (fs)
-		fs->ops->close(fs);
 	br_random(share->id, sizeof(share->id));
 	share->configured = false;
 	return store(shares, share, err);
@@ -475,12 +483,9 @@ int br_shares_list(struct br_shares *shares, int (*fn)(void *ctx, const struct b
 
 	for (size_t i = 0; !r && i < n; i++) {
 		struct br_error why = BR_ERROR_NULL;
-		struct br_fs *fs = NULL;
-		int opened = open_dir(&v[i], &fs, &why);
+		int checked = check_dir(&v[i], &why);
 
-		if (!opened && fs)
-			fs->ops->close(fs);
-		r = fn(ctx, &v[i], opened ? br_error_text(&why, opened) : NULL);
+		r = fn(ctx, &v[i], checked ? br_error_text(&why, checked) : NULL);
 	}
 	return r;
 }

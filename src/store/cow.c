@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/hash.h"
@@ -129,23 +130,6 @@ static void pend_pop(struct br_cow *cow)
 	cow->n_pend--;
 }
 
-static int grow(void **array, size_t *cap, size_t need, size_t size)
-{
-	size_t n = *cap ? *cap : 64;
-	void *p;
-
-	if (need <= *cap)
-		return 0;
-	while (n < need)
-		n *= 2;
-	p = realloc(*array, n * size);
-	if (!p)
-		return -ENOMEM;
-	*array = p;
-	*cap = n;
-	return 0;
-}
-
 static int hash_grow(struct br_cow *cow, size_t need)
 {
 	size_t cap = cow->cap_hash ? cow->cap_hash : 128;
@@ -171,9 +155,9 @@ int cow_reserve(struct br_cow *cow, uint32_t block, uint32_t n)
 {
 	int r;
 
-	r = grow((void **)&cow->pend, &cow->cap_pend, cow->n_pend + n, sizeof(*cow->pend));
+	r = br_array_reserve(&cow->pend, &cow->cap_pend, cow->n_pend + n, sizeof(*cow->pend));
 	if (r == 0)
-		r = grow((void **)&cow->undo, &cow->cap_undo, cow->n_undo + n, sizeof(*cow->undo));
+		r = br_array_reserve(&cow->undo, &cow->cap_undo, cow->n_undo + n, sizeof(*cow->undo));
 	if (r == 0)
 		r = hash_grow(cow, cow->n_pend + n);
 	for (uint32_t b = block; r == 0 && b < block + n; b = (b / COW_LEAF + 1) * COW_LEAF) {

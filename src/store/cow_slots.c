@@ -4,6 +4,7 @@
  * stays sequential on the host. Freed slots keep their host blocks for a while (the next
  * write takes them) and are punched out in batches.
  */
+#include "base/array.h"
 #include "store/cow_priv.h"
 
 #include <errno.h>
@@ -39,12 +40,12 @@ static int slots_grow(struct cow_slots *s, uint32_t need)
 	uint64_t *used, *stale;
 	uint64_t cap = s->cap ? s->cap : 1024;
 
+	if (need <= s->cap)
+		return 0;
 	if (need > COW_SLOTS_MAX)
 		return -ENOSPC;
 	while (cap < need)
 		cap *= 2;
-	if (cap <= s->cap || cap < 8)
-		return 0;
 	used = realloc(s->used, cap / 8);
 	if (!used)
 		return -ENOMEM;
@@ -217,15 +218,8 @@ int cow_slots_pin(struct cow_slots *s, struct cow_pins **ret)
 /* Without memory the slot stays used until the layer is opened anew. */
 static void put_in_limbo(struct cow_slots *s, uint32_t slot)
 {
-	if (s->n_limbo == s->cap_limbo) {
-		size_t cap = s->cap_limbo ? 2 * s->cap_limbo : 256;
-		uint32_t *p = reallocarray(s->limbo, cap, sizeof(*p));
-
-		if (!p)
-			return;
-		s->limbo = p;
-		s->cap_limbo = cap;
-	}
+	if (br_array_reserve(&s->limbo, &s->cap_limbo, s->n_limbo + 1, sizeof(*s->limbo)) < 0)
+		return;
 	s->limbo[s->n_limbo++] = slot;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <uthash.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "store/blocks.h"
@@ -324,15 +325,8 @@ static int add_extent(void *ctx, uint64_t offset, uint64_t at, uint64_t len)
 {
 	struct extents *x = ctx;
 
-	if (x->n == x->cap) {
-		size_t cap = x->cap ? 2 * x->cap : 16;
-		struct extent *v = reallocarray(x->v, cap, sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		x->v = v;
-		x->cap = cap;
-	}
+	if (br_array_reserve(&x->v, &x->cap, x->n + 1, sizeof(*x->v)) < 0)
+		return -ENOMEM;
 	x->v[x->n++] = (struct extent){ offset, at, len };
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/hash.h"
 #include "store/extio.h"
@@ -61,16 +62,9 @@ static void log_alloc(struct br_extfs *fs, struct ext_alloc a)
 		last->n += a.n;
 		return;
 	}
-	if (!fs->allocs || fs->n_allocs == fs->cap_allocs) {
-		size_t cap = fs->cap_allocs ? fs->cap_allocs * 2 : 16;
-		struct ext_alloc *p = realloc(fs->allocs, cap * sizeof(*p));
-
-		if (!p) {
-			fs->log_full = true;
-			return;
-		}
-		fs->allocs = p;
-		fs->cap_allocs = cap;
+	if (br_array_reserve(&fs->allocs, &fs->cap_allocs, fs->n_allocs + 1, sizeof(*fs->allocs)) < 0) {
+		fs->log_full = true;
+		return;
 	}
 	fs->allocs[fs->n_allocs++] = a;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "store/extfs_priv.h"
@@ -30,15 +31,8 @@ static int take(char *name, char *value, size_t len, void *ctx)
 
 	if (!strcmp(name, INLINE_DATA))
 		return 0;
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? 2 * l->cap : 8;
-		struct one *v = reallocarray(l->v, cap, sizeof(*v));
-
-		if (!v)
-			return XATTR_ABORT;
-		l->v = v;
-		l->cap = cap;
-	}
+	if (br_array_reserve(&l->v, &l->cap, l->n + 1, sizeof(*l->v)) < 0)
+		return XATTR_ABORT;
 	l->v[l->n++] = (struct one){ name, value, len };
 	return 0;
 }

@@ -340,15 +340,13 @@ static int index_grow(struct br_extfs *fs, struct ext_dirindex *x)
 static int index_set_room(struct br_extfs *fs, struct ext_dirindex *x, uint32_t lblk, uint16_t room)
 {
 	if (lblk >= x->cap_blocks) {
-		uint32_t cap = x->cap_blocks ? x->cap_blocks * 2 : ROOM_GROUP, old = x->cap_blocks / ROOM_GROUP;
+		uint32_t cap = ROOM_GROUP, old = x->cap_blocks / ROOM_GROUP;
 		uint16_t *p;
 
 		if (lblk > INT32_MAX / 2)
 			return -EFBIG;
 		while (cap <= lblk)
 			cap *= 2;
-		if (cap < ROOM_GROUP)
-			return -EFBIG;
 		p = realloc(x->room, cap * sizeof(*p));
 		if (!p)
 			return -ENOMEM;

@@ -23,6 +23,22 @@ static bool block_ok(const struct br_extfs *fs, uint64_t pblk, uint64_t n)
 	return pblk > first && pblk < fs->n_blocks && n <= fs->n_blocks - pblk;
 }
 
+/* Starts small: most files have one run, and the nodes of a thousand boards stay in memory. */
+bool ext_runs_room(struct ext_node *node)
+{
+	uint32_t cap = node->cap_runs ? node->cap_runs * 2 : 4;
+	struct ext_run *p;
+
+	if (node->runs && node->n_runs < node->cap_runs)
+		return true;
+	p = realloc(node->runs, cap * sizeof(*p));
+	if (!p)
+		return false;
+	node->runs = p;
+	node->cap_runs = cap;
+	return true;
+}
+
 static int run_push(struct br_extfs *fs, struct ext_node *node, struct ext_run run)
 {
 	struct ext_run *last = node->n_runs ? &node->runs[node->n_runs - 1] : NULL;
@@ -34,15 +50,8 @@ static int run_push(struct br_extfs *fs, struct ext_node *node, struct ext_run r
 	}
 	if (node->n_runs == EXT_RUNS_MAX)
 		return -EUCLEAN;
-	if (!node->runs || node->n_runs == node->cap_runs) {
-		uint32_t cap = node->cap_runs ? node->cap_runs * 2 : 4;
-		struct ext_run *p = realloc(node->runs, cap * sizeof(*p));
-
-		if (!p)
-			return -ENOMEM;
-		node->runs = p;
-		node->cap_runs = cap;
-	}
+	if (!ext_runs_room(node))
+		return -ENOMEM;
 	node->runs[node->n_runs++] = run;
 	fs->n_runs++;
 	return 0;

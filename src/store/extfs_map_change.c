@@ -37,15 +37,8 @@ static int runs_insert(struct br_extfs *fs, struct ext_node *node, struct ext_ru
 			return 0;
 		}
 	}
-	if (node->n_runs == node->cap_runs) {
-		uint32_t cap = node->cap_runs ? node->cap_runs * 2 : 4;
-		struct ext_run *p = realloc(node->runs, cap * sizeof(*p));
-
-		if (!p)
-			return -ENOMEM;
-		node->runs = p;
-		node->cap_runs = cap;
-	}
+	if (!ext_runs_room(node))
+		return -ENOMEM;
 	memmove(&node->runs[i + 1], &node->runs[i], (node->n_runs - i) * sizeof(*node->runs));
 	node->runs[i] = run;
 	node->n_runs++;

@@ -171,6 +171,8 @@ void ext_extent_root(struct ext_node *node);
 /* extfs_map.c: where the blocks of a file are. find: the run (or hole) that contains lblk, cut to begin at it and to
  * be no longer than max blocks. */
 int ext_map_find(struct br_extfs *fs, struct ext_node *node, uint32_t lblk, uint32_t max, struct ext_run *ret);
+/* Whether the node's map has room for another run; false: no memory. */
+bool ext_runs_room(struct ext_node *node);
 /* Loads and checks the whole map of an extent file. */
 int ext_map_load(struct br_extfs *fs, struct ext_node *node);
 /* Allocates up to max blocks for the hole at lblk; ret is what was mapped. Neither zeroed nor written. */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/hash.h"
@@ -287,15 +288,8 @@ static int revoke_read(struct journal *j, uint32_t seq)
 	for (uint32_t o = 16; o + size <= used; o += size) {
 		uint64_t block = size == 8 ? br_load_be64(j->buf + o) : br_load_be32(j->buf + o);
 
-		if (j->n_revoked == j->cap_revoked) {
-			size_t cap = j->cap_revoked ? j->cap_revoked * 2 : 256;
-			struct revoked *p = realloc(j->revoked, cap * sizeof(*p));
-
-			if (!p)
-				return -ENOMEM;
-			j->revoked = p;
-			j->cap_revoked = cap;
-		}
+		if (br_array_reserve(&j->revoked, &j->cap_revoked, j->n_revoked + 1, sizeof(*j->revoked)) < 0)
+			return -ENOMEM;
 		j->revoked[j->n_revoked++] = (struct revoked){ block, seq };
 	}
 	return 0;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/hash.h"
@@ -84,24 +85,7 @@ struct lfn {
 	bool valid;
 };
 
-/* ---- memory ---- */
-
-static int grow(void **p, size_t *cap, size_t need, size_t size)
-{
-	size_t n = *cap ? *cap : 64;
-	void *q;
-
-	if (need <= *cap)
-		return 0;
-	while (n < need)
-		n *= 2;
-	q = realloc(*p, n * size);
-	if (!q)
-		return -ENOMEM;
-	*p = q;
-	*cap = n;
-	return 0;
-}
+/* ---- names ---- */
 
 static char *keep_name(struct br_fat *fat, const char *s, size_t n)
 {
@@ -186,7 +170,7 @@ static int add_span(struct br_fat *fat, size_t first, const uint8_t *data, size_
 		last->len += len;
 		return 0;
 	}
-	r = grow((void **)&fat->spans, &fat->spans_cap, fat->n_spans + 1, sizeof(*fat->spans));
+	r = br_array_reserve(&fat->spans, &fat->spans_cap, fat->n_spans + 1, sizeof(*fat->spans));
 	if (r < 0)
 		return r;
 	fat->spans[fat->n_spans++] = (struct br_span){ .data = data, .len = len };
@@ -423,7 +407,7 @@ static int add_entry(struct br_fat *fat, size_t parent, const uint8_t *e, const 
 		}
 		node.e.n_spans = fat->n_spans - node.span_at;
 	}
-	r = grow((void **)&fat->nodes, &fat->nodes_cap, fat->n_nodes + 1, sizeof(*fat->nodes));
+	r = br_array_reserve(&fat->nodes, &fat->nodes_cap, fat->n_nodes + 1, sizeof(*fat->nodes));
 	if (r < 0)
 		return r;
 	fat->nodes[fat->n_nodes++] = node;
@@ -523,7 +507,7 @@ static int read_dir(struct br_fat *fat, size_t dir, struct br_error *err)
 
 static int read_tree(struct br_fat *fat, struct br_error *err)
 {
-	int r = grow((void **)&fat->nodes, &fat->nodes_cap, 1, sizeof(*fat->nodes));
+	int r = br_array_reserve(&fat->nodes, &fat->nodes_cap, 1, sizeof(*fat->nodes));
 
 	if (r < 0)
 		return r;

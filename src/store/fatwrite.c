@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/array.h"
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/text.h"
@@ -113,15 +114,8 @@ static int add_node(struct maker *m, size_t parent, const char *name, size_t len
 {
 	struct node *n;
 
-	if (m->n_nodes == m->cap) {
-		size_t cap = m->cap ? m->cap * 2 : 256;
-
-		n = realloc(m->nodes, cap * sizeof(*n));
-		if (!n)
-			return out_of_memory(m);
-		m->nodes = n;
-		m->cap = cap;
-	}
+	if (br_array_reserve(&m->nodes, &m->cap, m->n_nodes + 1, sizeof(*m->nodes)) < 0)
+		return out_of_memory(m);
 	n = &m->nodes[m->n_nodes];
 	*n = (struct node){
 		.name = name,

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/text.h"
@@ -52,15 +53,8 @@ static int add_layer(void *ctx, const char *id)
 {
 	struct gc *gc = ctx;
 
-	if (gc->n == gc->cap) {
-		size_t cap = gc->cap ? 2 * gc->cap : 64;
-		struct known *p = reallocarray(gc->layers, cap, sizeof(*p));
-
-		if (!p)
-			return -ENOMEM;
-		gc->layers = p;
-		gc->cap = cap;
-	}
+	if (br_array_reserve(&gc->layers, &gc->cap, gc->n + 1, sizeof(*gc->layers)) < 0)
+		return -ENOMEM;
 	gc->layers[gc->n] = (struct known){ 0 };
 	/* one that cannot be read is removed when nothing names it; see mark() for when something does */
 	if (br_layer_read(gc->store, id, &gc->layers[gc->n].l, NULL) < 0) {

@@ -20,6 +20,7 @@
 #include <unistd.h>
 #include <uthash.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -272,15 +273,8 @@ static int open_known(struct host_tree *t, uint64_t ino, int flags, int *ret_fd,
 
 static int push_dir(struct search *s, uint64_t ino)
 {
-	if (s->n == s->cap) {
-		size_t cap = s->cap ? 2 * s->cap : 256;
-		uint64_t *p = s->cap < DIRS_MAX ? reallocarray(s->dirs, cap, sizeof(*p)) : NULL;
-
-		if (!p)
-			return -ENOMEM;
-		s->dirs = p;
-		s->cap = cap;
-	}
+	if (s->n == DIRS_MAX || br_array_reserve(&s->dirs, &s->cap, s->n + 1, sizeof(*s->dirs)) < 0)
+		return -ENOMEM;
 	s->dirs[s->n++] = ino;
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The names in a directory. */
+#include "base/array.h"
 #include "store/names.h"
 
 #include <errno.h>
@@ -14,17 +15,12 @@ static int add_name(void *ctx, const struct br_fs_dirent *e)
 	names->cookie = e->cookie;
 	if (!strcmp(e->name, ".") || !strcmp(e->name, ".."))
 		return 0;
-	if (names->n == names->cap) {
-		size_t cap = names->cap ? 2 * names->cap : 64;
-		struct br_name *v = names->n < names->max ? reallocarray(names->v, cap, sizeof(*v)) : NULL;
-
-		if (!v) {
-			names->r = names->n < names->max ? -ENOMEM : -EFBIG;
-			return 1;
-		}
-		names->v = v;
-		names->cap = cap;
-	}
+	if (names->n == names->max)
+		names->r = -EFBIG;
+	else
+		names->r = br_array_reserve(&names->v, &names->cap, names->n + 1, sizeof(*names->v));
+	if (names->r < 0)
+		return 1;
 	names->v[names->n] = (struct br_name){ .ino = e->ino, .name = strdup(e->name) };
 	if (!names->v[names->n].name) {
 		names->r = -ENOMEM;

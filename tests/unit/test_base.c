@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/addr.h"
+#include "base/array.h"
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -82,6 +83,24 @@ static void hostile_text_is_escaped(void **state)
 
 	assert_string_equal(br_vis(out, sizeof(out), "a\x1b[2J", 5), "a\\x1b[2J");
 	assert_string_equal(br_vis(out, sizeof(out), "0123456789abcdefgh", 18), "0123456789ab...");
+}
+
+static void arrays_grow_and_keep(void **state)
+{
+	br_cleanup(br_freep) uint16_t *v = NULL;
+	size_t cap = 0;
+
+	for (size_t n = 0; n < 1000; n++) {
+		assert_int_equal(br_array_reserve(&v, &cap, n + 1, sizeof(*v)), 0);
+		assert_true(cap > n);
+		v[n] = (uint16_t)n;
+	}
+	for (size_t n = 0; n < 1000; n++)
+		assert_int_equal(v[n], n);
+	assert_int_equal(br_array_reserve(&v, &cap, SIZE_MAX, sizeof(*v)), -ENOMEM);
+	assert_int_equal(br_array_reserve(&v, &cap, SIZE_MAX / 4, 16), -ENOMEM);
+	assert_int_equal(cap, 1024);
+	assert_int_equal(v[999], 999);
 }
 
 static void hostlists_expand(void **state)
@@ -230,6 +249,7 @@ int main(void)
 		cmocka_unit_test(sizes_parse),
 		cmocka_unit_test(durations_parse_and_format),
 		cmocka_unit_test(hostile_text_is_escaped),
+		cmocka_unit_test(arrays_grow_and_keep),
 		cmocka_unit_test(hostlists_expand),
 		cmocka_unit_test(addresses_parse),
 		cmocka_unit_test(digests_match_published_values),

@@ -2,6 +2,8 @@
 /* A table of names, sizes and checksums of a tree of boot files. */
 #include "sim/expect.h"
 
+#include <archive.h>
+#include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
@@ -139,6 +141,56 @@ int br_sim_expect_image(const char *file, struct br_sim_expect **ret, struct br_
 	r = e ? add_partition(e, fd, &parts.p[i], err) : br_error_set(err, ENOMEM, "out of memory");
 	if (r < 0) {
 		br_error_prefix(err, "%s", file);
+		br_sim_expect_free(e);
+		return r;
+	}
+	if (e->n)
+		qsort(e->v, e->n, sizeof(e->v[0]), compare);
+	*ret = e;
+	return 0;
+}
+
+static int add_member(struct br_sim_expect *e, struct archive *a, struct archive_entry *member, struct br_error *err)
+{
+	const char *name = archive_entry_pathname(member);
+	uint64_t size = (uint64_t)archive_entry_size(member);
+	br_cleanup(br_freep) char *data = NULL;
+
+	if (archive_entry_filetype(member) != AE_IFREG || !name)
+		return 0;
+	if (size > FILE_LIMIT)
+		return br_error_set(err, EFBIG, "%s: too large for a boot file", name);
+	data = malloc(size + 1);
+	if (!data)
+		return br_error_set(err, ENOMEM, "expected files: out of memory");
+	if (archive_read_data(a, data, size) != (la_ssize_t)size)
+		return br_error_set(err, EIO, "%s: cannot be read: %s", name, archive_error_string(a));
+	return add(e, name, data, size, err);
+}
+
+static int add_members(struct br_sim_expect *e, struct archive *a, const char *file, struct br_error *err)
+{
+	struct archive_entry *member;
+	int status, r = 0;
+
+	archive_read_support_format_tar(a);
+	if (archive_read_open_filename(a, file, 65536) != ARCHIVE_OK)
+		return br_error_set(err, EIO, "%s: %s", file, archive_error_string(a));
+	while (!r && (status = archive_read_next_header(a, &member)) == ARCHIVE_OK)
+		r = add_member(e, a, member, err);
+	if (!r && status != ARCHIVE_EOF)
+		r = br_error_set(err, EIO, "%s: %s", file, archive_error_string(a));
+	return r;
+}
+
+int br_sim_expect_tar(const char *file, struct br_sim_expect **ret, struct br_error *err)
+{
+	struct br_sim_expect *e = calloc(1, sizeof(*e));
+	struct archive *a = archive_read_new();
+	int r = e && a ? add_members(e, a, file, err) : br_error_set(err, ENOMEM, "expected files: out of memory");
+
+	archive_read_free(a);
+	if (r < 0) {
 		br_sim_expect_free(e);
 		return r;
 	}

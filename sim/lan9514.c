@@ -158,9 +158,10 @@ static void reg_write(struct br_sim_lan9514 *n, uint16_t at, uint32_t v)
 	}
 }
 
-static int on_control(void *ctx, bool in, uint8_t request, uint16_t value, uint16_t index, uint8_t *data, size_t len)
+static int on_control(void *ctx, uint8_t type, uint8_t request, uint16_t value, uint16_t index, uint8_t *data, size_t len)
 {
 	struct br_sim_lan9514 *n = ctx;
+	bool in = type & 0x80;
 
 	if (request == 0xa1 && in && len >= 4) {
 		br_store_le32(data, index < REGS ? *reg(n, index) : 0);

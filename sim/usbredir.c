@@ -15,7 +15,18 @@
 
 enum { GET_STATUS = 0, CLEAR_FEATURE = 1, SET_FEATURE = 3, GET_DESCRIPTOR = 6, GET_CONFIGURATION = 8,
 	GET_INTERFACE = 10, SET_INTERFACE = 11 };
-enum { DESC_DEVICE = 1, DESC_CONFIG = 2, DESC_QUALIFIER = 6, DESC_INTERFACE = 4, DESC_ENDPOINT = 5 };
+enum { DESC_DEVICE = 1, DESC_CONFIG = 2, DESC_STRING = 3, DESC_QUALIFIER = 6, DESC_INTERFACE = 4, DESC_ENDPOINT = 5 };
+
+/* A transfer that the device does not answer yet. */
+struct parked {
+	struct parked *next;
+	uint64_t id;
+	bool is_control;
+	struct usb_redir_control_packet_header control;
+	struct usb_redir_bulk_packet_header bulk;
+	uint8_t *data; /* the parser's */
+	int len;
+};
 
 struct br_sim_usb {
 	int fd;
@@ -23,7 +34,8 @@ struct br_sim_usb {
 	void *ctx;
 	struct usbredirparser *parser;
 	uint8_t configuration;
-	bool activity;
+	bool activity, met; /* met: QEMU said hello */
+	struct parked *parked; /* in the order they came */
 	uint8_t buf[BR_SIM_USB_CONTROL_MAX];
 };
 
@@ -77,6 +89,8 @@ static int get_descriptor(struct br_sim_usb *u, uint16_t value)
 		n = config_len(u);
 		memcpy(u->buf, u->device.config, n);
 		return (int)n;
+	case DESC_STRING:
+		return u->device.ops->string ? u->device.ops->string(u->ctx, value & 0xff, u->buf) : -EPIPE;
 	case DESC_QUALIFIER: {
 		uint8_t q[10] = { sizeof(q), DESC_QUALIFIER, 0, 2, d[4], d[5], d[6], 64, 1, 0 };
 
@@ -111,57 +125,179 @@ static int standard_request(struct br_sim_usb *u, const struct usb_redir_control
 	return -EPIPE;
 }
 
+/* ---- transfers, of which some wait ---- */
+
+static uint8_t status_of(int r)
+{
+	return r >= 0 ? usb_redir_success : r == -ENODEV ? usb_redir_ioerror : usb_redir_stall;
+}
+
+/* -EAGAIN: nothing was answered. */
+static int do_control(struct br_sim_usb *u, const struct parked *t)
+{
+	struct usb_redir_control_packet_header answer = t->control;
+	const struct usb_redir_control_packet_header *h = &t->control;
+	bool in = h->requesttype & 0x80, fits = t->len >= 0 && (size_t)t->len <= sizeof(u->buf);
+	int n = -EPIPE;
+
+	if (t->len > 0 && fits)
+		memcpy(u->buf, t->data, (size_t)t->len);
+	if ((h->requesttype & 0x60) == 0)
+		n = standard_request(u, h);
+	else if (fits)
+		n = u->device.ops->control(u->ctx, h->requesttype, h->request, h->value, h->index, u->buf,
+			in ? h->length : (size_t)t->len);
+	if (n == -EAGAIN)
+		return n;
+	if (n > h->length)
+		n = h->length;
+	answer.status = status_of(n);
+	answer.length = (uint16_t)(n < 0 ? 0 : in ? n : t->len);
+	if (!in || n < 0)
+		n = 0;
+	usbredirparser_send_control_packet(u->parser, t->id, &answer, n ? u->buf : NULL, n);
+	return 0;
+}
+
+static int do_bulk_out(struct br_sim_usb *u, const struct parked *t)
+{
+	struct usb_redir_bulk_packet_header answer = t->bulk;
+	int r = u->device.ops->bulk_out(u->ctx, t->bulk.endpoint, t->data, t->len > 0 ? (size_t)t->len : 0);
+
+	if (r == -EAGAIN)
+		return r;
+	answer.status = status_of(r);
+	usbredirparser_send_bulk_packet(u->parser, t->id, &answer, NULL, 0);
+	return 0;
+}
+
+static int offer(struct br_sim_usb *u, const struct parked *t)
+{
+	return t->is_control ? do_control(u, t) : do_bulk_out(u, t);
+}
+
+static void drop(struct br_sim_usb *u, struct parked *t)
+{
+	if (t->data)
+		usbredirparser_free_packet_data(u->parser, t->data);
+	free(t);
+}
+
+static bool waits_behind(const struct br_sim_usb *u, bool is_control)
+{
+	for (const struct parked *t = u->parked; t; t = t->next)
+		if (t->is_control == is_control)
+			return true;
+	return false;
+}
+
+/* Answers a transfer, or keeps it. Takes its data. */
+static void take(struct br_sim_usb *u, struct parked t)
+{
+	struct parked **last = &u->parked, *kept;
+
+	/* nothing overtakes: the next one would be answered out of order */
+	if (!waits_behind(u, t.is_control) && offer(u, &t) != -EAGAIN) {
+		if (t.data)
+			usbredirparser_free_packet_data(u->parser, t.data);
+		flush(u);
+		return;
+	}
+	kept = malloc(sizeof(*kept));
+	if (!kept) { /* it stays unanswered: the host's patience ends it */
+		if (t.data)
+			usbredirparser_free_packet_data(u->parser, t.data);
+		return;
+	}
+	*kept = t;
+	while (*last)
+		last = &(*last)->next;
+	*last = kept;
+}
+
+void br_sim_usb_retry(struct br_sim_usb *u)
+{
+	bool stuck[2] = { false, false }; /* bulk, control */
+	struct parked **at = &u->parked, *t;
+
+	while ((t = *at)) {
+		stuck[t->is_control] = stuck[t->is_control] || offer(u, t) == -EAGAIN;
+		if (stuck[t->is_control]) {
+			at = &t->next;
+			continue;
+		}
+		*at = t->next;
+		drop(u, t);
+	}
+	flush(u);
+}
+
+static void drop_parked(struct br_sim_usb *u)
+{
+	struct parked *t;
+
+	while ((t = u->parked)) {
+		u->parked = t->next;
+		drop(u, t);
+	}
+}
+
 static void on_control(void *priv, uint64_t id, struct usb_redir_control_packet_header *h, uint8_t *data, int len)
 {
 	struct br_sim_usb *u = priv;
-	struct usb_redir_control_packet_header answer = *h;
-	bool in = h->requesttype & 0x80;
-	int n = -EPIPE;
 
 	u->activity = true;
-	if (len > 0 && (size_t)len <= sizeof(u->buf))
-		memcpy(u->buf, data, (size_t)len);
-	if ((h->requesttype & 0x60) == 0)
-		n = standard_request(u, h);
-	else if (len >= 0 && (size_t)len <= sizeof(u->buf))
-		n = u->device.ops->control(u->ctx, in, h->request, h->value, h->index, u->buf,
-			in ? h->length : (size_t)len);
-	if (n > h->length)
-		n = h->length;
-	answer.status = n < 0 ? usb_redir_stall : usb_redir_success;
-	answer.length = (uint16_t)(n < 0 ? 0 : in ? n : len);
-	if (!in || n < 0)
-		n = 0;
-	usbredirparser_send_control_packet(u->parser, id, &answer, n ? u->buf : NULL, n);
-	if (data)
-		usbredirparser_free_packet_data(u->parser, data);
-	flush(u);
+	take(u, (struct parked){ .id = id, .is_control = true, .control = *h, .data = data, .len = len });
 }
 
 static void on_bulk(void *priv, uint64_t id, struct usb_redir_bulk_packet_header *h, uint8_t *data, int len)
 {
 	struct br_sim_usb *u = priv;
-	struct usb_redir_bulk_packet_header answer = *h;
 
 	u->activity = true;
-	if (h->endpoint & 0x80) {
-		u->device.ops->bulk_in(u->ctx, id, h->endpoint, h->length | (size_t)h->length_high << 16);
-	} else {
-		int r = u->device.ops->bulk_out(u->ctx, h->endpoint, data, len > 0 ? (size_t)len : 0);
-
-		answer.status = r < 0 ? usb_redir_stall : usb_redir_success;
-		usbredirparser_send_bulk_packet(u->parser, id, &answer, NULL, 0);
+	if (!(h->endpoint & 0x80)) {
+		take(u, (struct parked){ .id = id, .bulk = *h, .data = data, .len = len });
+		return;
 	}
+	u->device.ops->bulk_in(u->ctx, id, h->endpoint, h->length | (size_t)h->length_high << 16);
 	if (data)
 		usbredirparser_free_packet_data(u->parser, data);
 	flush(u);
+}
+
+/* A transfer that waits here is answered as cancelled. */
+static bool cancel_parked(struct br_sim_usb *u, uint64_t id)
+{
+	struct parked **at = &u->parked, *t;
+
+	while (*at && (*at)->id != id)
+		at = &(*at)->next;
+	t = *at;
+	if (!t)
+		return false;
+	*at = t->next;
+	if (t->is_control) {
+		t->control.status = usb_redir_cancelled;
+		t->control.length = 0;
+		usbredirparser_send_control_packet(u->parser, id, &t->control, NULL, 0);
+		if (u->device.ops->control_cancel)
+			u->device.ops->control_cancel(u->ctx);
+	} else {
+		t->bulk.status = usb_redir_cancelled;
+		t->bulk.length = t->bulk.length_high = 0;
+		usbredirparser_send_bulk_packet(u->parser, id, &t->bulk, NULL, 0);
+	}
+	drop(u, t);
+	flush(u);
+	return true;
 }
 
 static void on_cancel(void *priv, uint64_t id)
 {
 	struct br_sim_usb *u = priv;
 
-	u->device.ops->bulk_cancel(u->ctx, id);
+	if (!cancel_parked(u, id))
+		u->device.ops->bulk_cancel(u->ctx, id);
 }
 
 static void send_configuration(struct br_sim_usb *u, uint64_t id)
@@ -234,7 +370,11 @@ static void on_reset(void *priv)
 
 static void on_hello(void *priv, struct usb_redir_hello_header *h)
 {
-	br_sim_usb_plug(priv);
+	struct br_sim_usb *u = priv;
+
+	u->met = true;
+	if (!u->device.ops->absent || !u->device.ops->absent(u->ctx))
+		br_sim_usb_plug(u);
 }
 
 /* Fills the tables that usbredir wants from the configuration descriptor. */
@@ -280,6 +420,8 @@ void br_sim_usb_plug(struct br_sim_usb *u)
 		.device_version_bcd = br_load_le16(d + 12),
 	};
 
+	if (!u->met)
+		return;
 	describe(u, &ei, &ii);
 	usbredirparser_send_interface_info(u->parser, &ii);
 	usbredirparser_send_ep_info(u->parser, &ei);
@@ -289,7 +431,10 @@ void br_sim_usb_plug(struct br_sim_usb *u)
 
 void br_sim_usb_unplug(struct br_sim_usb *u)
 {
-	usbredirparser_send_device_disconnect(u->parser);
+	drop_parked(u); /* the other side does so, too */
+	u->configuration = 0;
+	if (u->met)
+		usbredirparser_send_device_disconnect(u->parser);
 	flush(u);
 }
 
@@ -312,6 +457,12 @@ void br_sim_usb_interrupt_in(struct br_sim_usb *u, uint8_t ep, const uint8_t *da
 
 	usbredirparser_send_interrupt_packet(u->parser, 0, &h, (uint8_t *)(uintptr_t)data, (int)len);
 	flush(u);
+}
+
+void br_sim_usb_set_descriptors(struct br_sim_usb *u, const uint8_t *device, const uint8_t *config)
+{
+	u->device.device = device;
+	u->device.config = config;
 }
 
 static void set_callbacks(struct usbredirparser *p)
@@ -360,6 +511,7 @@ void br_sim_usb_free(struct br_sim_usb *u)
 {
 	if (!u)
 		return;
+	drop_parked(u);
 	usbredirparser_destroy(u->parser);
 	close(u->fd);
 	free(u);

@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "cli/cli.h"
+#include "cli/simusb.h"
 #include "sim/expect.h"
 #include "sim/machine.h"
 #include "sim/qemu.h"
@@ -149,7 +150,7 @@ static const struct option options[] = {
 	{ 0 },
 };
 
-static int parse_serial(const char *s, uint32_t *ret)
+int br_cli_sim_parse_serial(const char *s, uint32_t *ret)
 {
 	char *end;
 	unsigned long long v = strtoull(s, &end, 16);
@@ -201,7 +202,7 @@ static int take_identity(struct sim *s, int c, const char *arg)
 		return s->model ? 0 : br_cli_usage("no virtual board of model '%s': %s", arg, br_sim_model_ids());
 	case 's':
 		s->has_serial = true;
-		return parse_serial(arg, &s->serial) < 0
+		return br_cli_sim_parse_serial(arg, &s->serial) < 0
 			       ? br_cli_usage("serial '%s': 1 to 16 hexadecimal digits, not zero", arg)
 			       : 0;
 	case 'a':
@@ -652,8 +653,11 @@ static int sim(int argc, char **argv)
 		.terminal = BR_SIM_TERMINAL_NULL };
 	struct sigaction stop = { .sa_handler = on_signal };
 	struct br_error err = BR_ERROR_NULL;
-	int r = parse_options(&s, argc, argv), code;
+	int r, code;
 
+	if (br_cli_sim_usb_is_meant(argc, argv))
+		return br_cli_sim_usb(argc, argv);
+	r = parse_options(&s, argc, argv);
 	if (r)
 		return r;
 	sigaction(SIGINT, &stop, NULL);
@@ -699,10 +703,10 @@ static const char details[] =
 	"  --mtu N            larger packets vanish\n"
 	"  --rate BITS        of each board's link, as 100M; what would wait over 50 ms is lost\n"
 	"  --rogue-dhcp MS    another DHCP server, for these boards only, answers after MS with nothing of use\n"
-	"  --seed N           of the faults: the same number gives the same ones\n";
+	"  --seed N           of the faults: the same number gives the same ones\n" BR_CLI_SIM_USB_DETAILS;
 
 const struct br_command br_cli_sim[] = {
-	{ NULL, "sim", "--model 3b+|4|5 [--interface IF] [--serial S] [--boards N] [--boot] ...",
+	{ NULL, "sim", "--model 3b+|4|5 | --usb cm4,... [--interface IF] [--serial S] [--boards N] [--boot] ...",
 		"Plays a board: its firmware fetches and checks, then its kernel boots", sim, details },
 	{ 0 },
 };

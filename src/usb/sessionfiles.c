@@ -144,8 +144,8 @@ void br_usb_files_request(struct br_usb_session *s, const struct br_usb_transfer
 
 void br_usb_files_written(struct br_usb_session *s, uint64_t now_ns)
 {
-	s->tries = 0;
 	if (s->state == BR_USB_S_FILE) {
+		s->tries = 0; /* not after an answer: a board that stalls in a file asks for its size again, for ever */
 		s->files++;
 		s->bytes += s->file.size;
 		br_usb_log_step(s, BR_USB_STEP_FILE, s->name, NULL, s->file.size, now_ns - s->file_ns, now_ns);

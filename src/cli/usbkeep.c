@@ -25,6 +25,8 @@
 BR_DEFINE_CLEANUP(struct br_image *, br_image_unref);
 BR_DEFINE_CLEANUP(struct br_store *, br_store_close);
 
+struct guest;
+
 struct report {
 	struct report *next;
 	json_t *body;
@@ -40,15 +42,23 @@ struct br_usb_keeper {
 	struct report *first, **last;
 	size_t n;
 	bool stopping;
+	struct guest *guests; /* the caller's thread only */
 };
 
-/* A board under way: the choice's user. */
+/* A board under way, on a path. */
 struct guest {
+	struct guest *next;
 	struct br_usb_payload *payload;
 	char path[BR_USB_PATH_MAX], serial[BR_USB_SERIAL_MAX], board[64];
 	const char *chip;
 	uint64_t since_ns;
 };
+
+static void guest_free(struct guest *g)
+{
+	br_usb_payload_unref(g->payload);
+	free(g);
+}
 
 /* ---- the thread that tells the daemon ---- */
 
@@ -175,6 +185,12 @@ void br_usb_keeper_free(struct br_usb_keeper *k)
 		k->first = rep->next;
 		report_free(rep);
 	}
+	while (k->guests) {
+		struct guest *g = k->guests;
+
+		k->guests = g->next;
+		guest_free(g);
+	}
 	br_client_free(k->client);
 	pthread_cond_destroy(&k->wake);
 	pthread_mutex_destroy(&k->lock);
@@ -280,18 +296,28 @@ int br_usb_keeper_choose(struct br_usb_keeper *k, const struct br_usb_device *de
 		return 0;
 	}
 	g->payload = payload;
+	g->next = k->guests;
+	k->guests = g;
 	*ret = (struct br_usb_choice){ .files = br_usb_payload_files(payload), .sign = rule->sign, .user = g };
 	return 1;
 }
 
-const char *br_usb_keeper_board(const void *user)
+/* The place of it, for taking it out. */
+static struct guest **find_guest(struct br_usb_keeper *k, const char *path)
 {
-	return ((const struct guest *)user)->board;
+	struct guest **g = &k->guests;
+
+	while (*g && strcmp((*g)->path, path) != 0)
+		g = &(*g)->next;
+	return g;
 }
 
-const char *br_usb_keeper_payload(const void *user)
+const char *br_usb_keeper_payload(const struct br_usb_keeper *k, const struct br_usb_session *s)
 {
-	return br_usb_payload_text(((const struct guest *)user)->payload);
+	for (const struct guest *g = k->guests; g; g = g->next)
+		if (!strcmp(g->path, br_usb_session_path(s)))
+			return br_usb_payload_text(g->payload);
+	return "";
 }
 
 /* ---- what happens ---- */
@@ -318,12 +344,14 @@ static json_t *step_event(const struct guest *g, const struct br_usb_step *step)
 	}
 }
 
-void br_usb_keeper_step(struct br_usb_keeper *k, const struct br_usb_session *s, void *user, const struct br_usb_step *step)
+void br_usb_keeper_step(struct br_usb_keeper *k, const struct br_usb_session *s, const struct br_usb_step *step)
 {
-	struct guest *g = user;
+	struct guest *g = *find_guest(k, br_usb_session_path(s));
 	const char *serial = br_usb_session_serial(s);
 	json_t *event;
 
+	if (!g)
+		return;
 	if (serial[0])
 		br_strcpy(g->serial, sizeof(g->serial), serial);
 	event = step_event(g, step);
@@ -349,19 +377,22 @@ static json_t *metadata_event(struct guest *g, const struct br_usb_session *s)
 	return NULL;
 }
 
-void br_usb_keeper_ended(struct br_usb_keeper *k, const struct br_usb_session *s, void *user)
+void br_usb_keeper_ended(struct br_usb_keeper *k, const struct br_usb_session *s)
 {
 	enum br_usb_verdict verdict = br_usb_session_verdict(s);
-	struct guest *g = user;
-	json_t *metadata = metadata_event(g, s);
+	struct guest **place = find_guest(k, br_usb_session_path(s)), *g = *place;
 	unsigned files = 0;
 	uint64_t bytes = br_usb_session_bytes(s, &files);
+	json_t *metadata;
 
+	if (!g)
+		return;
+	metadata = metadata_event(g, s);
 	if (metadata)
 		report(k, g, metadata);
 	report(k, g, json_pack("{s:s, s:s, s:b, s:s, s:I, s:I, s:I}", "kind", "end", "verdict", br_usb_verdict_name(verdict), "well",
 			     br_usb_verdict_is_well(verdict), "reason", br_usb_session_reason(s), "files", (json_int_t)files, "bytes",
 			     (json_int_t)bytes, "ms", (json_int_t)((br_now_ns() - g->since_ns) / BR_MS)));
-	br_usb_payload_unref(g->payload);
-	free(g);
+	*place = g->next;
+	guest_free(g);
 }

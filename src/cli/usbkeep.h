@@ -23,12 +23,10 @@ int br_usb_keeper_new(const struct br_usb_keeper_options *opt, struct br_usb_kee
 /* After the manager. Waits for what is to be told, at most some seconds. */
 void br_usb_keeper_free(struct br_usb_keeper *k);
 
-/* As of struct br_usb_manager_ops; the choice's 'user' is the keeper's, and comes back below as br_usb_manager_user() gives it. */
+/* As of struct br_usb_manager_ops; the choice's 'user' is the keeper's, until 'ended'. */
 int br_usb_keeper_choose(struct br_usb_keeper *k, const struct br_usb_device *dev, const struct br_usbboot_model *model,
 	struct br_usb_choice *ret);
-void br_usb_keeper_step(struct br_usb_keeper *k, const struct br_usb_session *s, void *user, const struct br_usb_step *step);
-void br_usb_keeper_ended(struct br_usb_keeper *k, const struct br_usb_session *s, void *user);
-/* The board's name in the fleet, "" when the daemon told none. */
-const char *br_usb_keeper_board(const void *user);
-/* What it gets, in words. */
-const char *br_usb_keeper_payload(const void *user);
+void br_usb_keeper_step(struct br_usb_keeper *k, const struct br_usb_session *s, const struct br_usb_step *step);
+void br_usb_keeper_ended(struct br_usb_keeper *k, const struct br_usb_session *s);
+/* What the board of a session gets, in words. */
+const char *br_usb_keeper_payload(const struct br_usb_keeper *k, const struct br_usb_session *s);

@@ -87,10 +87,39 @@ int br_usb_payload_gadget(const struct br_usbboot_model *model, struct br_usb_pa
 	return r;
 }
 
+/* Whether config.txt has a line for it, under whatever condition. */
+static bool says_ramdisk(char *config)
+{
+	char *save = NULL;
+
+	for (char *line = strtok_r(config, "\r\n", &save); line; line = strtok_r(NULL, "\r\n", &save))
+		if (br_str_starts(line + strspn(line, " \t"), "boot_ramdisk=1"))
+			return true;
+	return false;
+}
+
+/* Whether the board takes boot.img: it is told to, or it is signed and takes nothing else. */
+static bool wants_ramdisk(struct br_usb_payload *payload, const struct br_usbboot_model *model)
+{
+	const struct br_usb_who who = { .model = model };
+	struct br_usb_payload_file file = { .fd = -1 };
+	char config[8192] = "";
+
+	if (br_usb_payload_lookup(payload, &who, "config.txt", &file, NULL) >= 0) {
+		size_t n = file.size < sizeof(config) ? (size_t)file.size : sizeof(config) - 1;
+
+		if (br_usb_payload_read(&file, 0, config, n) < 0)
+			config[0] = 0;
+		br_usb_payload_close(&file);
+	}
+	return says_ramdisk(config) || has(payload, model, "boot.sig");
+}
+
 /* What a chip cannot do without, and what it is for. */
 struct need {
 	const char *dir;  /* of the chip */
-	const char *name, *other; /* other: does as well */
+	const char *name;
+	const char *ramdisk; /* does as well, for a board that takes it; NULL: nothing does */
 	const char *what_for;
 	bool new_only; /* only where bootmain comes out of bootfiles.bin */
 };
@@ -122,10 +151,10 @@ size_t br_usb_payload_missing(struct br_usb_payload *payload, const struct br_us
 
 		if (strcmp(need->dir, model->dir) != 0 || (need->new_only && !parts) || (recovery && !first))
 			continue;
-		if (has(payload, model, need->name) || (need->other && has(payload, model, need->other)))
+		if (has(payload, model, need->name) ||
+			(need->ramdisk && wants_ramdisk(payload, model) && has(payload, model, need->ramdisk)))
 			continue;
-		br_text_addf(out, "%s%s%s%s (%s)", n++ ? ", " : "", need->name, need->other ? " or " : "",
-			need->other ? need->other : "", need->what_for);
+		br_text_addf(out, "%s%s (%s)", n++ ? ", " : "", need->name, need->what_for);
 	}
 	return n;
 }

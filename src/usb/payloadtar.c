@@ -9,6 +9,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/text.h"
@@ -127,15 +128,8 @@ static int add(struct br_usb_tar *tar, const char *name, uint64_t start, uint64_
 			return br_error_set(err, EBADMSG, "it has '%s' twice", name);
 	if (tar->n == BR_USB_TAR_MEMBERS_MAX)
 		return br_error_set(err, EFBIG, "it has more than %d members", BR_USB_TAR_MEMBERS_MAX);
-	if (tar->n == tar->cap) {
-		size_t cap = tar->cap ? 2 * tar->cap : 64;
-
-		m = reallocarray(tar->members, cap, sizeof(*m));
-		if (!m)
-			return br_error_set(err, ENOMEM, "out of memory");
-		tar->members = m;
-		tar->cap = cap;
-	}
+	if (br_array_reserve(&tar->members, &tar->cap, tar->n + 1, sizeof(*m)) < 0)
+		return br_error_set(err, ENOMEM, "out of memory");
 	m = &tar->members[tar->n++];
 	*m = (struct br_usb_tar_member){ .start = start, .size = (uint32_t)size };
 	memcpy(m->name, name, strlen(name) + 1);

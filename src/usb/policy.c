@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "wire/usbboot.h"
@@ -67,16 +68,14 @@ static const struct {
 static int add_rule(struct br_usb_policy *policy, enum br_usb_match match, const char *value, struct br_usb_rule **ret,
 	struct br_error *err)
 {
-	struct br_usb_rule *more = reallocarray(policy->rules, policy->n + 1, sizeof(*more));
-	char *copy = more ? strdup(value) : NULL;
+	char *copy = strdup(value);
 
-	if (more)
-		policy->rules = more;
-	if (!copy)
+	if (!copy || br_array_reserve(&policy->rules, &policy->cap, policy->n + 1, sizeof(*policy->rules)) < 0) {
+		free(copy);
 		return br_error_set(err, ENOMEM, "out of memory");
-	more = &policy->rules[policy->n++];
-	*more = (struct br_usb_rule){ .match = match, .value = copy, };
-	*ret = more;
+	}
+	*ret = &policy->rules[policy->n++];
+	**ret = (struct br_usb_rule){ .match = match, .value = copy };
 	return 0;
 }
 

@@ -38,7 +38,7 @@ struct br_usb_rule { /* strings owned, NULL: not set */
 /* All zeros: an empty one, which gives all boards BR_USB_BOOT_NET. */
 struct br_usb_policy {
 	struct br_usb_rule *rules; /* in the order they were first named */
-	size_t n;
+	size_t n, cap;
 	struct br_usb_rule rest;
 };
 

@@ -35,7 +35,8 @@ def test_the_package_installs_and_removes(t):
     t.run("dpkg", *flags, "--install", deb)
     program = os.path.join(root, "usr/bin/bramble")
     assert t.run(program, "--version").stdout.startswith("bramble ")
-    for path in ("usr/lib/systemd/system/bramble.service", "usr/lib/sysusers.d/bramble.conf",
+    for path in ("usr/lib/systemd/system/bramble.service", "usr/lib/systemd/system/bramble-usb.service",
+                 "usr/lib/sysusers.d/bramble.conf",
                  "etc/bramble/bramble.conf", "usr/share/doc/bramble/copyright"):
         assert os.path.isfile(os.path.join(root, path)), path
     with open(os.path.join(root, "etc/passwd")) as f:
@@ -55,18 +56,20 @@ def test_every_library_is_a_dependency(t):
 def test_the_unit_file_is_valid_and_sandboxed(t):
     t.need_program("systemd-analyze")
     t.run("dpkg-deb", "-x", make_deb(t), t.path("x"))
-    unit = t.path("x/usr/lib/systemd/system/bramble.service")
-    with open(unit) as f:
-        text = f.read().replace("/usr/bin/bramble", t.path("x/usr/bin/bramble"))
-    with open(t.path("bramble.service"), "w") as f:
-        f.write(text)
-    r = t.run("systemd-analyze", "--man=no", "verify", t.path("bramble.service"), check=False)
-    problems = [line for line in r.stderr.splitlines() if "bramble.service" in line]
-    assert not problems, problems
-    r = subprocess.run(["systemd-analyze", "security", "--offline=yes", "--no-pager", t.path("bramble.service")],
-                       text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    t.note(r.stdout)
-    if "exposure level" not in r.stdout:
-        t.skip("systemd-analyze cannot judge units here: " + r.stdout.strip()[-100:])
-    level = float(r.stdout.rsplit(":", 1)[1].split()[0])
-    assert level < 4, level
+    names = ("bramble.service", "bramble-usb.service")
+    for name in names:
+        with open(t.path("x/usr/lib/systemd/system/" + name)) as f:
+            text = f.read().replace("/usr/bin/bramble", t.path("x/usr/bin/bramble"))
+        with open(t.path(name), "w") as f:
+            f.write(text)
+    for name in names:
+        r = t.run("systemd-analyze", "--man=no", "verify", t.path(name), check=False)
+        problems = [line for line in r.stderr.splitlines() if name in line]
+        assert not problems, problems
+        r = subprocess.run(["systemd-analyze", "security", "--offline=yes", "--no-pager", t.path(name)],
+                           text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        t.note(r.stdout)
+        if "exposure level" not in r.stdout:
+            t.skip("systemd-analyze cannot judge units here: " + r.stdout.strip()[-100:])
+        level = float(r.stdout.rsplit(":", 1)[1].split()[0])
+        assert level < 4, (name, level)

@@ -41,6 +41,8 @@ static struct server {
 	struct br_shares *shares;
 	struct br_persist *persist;
 	struct br_api *api;
+	const struct br_api_usb_ops *usb; /* of the test, before start(); NULL: none */
+	void *usb_ctx;
 	bool image;
 } sv;
 
@@ -93,7 +95,7 @@ static inline int start(void **state)
 	assert_int_equal(br_shares_new(sv.fleet, &sv.shares, &err), 0);
 	assert_int_equal(br_persist_new(sv.state, sv.store, &sv.persist, &err), 0);
 	struct br_api_options ao = { .fleet = sv.fleet, .boots = sv.boots, .disks = sv.disks, .shares = sv.shares, .persist = sv.persist, .store = sv.store,
-		.socket_path = sv.socket,
+		.usb = sv.usb, .usb_ctx = sv.usb_ctx, .socket_path = sv.socket,
 		.status = { .interface = "br0", .ip = 0x0a4d0001, .prefix = 24, .dhcp = "full", .first = 0x0a4d000a,
 			.last = 0x0a4d00fe } };
 	assert_int_equal(br_api_start(&ao, &sv.api, &err), 0);

@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Boards on USB and the daemon: policies, a plan as a payload over the control socket, sessions told to record and timeline. */
+#include "tests/unit/test.h"
+
+#include "cli/usbkeep.h"
+#include "cli/usbnet.h"
+#include "daemon/config.h"
+#include "daemon/glue.h"
+#include "daemon/glue_usb.h"
+#include "daemon/turns.h"
+#include "fleet/fact.h"
+#include "tests/unit/apiserver.h"
+#include "usb/payload.h"
+#include "usb/policy.h"
+
+BR_DEFINE_CLEANUP(struct br_usb_payload *, br_usb_payload_unref);
+BR_DEFINE_CLEANUP(struct br_usb_keeper *, br_usb_keeper_free);
+
+static struct br_glue glue;
+static struct br_config config;
+
+static int set_up(void **state)
+{
+	struct br_error err = BR_ERROR_NULL;
+
+	sv.usb = &br_glue_usb_ops;
+	sv.usb_ctx = &glue;
+	start(state);
+	assert_int_equal(br_config_init(&config, &err), 0);
+	glue = (struct br_glue){ .fleet = sv.fleet, .boots = sv.boots, .disks = sv.disks, .adopt = true };
+	glue.turns = br_turns_new(&config, "lo");
+	assert_non_null(glue.turns);
+	if (test_sh("mkdir -p '%s/fw/2711' && echo first >'%s/fw/bootcode4.bin' && echo five >'%s/fw/bootcode5.bin' && "
+		    "echo older >'%s/fw/bootcode.bin'", sv.dir, sv.dir, sv.dir, sv.dir))
+		return -1;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	br_turns_free(glue.turns);
+	br_config_done(&config);
+	return stop(state);
+}
+
+/* ---- the policy ---- */
+
+static void set(struct br_usb_policy *p, const char *rule, const char *key, const char *value)
+{
+	struct br_error err = BR_ERROR_NULL;
+
+	if (br_usb_policy_set(p, rule, key, value, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+static void rules_are_chosen_in_order(void **state)
+{
+	static const struct {
+		const char *path, *serial, *chip, *what; /* of the rule; NULL: the rest's */
+	} cases[] = {
+		{ "1-2.3", "10000000a1b2c3d4", "BCM2711", "/serial" },
+		{ "1-2.3", "a1b2c3d4", "BCM2711", "/serial" }, /* the low half */
+		{ "1-2.3", "A1B2C3D4", "BCM2711", "/serial" },
+		{ "1-2.3", "20000000a1b2c3d4", "BCM2711", "/exact" },
+		{ "1-2.3", "", "BCM2712", "/exact" },
+		{ "1-2.4", "", "BCM2711", "/pattern" },
+		{ "1-2.3.1", "", "BCM2711", "/pattern" },
+		{ "1-3", "", "BCM2711", "/chip" },
+		{ "1-3", "Broadcom", "BCM2712", "/odd" },
+		{ "1-3", "", "BCM2712", NULL },
+	};
+	br_cleanup(br_usb_policy_done) struct br_usb_policy p = { 0 };
+
+	assert_int_equal(br_usb_policy_choose(&p, "1-1", "", "BCM2711")->boot, BR_USB_BOOT_NET);
+	set(&p, "chip bcm2711", "boot", "/chip");
+	set(&p, "path 1-2.*", "boot", "/pattern");
+	set(&p, "path 1-2.3", "boot", "/exact");
+	set(&p, "serial 0x10000000a1b2c3d4", "boot", "/serial");
+	set(&p, "serial broadcom", "boot", "/odd");
+	set(&p, "", "boot", "ignore");
+	set(&p, "", "firmware", "/fw");
+	set(&p, "path 1-2.3", "firmware", "/own");
+	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++) {
+		const struct br_usb_rule *r = br_usb_policy_choose(&p, cases[i].path, cases[i].serial, cases[i].chip);
+
+		if (cases[i].what ? r->boot != BR_USB_BOOT_PATH || strcmp(r->what, cases[i].what) != 0 : r != &p.rest)
+			fail_msg("case %zu: %s", i, r->what ?: "-");
+	}
+	assert_string_equal(br_usb_policy_firmware(&p, br_usb_policy_choose(&p, "1-2.3", "", "BCM2712")), "/own");
+	assert_string_equal(br_usb_policy_firmware(&p, br_usb_policy_choose(&p, "1-2.4", "", "BCM2712")), "/fw");
+}
+
+static void wrong_rules_get_words(void **state)
+{
+	static const struct {
+		const char *rule, *key, *value, *words;
+	} cases[] = {
+		{ "colour red", "boot", "net", "rules are for" },
+		{ "path x", "boot", "net", "bus and ports" },
+		{ "path ", "boot", "net", "bus and ports" },
+		{ "chip RP1", "boot", "net", "BCM2711" },
+		{ "serial ", "boot", "net", "a serial is needed" },
+		{ "", "boot", "nfs", "'image NAME'" },
+		{ "", "boot", "image ", "'image NAME'" },
+		{ "", "overlay", "1", "yes or no" },
+		{ "", "boots", "net", "there are boot, board" },
+		{ "", "board", "", "a board's name" },
+	};
+	br_cleanup(br_usb_policy_done) struct br_usb_policy p = { 0 };
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++) {
+		struct br_error err = BR_ERROR_NULL;
+
+		if (br_usb_policy_set(&p, cases[i].rule, cases[i].key, cases[i].value, &err) != -EINVAL ||
+			!strstr(err.text, cases[i].words))
+			fail_msg("case %zu: %s", i, err.text);
+		assert_int_equal(br_usb_policy_set(&p, cases[i].rule, cases[i].key, cases[i].value, NULL), -EINVAL);
+	}
+}
+
+static void the_file_has_rules_too(void **state)
+{
+	static const char text[] = "[serve]\nimage = one\n[usb]\nboot = ignore\nfirmware = /fw\n"
+				   "[usb path 1-2.*]\nboot = image one\n[usb serial 12345678]\nboot = /srv/recovery\noverlay = yes\n";
+	br_cleanup(br_freep) char *path = br_path_join(sv.dir, "usb.conf");
+	br_cleanup(br_config_done) struct br_config c = { 0 };
+	const struct br_usb_rule *r;
+	struct br_error err = BR_ERROR_NULL;
+
+	assert_int_equal(br_file_write(path, text, strlen(text), 0644, NULL), 0);
+	if (br_config_read(&c, path, true, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(c.usb.rest.boot, BR_USB_BOOT_IGNORE);
+	r = br_usb_policy_choose(&c.usb, "1-2.1", "", "BCM2712");
+	assert_int_equal(r->boot, BR_USB_BOOT_IMAGE);
+	assert_string_equal(r->what, "one");
+	r = br_usb_policy_choose(&c.usb, "1-2.1", "12345678", "BCM2712");
+	assert_true(r->boot == BR_USB_BOOT_PATH && r->overlay);
+	assert_int_equal(br_file_write(path, "[usb path x]\nboot = net\n", 24, 0644, NULL), 0);
+	assert_int_equal(br_config_read(&c, path, true, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "usb.conf, line 2: "));
+}
+
+/* ---- a plan as a payload ---- */
+
+static const struct br_usbboot_model *model_of(uint16_t product)
+{
+	return br_usbboot_model(BR_USBBOOT_VENDOR, product);
+}
+
+static int net_payload(const char *path, const char *serial, const char *board, struct br_usb_payload **ret, struct br_error *err)
+{
+	br_cleanup(br_freep) char *fw = br_path_join(sv.dir, "fw");
+	const struct br_usb_net_options opt = { .state = sv.state, .path = path, .chip = "BCM2711", .serial = serial, .board = board,
+		.firmware = fw };
+
+	return br_usb_net_payload(&opt, ret, err);
+}
+
+static char *text_of(struct br_usb_payload *p, const struct br_usb_who *who, const char *name)
+{
+	struct br_usb_payload_file file;
+	struct br_error err = BR_ERROR_NULL;
+	char *text;
+
+	if (br_usb_payload_lookup(p, who, name, &file, &err) < 0)
+		fail_msg("%s: %s", name, err.text);
+	text = calloc(1, file.size + 1);
+	assert_int_equal(br_usb_payload_read(&file, 0, text, file.size), 0);
+	br_usb_payload_close(&file);
+	return text;
+}
+
+static void a_board_gets_its_plan_over_usb(void **state)
+{
+	const struct br_usb_who who = { .model = model_of(0x2711), .path = "1-2.3", .serial = "10000000a1b2c3d4" };
+	br_cleanup(br_usb_payload_unrefp) struct br_usb_payload *p = NULL;
+	struct br_usb_payload_file file;
+	struct br_error err = BR_ERROR_NULL;
+	struct br_boot_status boot;
+	struct br_board board;
+
+	NEED_IMAGE();
+	if (net_payload("1-2.3", who.serial, NULL, &p, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(br_board_by_name(sv.fleet, "pi-a1b2c3d4", &board), 0);
+	assert_true(board.serial_known && board.serial == 0x10000000a1b2c3d4);
+	assert_string_equal(br_usb_payload_text(p), "boot files of pi-a1b2c3d4");
+	assert_int_equal(br_boots_status(sv.boots, board.id, &boot), 0);
+	assert_int_equal(boot.stage, BR_STAGE_FIRMWARE_DHCP);
+	{
+		br_cleanup(br_freep) char *cmdline = text_of(p, &who, "cmdline.txt"), *first = text_of(p, &who, "bootcode4.bin");
+
+		assert_non_null(strstr(cmdline, "root=/dev/nfs"));
+		assert_non_null(strstr(cmdline, "/pi-a1b2c3d4"));
+		assert_string_equal(first, "first\n");
+	}
+	assert_int_equal(br_boots_status(sv.boots, board.id, &boot), 0);
+	assert_int_equal(boot.stage, BR_STAGE_FIRMWARE_FILES);
+	err = BR_ERROR_NULL;
+	assert_int_equal(br_usb_payload_lookup(p, &who, "nonsense.bin", &file, &err), -ENOENT);
+	assert_int_equal(br_usb_payload_lookup(p, &who, "../etc/passwd", &file, &err), -EACCES);
+
+	/* it comes again: the same board, and no new boot before it took a kernel */
+	br_usb_payload_unref(br_take(p));
+	assert_int_equal(net_payload("1-4", "a1b2c3d4", NULL, &p, &err), 0);
+	assert_string_equal(br_usb_payload_text(p), "boot files of pi-a1b2c3d4");
+}
+
+static void boards_that_get_no_plan_get_words(void **state)
+{
+	struct br_usb_payload *p = NULL;
+	struct br_error err = BR_ERROR_NULL;
+	struct br_board board = { .name = "local", .serial = 0x77, .serial_known = true, .road = "local" };
+
+	NEED_IMAGE();
+	assert_int_equal(br_board_save(sv.fleet, &board, &err), 0);
+	assert_int_equal(net_payload("1-2", "77", NULL, &p, &err), -EPERM);
+	assert_non_null(strstr(err.text, "on road 'local'"));
+	assert_int_equal(net_payload("1-2", "", "ghost", &p, &err), -ENOENT);
+	assert_non_null(strstr(err.text, "no board is named 'ghost'"));
+	glue.adopt = false;
+	assert_int_equal(net_payload("1-2", "99990001", NULL, &p, &err), -ENOENT);
+	assert_non_null(strstr(err.text, "bramble board add NAME --serial 99990001"));
+	glue.adopt = true;
+	assert_int_equal(net_payload("../x", "99990001", NULL, &p, &err), -EINVAL);
+	assert_null(p);
+}
+
+/* A ROM that tells no serial: the default image's files, until a later stage tells who it is. */
+static void a_board_that_tells_its_serial_late(void **state)
+{
+	struct br_usb_who who = { .model = model_of(0x2764), .path = "1-5", .serial = "" };
+	br_cleanup(br_usb_payload_unrefp) struct br_usb_payload *p = NULL;
+	br_cleanup(br_freep) char *first = NULL, *anonymous = NULL, *own = NULL;
+	struct br_error err = BR_ERROR_NULL;
+
+	NEED_IMAGE();
+	if (net_payload("1-5", "", NULL, &p, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_string_equal(br_usb_payload_text(p), "boot files of a board not known yet");
+	first = text_of(p, &who, "bootcode.bin");
+	anonymous = text_of(p, &who, "config.txt");
+	who.serial = "00000000beefcafe";
+	own = text_of(p, &who, "cmdline.txt");
+	assert_non_null(strstr(own, "/pi-beefcafe"));
+}
+
+/* ---- what is told ---- */
+
+struct told {
+	struct br_text text;
+};
+
+static int add_event(void *ctx, const struct br_event *ev)
+{
+	struct told *t = ctx;
+	br_cleanup(br_freep) char *fields = ev->fields ? json_dumps(ev->fields, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+
+	br_text_addf(&t->text, "%s %s\n", ev->type, fields ? fields : "");
+	return 0;
+}
+
+static char *events_of(int64_t board)
+{
+	const struct br_event_filter filter = { .board_id = board };
+	struct told t = { 0 };
+	struct br_error err = BR_ERROR_NULL;
+
+	assert_int_equal(br_event_query(sv.fleet, &filter, add_event, &t, &err), 0);
+	return br_text_take(&t.text);
+}
+
+static void metadata_make_the_record(void **state)
+{
+	static const char body[] =
+		"-d '{\"path\":\"1-7\",\"chip\":\"BCM2711\",\"events\":["
+		"{\"kind\":\"found\",\"stage\":\"rom\",\"payload\":\"directory /srv/recovery\"},"
+		"{\"kind\":\"metadata\",\"facts\":{\"USER_SERIAL_NUM\":\"1000000012340001\",\"MAC_ADDR\":\"dc:a6:32:00:00:01\","
+		"\"USER_BOARDREV\":\"b03141\",\"EEPROM_HASH\":\"abcd\",\"bad name\":\"x\",\"FACTORY_UUID\":\"0A-1B\"}},"
+		"{\"kind\":\"file\",\"name\":\"pieeprom.bin\",\"bytes\":524288,\"ms\":900},"
+		"{\"kind\":\"missing\",\"name\":\"boot.sig\"},"
+		"{\"kind\":\"step\",\"step\":\"left\"},"
+		"{\"kind\":\"end\",\"verdict\":\"vanished\",\"well\":false,\"reason\":\"it left\",\"files\":1,\"bytes\":524288,\"ms\":1000}]}'";
+	static const char *const want[] = {
+		"usb.metadata {", "EEPROM_HASH abcd", "file.sent {\"bytes\":524288,\"ms\":900,\"path\":\"pieeprom.bin\",\"usb\":\"1-7\",\"via\":\"usb\"}",
+		"file.missing {\"path\":\"boot.sig\"", "usb.step {\"path\":\"1-7\",\"step\":\"left\"}",
+		"usb.failed {\"bytes\":524288,\"files\":1,\"ms\":1000,\"path\":\"1-7\",\"reason\":\"it left\",\"verdict\":\"vanished\"}",
+	};
+	br_cleanup(br_freep) char *answer = NULL, *events = NULL, *shown = NULL;
+	struct br_board board;
+
+	test_needs("curl");
+	answer = curl(body, "/v1/usb/report");
+	assert_non_null(strstr(answer, "{\"board\":\"pi-12340001\"}"));
+	assert_int_equal(br_board_by_name(sv.fleet, "pi-12340001", &board), 0);
+	assert_int_equal(board.revision, 0xb03141);
+	assert_string_equal(board.model, "CM4");
+	assert_int_equal(board.mac.b[5], 1);
+	events = events_of(board.id);
+	for (size_t i = 0; i < BR_ARRAY_SIZE(want); i++)
+		if (!strstr(events, want[i]))
+			fail_msg("'%s' is not in:\n%s", want[i], events);
+	shown = curl("", "/v1/boards/pi-12340001");
+	assert_non_null(strstr(shown, "\"EEPROM_HASH\":\"abcd\""));
+	assert_non_null(strstr(shown, "\"FACTORY_UUID\":\"0A-1B\""));
+	assert_null(strstr(shown, "bad name"));
+}
+
+static void reports_that_are_wrong(void **state)
+{
+	static const struct {
+		const char *body, *words;
+	} cases[] = {
+		{ "{}", "'path'" },
+		{ "{\"path\":\"1-2\"}", "'chip'" },
+		{ "{\"path\":\"a\",\"chip\":\"B\"}", "'path'" },
+		{ "{\"path\":\"1-2\",\"chip\":\"BCM2711\",\"events\":[{}]}", "a kind that is not known" },
+		{ "{\"path\":\"1-2\",\"chip\":\"BCM2711\",\"events\":[{\"kind\":\"file\"}]}", "without its name" },
+		{ "{\"path\":\"1-2\",\"chip\":\"BCM2711\",\"events\":[7]}", "a kind that is not known" },
+	};
+
+	test_needs("curl");
+	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++) {
+		br_cleanup(br_freep) char *args = br_asprintf("-d '%s'", cases[i].body), *answer = curl(args, "/v1/usb/report");
+
+		if (!strstr(answer, cases[i].words) || !strstr(answer, "\n400"))
+			fail_msg("case %zu: %s", i, answer);
+	}
+}
+
+static void facts_of_a_board_are_bounded(void **state)
+{
+	struct br_board board = { .name = "facts", .serial = 0x4711, .serial_known = true };
+	struct br_fact facts[BR_FACTS_MAX + 1] = { 0 };
+	struct br_error err = BR_ERROR_NULL;
+
+	assert_int_equal(br_board_save(sv.fleet, &board, &err), 0);
+	for (size_t i = 0; i < BR_ARRAY_SIZE(facts); i++) {
+		snprintf(facts[i].name, sizeof(facts[i].name), "KEY_%zu", i);
+		strcpy(facts[i].value, "value");
+	}
+	assert_int_equal(br_facts_put(sv.fleet, board.id, facts, BR_FACTS_MAX + 1, &err), -ENOSPC);
+	assert_int_equal(br_facts_put(sv.fleet, board.id, facts, BR_FACTS_MAX, &err), 0);
+	assert_int_equal(br_facts_put(sv.fleet, board.id, facts + BR_FACTS_MAX, 1, &err), -ENOSPC);
+	strcpy(facts[0].value, "another");
+	assert_int_equal(br_facts_put(sv.fleet, board.id, facts, 1, &err), 0);
+	strcpy(facts[0].value, "a\nline");
+	assert_int_equal(br_facts_put(sv.fleet, board.id, facts, 1, &err), -EINVAL);
+	assert_false(br_fact_ok("", "x"));
+	assert_false(br_fact_ok("a b", "x"));
+	assert_int_equal(br_board_remove(sv.fleet, board.id, &err), 0);
+}
+
+/* ---- the keeper ---- */
+
+static char noted[600];
+
+static void take_note(void *ctx, const struct br_usb_device *dev, const char *words)
+{
+	snprintf(noted, sizeof(noted), "%s: %s", dev->path, words);
+}
+
+static void the_keeper_opens_what_the_policy_says(void **state)
+{
+	static const struct {
+		const char *path;
+		int r;
+		const char *text; /* of the payload, or of the note */
+	} cases[] = {
+		{ "1-1", 0, "" }, /* ignored: no words */
+		{ "1-2", 1, "image one" },
+		{ "1-3", 1, "/fw" },
+		{ "1-4", 0, "/nowhere" },
+		{ "1-5", 0, "no image is named 'ghost'" },
+		{ "1-6", 0, "mass-storage gadget for BCM2711 is not installed" },
+		{ "1-7", 1, "boot files of pi-0badf00d" },
+	};
+	br_cleanup(br_usb_policy_done) struct br_usb_policy p = { 0 };
+	br_cleanup(br_usb_keeper_freep) struct br_usb_keeper *k = NULL;
+	br_cleanup(br_freep) char *fw = br_path_join(sv.dir, "fw");
+	struct br_usb_keeper_options opt = { .state = sv.state, .policy = &p, .note = take_note };
+	struct br_error err = BR_ERROR_NULL;
+
+	NEED_IMAGE();
+	if (!access("/usr/share/rpiboot/mass-storage-gadget64/bootfiles.bin", F_OK)) {
+		print_message("skipped: a gadget is installed here\n");
+		skip();
+	}
+	assert_int_equal(test_sh("for f in config.txt start4.elf 2711/start4.elf; do echo x >'%s'/$f; done", fw), 0);
+	set(&p, "", "firmware", fw);
+	set(&p, "path 1-1", "boot", "ignore");
+	set(&p, "path 1-2", "boot", "image one");
+	set(&p, "path 1-3", "boot", fw);
+	set(&p, "path 1-4", "boot", "/nowhere");
+	set(&p, "path 1-5", "boot", "image ghost");
+	set(&p, "path 1-6", "boot", "gadget");
+	assert_int_equal(br_usb_keeper_new(&opt, &k, &err), 0);
+	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++) {
+		struct br_usb_device dev = { .vendor = BR_USBBOOT_VENDOR, .product = 0x2711, .serial_index = 3, .serial = "0badf00d" };
+		struct br_usb_session_options so = { 0 };
+		struct br_usb_choice choice = { 0 };
+		struct br_usb_session *s;
+		int r;
+
+		noted[0] = 0;
+		strcpy(dev.path, cases[i].path);
+		r = br_usb_keeper_choose(k, &dev, model_of(0x2711), &choice);
+		if (r != cases[i].r || (r == 0 && !strstr(noted, cases[i].text)))
+			fail_msg("%s: %d %s", cases[i].path, r, noted);
+		if (!r)
+			continue;
+		assert_int_equal(br_usb_session_new(&so, dev.path, &s), 0);
+		if (!strstr(br_usb_keeper_payload(k, s), cases[i].text))
+			fail_msg("%s: %s", cases[i].path, br_usb_keeper_payload(k, s));
+		br_usb_session_abort(s, "the test is over", 1);
+		br_usb_keeper_ended(k, s);
+		assert_string_equal(br_usb_keeper_payload(k, s), "");
+		br_usb_session_free(s);
+	}
+	br_usb_keeper_free(br_take(k)); /* what is to be told is told by then */
+	{
+		br_cleanup(br_freep) char *events = events_of(0);
+
+		assert_non_null(strstr(events, "\"path\":\"1-2\",\"reason\":\"the test is over\",\"verdict\":\"aborted\""));
+		assert_non_null(strstr(events, "\"path\":\"1-7\",\"reason\":\"the test is over\""));
+	}
+}
+
+static void without_a_daemon(void **state)
+{
+	struct br_usb_net_options opt = { .state = "/nonexistent", .path = "1-2", .chip = "BCM2711", .serial = "" };
+	struct br_error err = BR_ERROR_NULL;
+	struct br_usb_payload *p = NULL;
+
+	assert_int_equal(br_usb_net_payload(&opt, &p, &err), -ECONNREFUSED);
+	assert_non_null(strstr(err.text, "bramble serve"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(rules_are_chosen_in_order),
+		cmocka_unit_test(wrong_rules_get_words),
+		cmocka_unit_test(the_file_has_rules_too),
+		cmocka_unit_test(a_board_gets_its_plan_over_usb),
+		cmocka_unit_test(boards_that_get_no_plan_get_words),
+		cmocka_unit_test(a_board_that_tells_its_serial_late),
+		cmocka_unit_test(metadata_make_the_record),
+		cmocka_unit_test(reports_that_are_wrong),
+		cmocka_unit_test(facts_of_a_board_are_bounded),
+		cmocka_unit_test(the_keeper_opens_what_the_policy_says),
+		cmocka_unit_test(without_a_daemon),
+	};
+
+	return cmocka_run_group_tests_name("usb and the daemon", tests, set_up, tear_down);
+}

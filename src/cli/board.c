@@ -142,6 +142,22 @@ static void print_files(const json_t *files, const char *title, const char *orig
 	}
 }
 
+/* What it told of itself over USB. */
+static void print_facts(const json_t *facts)
+{
+	char name[BR_CELL_MAX], value[BR_CELL_MAX];
+	const char *key;
+	json_t *text;
+	bool first = true;
+
+	json_object_foreach((json_t *)(uintptr_t)facts, key, text) {
+		br_vis(name, sizeof(name), key, strlen(key));
+		br_vis(value, sizeof(value), json_string_value(text) ?: "", json_string_length(text));
+		printf("%-12s%s %s\n", first ? "told:" : "", name, value);
+		first = false;
+	}
+}
+
 static void print_board(const json_t *b, const json_t *plan)
 {
 	static const struct {
@@ -158,6 +174,7 @@ static void print_board(const json_t *b, const json_t *plan)
 
 	for (size_t i = 0; i < BR_ARRAY_SIZE(fields); i++)
 		print_field(b, fields[i].title, fields[i].path);
+	print_facts(json_object_get(b, "facts"));
 	if (!plan)
 		return;
 	print_long("cmdline:", json_object_get(plan, "cmdline"));

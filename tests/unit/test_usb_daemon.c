@@ -246,6 +246,62 @@ static void a_board_that_tells_its_serial_late(void **state)
 	assert_non_null(strstr(own, "/pi-beefcafe"));
 }
 
+/* ---- an image's boot partition ---- */
+
+static void check_image(struct br_usb_payload *p)
+{
+	const struct br_usb_who who = { .model = model_of(0x2764) }, cm4 = { .model = model_of(0x2711) };
+	br_cleanup(br_freep) char *config_txt = text_of(p, &who, "CONFIG.TXT"), *first = text_of(p, &who, "bootcode.bin");
+	struct br_usb_payload_file file;
+	uint8_t whole[70000], pieces[70000];
+
+	assert_string_equal(config_txt, "config.txt\n"); /* FAT knows no case */
+	assert_string_equal(first, "bootcode.bin\n");	 /* the image's own, before the firmware's */
+	assert_int_equal(br_usb_payload_lookup(p, &who, "kernel8.img", &file, NULL), 0);
+	assert_int_equal(file.size, sizeof(whole));
+	assert_string_equal(file.origin, "image");
+	assert_int_equal(br_usb_payload_read(&file, 0, whole, sizeof(whole)), 0);
+	for (size_t at = 0, n; at < sizeof(pieces); at += n) {
+		n = sizeof(pieces) - at < 3001 ? sizeof(pieces) - at : 3001;
+		assert_int_equal(br_usb_payload_read(&file, at, pieces + at, n), 0);
+	}
+	assert_memory_equal(whole, pieces, sizeof(whole));
+	br_usb_payload_close(&file);
+	assert_int_equal(br_usb_payload_lookup(p, &who, "boot.sig", &file, NULL), -ENOENT);
+	free(text_of(p, &cm4, "bootcode4.bin"));
+}
+
+static void boot_partitions_of_images(void **state)
+{
+	br_cleanup(br_freep) char *fw = br_path_join(sv.dir, "fw"), *card = br_path_join(sv.dir, "card.img");
+	struct br_error err = BR_ERROR_NULL;
+	struct br_usb_payload *p = NULL;
+	struct br_image *image;
+
+	NEED_IMAGE();
+	assert_int_equal(br_image_open(sv.store, "one", &image, &err), 0);
+	assert_int_equal(br_usb_payload_image(image, fw, &p, &err), 0);
+	br_image_unref(image);
+	assert_string_equal(br_usb_payload_text(p), "image one");
+	check_image(p);
+	br_usb_payload_unref(p);
+	if (br_usb_payload_image_file(card, fw, &p, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_string_equal(br_usb_payload_text(p), "image card.img");
+	check_image(p);
+	br_usb_payload_unref(br_take(p));
+	assert_int_equal(test_sh("cd '%s'; echo no image >not.img; gzip -c card.img >card.img.gz", sv.dir), 0);
+	for (int i = 0; i < 2; i++) {
+		br_cleanup(br_freep) char *wrong = br_path_join(sv.dir, i ? "card.img.gz" : "not.img");
+
+		assert_int_equal(br_usb_payload_image_file(wrong, fw, &p, &err), -ENOMEDIUM);
+		assert_true(br_str_starts(err.text, wrong));
+	}
+	assert_int_equal(br_usb_payload_image_file(sv.dir, fw, &p, &err), -EINVAL);
+	assert_int_equal(br_usb_payload_image_file("/nonexistent.img", fw, &p, &err), -ENOENT);
+	assert_null(p);
+}
+
 /* ---- what is told ---- */
 
 struct told {
@@ -372,7 +428,7 @@ static void the_keeper_opens_what_the_policy_says(void **state)
 		{ "1-2", 1, "image one" },
 		{ "1-3", 1, "/fw" },
 		{ "1-4", 0, "/nowhere" },
-		{ "1-5", 0, "no image is named 'ghost'" },
+		{ "1-5", 0, "no image 'ghost' here" },
 		{ "1-6", 0, "mass-storage gadget for BCM2711 is not installed" },
 		{ "1-7", 1, "boot files of pi-0badf00d" },
 	};
@@ -446,6 +502,7 @@ int main(void)
 		cmocka_unit_test(a_board_gets_its_plan_over_usb),
 		cmocka_unit_test(boards_that_get_no_plan_get_words),
 		cmocka_unit_test(a_board_that_tells_its_serial_late),
+		cmocka_unit_test(boot_partitions_of_images),
 		cmocka_unit_test(metadata_make_the_record),
 		cmocka_unit_test(reports_that_are_wrong),
 		cmocka_unit_test(facts_of_a_board_are_bounded),

@@ -442,6 +442,51 @@ static void too_many_members(void **state)
 	assert_int_equal(open_bytes(t.buf, t.len, &tar, &err), -EFBIG);
 }
 
+static void what_is_missing_is_named(void **state)
+{
+	static const char *const members[] = { "2711/bootcode4.bin", "2711/mcb.bin", "2712/bootcode5.bin", "2712/bootmain" };
+	static const struct {
+		const char *dir;
+		uint16_t product;
+		const char *words; /* "" : nothing */
+	} cases[] = {
+		{ "lacks", 0x2711, "start4.elf (the firmware, which starts the kernel)" },
+		{ "lacks", 0x2712, "bootcode5.bin (the first stage, which the ROM takes)" },
+		{ "lacks", 0x2764, "bootcode.bin (the first stage, which the ROM takes), start.elf (" },
+		{ "lackstar", 0x2711, "memsys00.bin (set-up of the memory, one of memsys00 to memsys08 by its kind), bootmain (" },
+		{ "lackstar", 0x2712, "mcb.bin (settings of the memory controller), memsys00.bin (" },
+		{ "recovery", 0x2711, "" },
+		{ "gadget", 0x2711, "" },
+		{ "unused", 0x2711, "start4.elf (" }, /* nobody tells the board to take boot.img */
+		{ "signed", 0x2711, "" },
+	};
+
+	put("lacks/bootcode4.bin");
+	put_tar("lackstar/bootfiles.bin", members, BR_ARRAY_SIZE(members));
+	put("lackstar/start4.elf");
+	put("recovery/bootcode4.bin");
+	put("recovery/pieeprom.bin");
+	put("gadget/bootcode4.bin");
+	put_bytes("gadget/config.txt", "[all]\n boot_ramdisk=1\n", 23);
+	put("gadget/boot.img");
+	put("unused/bootcode4.bin");
+	put("unused/boot.img");
+	put_bytes("unused/config.txt", "#boot_ramdisk=1\n", 16);
+	put("signed/bootcode4.bin");
+	put("signed/boot.img");
+	put("signed/boot.sig");
+	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++) {
+		br_cleanup(br_usb_payload_unrefp) struct br_usb_payload *p = payload(cases[i].dir, NULL, false, false);
+		struct br_error err = BR_ERROR_NULL;
+		int r = br_usb_payload_check(p, br_usbboot_model(BR_USBBOOT_VENDOR, cases[i].product), &err);
+
+		if (r != (cases[i].words[0] ? -ENOENT : 0) || !strstr(err.text, cases[i].words))
+			fail_msg("%s for %04x: %d %s", cases[i].dir, cases[i].product, r, err.text);
+		if (r < 0)
+			assert_non_null(strstr(err.text, "--firmware DIR"));
+	}
+}
+
 /* The published one: what the facts say of it. */
 static void stock_bootfiles(void **state)
 {
@@ -493,6 +538,7 @@ int main(void)
 		cmocka_unit_test(bad_archives),
 		cmocka_unit_test(truncated_archives),
 		cmocka_unit_test(too_many_members),
+		cmocka_unit_test(what_is_missing_is_named),
 		cmocka_unit_test(stock_bootfiles),
 	};
 

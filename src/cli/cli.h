@@ -20,6 +20,9 @@ enum br_exit {
 	BR_EXIT_BOOTLOADER = 12,
 	BR_EXIT_WRITE = 13,  /* or verify */
 	BR_EXIT_SILENT = 14, /* booted, and never said so */
+	/* of USB boot, when all boards failed so (docs/usb.md) */
+	BR_EXIT_NO_PERMISSION = 30,
+	BR_EXIT_BAD_PAYLOAD = 31,
 	BR_EXIT_INTERRUPTED = 130,
 };
 
@@ -41,6 +44,7 @@ extern const struct br_command br_cli_image[], br_cli_board[], br_cli_event[], b
 	br_cli_serve[], br_cli_share[],
 	br_cli_sim[], br_cli_misc[], br_cli_why[], br_cli_uboot[];
 extern const struct br_command br_cli_flash[];
+extern const struct br_command br_cli_usb[];
 
 int br_cli_main(int argc, char **argv);
 

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 
+#define QUICK_NS (5 * BR_S)
 #define FREE_ROUNDS 100
 #define FREE_ROUND_NS (10 * BR_MS)
 
@@ -25,6 +26,9 @@ struct place {
 	unsigned failures; /* one after the other */
 	bool held;
 	uint64_t empty_ns; /* since when */
+	uint64_t again_ns; /* choose() is asked again; UINT64_MAX: not */
+	unsigned quick;	   /* times it came in boot mode right after it had ended well */
+	uint64_t well_ns;  /* when it ended well last; 0: not */
 	struct place *prev, *next;
 };
 
@@ -54,6 +58,7 @@ static struct place *new_place(struct br_usb_manager *m, const char *path)
 		return NULL;
 	}
 	p->empty_ns = m->now_ns;
+	p->again_ns = UINT64_MAX;
 	DL_APPEND(m->places, p);
 	return p;
 }
@@ -78,10 +83,13 @@ static void reap(struct br_usb_manager *m, struct place *p)
 		return;
 	if (!p->told) {
 		p->told = true;
-		if (br_usb_verdict_is_well(verdict))
+		p->well_ns = 0;
+		if (br_usb_verdict_is_well(verdict)) {
 			p->failures = 0;
-		else if (verdict != BR_USB_ABORTED)
+			p->well_ns = m->now_ns;
+		} else if (verdict != BR_USB_ABORTED) {
 			p->failures++;
+		}
 		m->o.ops->ended(m->o.ctx, p->s);
 	}
 	if (br_usb_session_busy(p->s))
@@ -109,8 +117,12 @@ static void start(struct br_usb_manager *m, struct place *p, const struct br_usb
 		.ctx = m,
 	};
 
+	int r;
+
 	p->choice = (struct br_usb_choice){ 0 };
-	if (m->o.ops->choose(m->o.ctx, p->dev, model, &p->choice) != 1)
+	r = m->o.ops->choose(m->o.ctx, p->dev, model, &p->choice);
+	p->again_ns = r == -EAGAIN ? m->now_ns + BR_USB_AGAIN_NS : UINT64_MAX;
+	if (r != 1)
 		return;
 	o.files = p->choice.files;
 	o.sign = p->choice.sign;
@@ -121,23 +133,33 @@ static void start(struct br_usb_manager *m, struct place *p, const struct br_usb
 	br_usb_session_arrived(p->s, p->dev, m->now_ns);
 }
 
-/* A board that fails again and again is left alone until its place was empty for a while. True: it is. */
-static bool hold(struct br_usb_manager *m, struct place *p)
+static void hold(struct br_usb_manager *m, struct place *p, unsigned n, const char *what)
 {
 	char reason[300], wait[16];
 
-	if (p->held && m->now_ns - p->empty_ns >= m->o.hold_ns) {
-		p->held = false;
-		p->failures = 0;
-	}
-	if (p->held || p->failures < m->o.failures)
-		return p->held;
 	p->held = true;
-	snprintf(reason, sizeof(reason), "failed %u times one after the other: left alone until its port was empty for %s",
-		p->failures, br_format_duration(wait, sizeof(wait), m->o.hold_ns));
+	snprintf(reason, sizeof(reason), "%s, %u times: left alone until its port was empty for %s", what, n,
+		br_format_duration(wait, sizeof(wait), m->o.hold_ns));
 	if (m->o.ops->held)
 		m->o.ops->held(m->o.ctx, p->dev, reason);
-	return true;
+}
+
+/* A board that begins again and again is left alone until its place was empty for a while. True: it is. */
+static bool is_held(struct br_usb_manager *m, struct place *p)
+{
+	if (m->now_ns - p->empty_ns >= m->o.hold_ns) {
+		p->held = false;
+		p->failures = p->quick = 0;
+	}
+	/* nobody plugs another board in as fast */
+	p->quick = p->well_ns && m->now_ns - p->well_ns < QUICK_NS ? p->quick + 1 : 0;
+	if (p->held)
+		return true;
+	if (p->failures >= m->o.failures)
+		hold(m, p, p->failures, "failed one time after the other");
+	else if (p->quick >= m->o.failures)
+		hold(m, p, p->quick, "ended well and was back in boot mode at once (is its nRPIBOOT jumper still set?)");
+	return p->held;
 }
 
 static void arrived(void *ctx, struct br_usb_device *dev)
@@ -155,7 +177,7 @@ static void arrived(void *ctx, struct br_usb_device *dev)
 	reap(m, p);
 	if (p->s)
 		br_usb_session_arrived(p->s, dev, m->now_ns);
-	else if (model && !hold(m, p))
+	else if (model && !is_held(m, p))
 		start(m, p, model);
 }
 
@@ -168,6 +190,7 @@ static void left(void *ctx, struct br_usb_device *dev)
 		return;
 	p->dev = NULL;
 	p->empty_ns = m->now_ns;
+	p->again_ns = UINT64_MAX;
 	if (p->s)
 		br_usb_session_left(p->s, dev, m->now_ns);
 }
@@ -207,6 +230,9 @@ int br_usb_manager_tick(struct br_usb_manager *m, uint64_t now_ns, uint64_t *ret
 		uint64_t t = p->s ? br_usb_session_tick(p->s, now_ns) : UINT64_MAX;
 
 		reap(m, p);
+		if (!p->s && p->dev && now_ns >= p->again_ns)
+			start(m, p, br_usbboot_model(p->dev->vendor, p->dev->product));
+		t = p->s ? t : p->again_ns;
 		next = t < next ? t : next;
 	}
 	host_next = m->o.host->ops->next_ns(m->o.host, now_ns); /* with what the sessions have handed in */

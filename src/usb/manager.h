@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "usb/files.h"
 #include "usb/session.h"
@@ -14,6 +15,8 @@
  * All boards of a USB host at once: a session per port path, begun when a board in boot mode comes and its owner chooses
  * what it gets. Runs in the caller's loop: poll br_usb_manager_fd() until br_usb_manager_tick()'s time, call tick again.
  */
+#define BR_USB_AGAIN_NS (5 * BR_S)
+
 struct br_usb_choice {
 	struct br_usb_files *files; /* the owner's; must live until 'ended' */
 	bool sign, leave_ok;	    /* as in struct br_usb_session_options */
@@ -21,7 +24,10 @@ struct br_usb_choice {
 };
 
 struct br_usb_manager_ops {
-	/* A board in boot mode came. 1: *ret says what it gets; 0: it is left alone until it leaves the bus. */
+	/*
+	 * A board in boot mode came. 1: *ret says what it gets; 0: it is left alone until it leaves the bus; -EAGAIN: not now, ask
+	 * again in BR_USB_AGAIN_NS when it is still there.
+	 */
 	int (*choose)(void *ctx, const struct br_usb_device *dev, const struct br_usbboot_model *model,
 		struct br_usb_choice *ret);
 	/* May be NULL. */
@@ -39,8 +45,8 @@ struct br_usb_manager_options {
 	/* 0: the defaults of struct br_usb_session_options */
 	uint64_t back_ns, next_ns, read_ns;
 	/*
-	 * A path whose sessions failed so often one after the other (0: 5) is held until no board has been on it for hold_ns
-	 * (0: 10 s): boards that reset for ever would keep everybody busy.
+	 * A path whose sessions failed so often one after the other (0: 5), or whose board is back in boot mode within 5 s of its
+	 * good end as often, is held until no board has been on it for hold_ns (0: 10 s): it would keep everybody busy for ever.
 	 */
 	unsigned failures;
 	uint64_t hold_ns;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A session's timeline and what the board told of itself. */
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cleanup.h"
-#include "base/text.h"
+#include "base/array.h"
 #include "usb/session_priv.h"
 
 const char *br_usb_step_name(enum br_usb_step_kind kind)
@@ -50,33 +51,19 @@ const char *br_usb_verdict_name(enum br_usb_verdict verdict)
 	return names[verdict];
 }
 
-static struct br_usb_step *room(struct br_usb_session *s)
-{
-	if (s->n_steps == s->cap_steps) {
-		size_t cap = s->cap_steps ? s->cap_steps * 2 : 32;
-		struct br_usb_step *more = realloc(s->steps, cap * sizeof(*more));
-
-		if (!more)
-			return NULL;
-		s->steps = more;
-		s->cap_steps = cap;
-	}
-	return &s->steps[s->n_steps];
-}
-
 void br_usb_log_step(struct br_usb_session *s, enum br_usb_step_kind kind, const char *name, const char *detail,
 	uint64_t bytes, uint64_t took_ns, uint64_t now_ns)
 {
 	struct br_usb_step step = { now_ns, took_ns, kind, bytes, strdup(name ? name : ""), strdup(detail ? detail : "") };
 	bool keep = s->n_steps < BR_USB_STEPS_MAX || kind == BR_USB_STEP_VERDICT;
-	struct br_usb_step *to = keep ? room(s) : NULL;
 
+	if (keep && br_array_reserve(&s->steps, &s->cap_steps, s->n_steps + 1, sizeof(step)) < 0)
+		keep = false;
 	/* without memory the timeline has a hole; the verdict is kept elsewhere, too */
 	if (step.name && step.detail && s->o.step)
 		s->o.step(s->o.ctx, s, &step);
-	if (to && step.name && step.detail) {
-		*to = step;
-		s->n_steps++;
+	if (keep && step.name && step.detail) {
+		s->steps[s->n_steps++] = step;
 		return;
 	}
 	s->lost_steps++;

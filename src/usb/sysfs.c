@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/text.h"
@@ -135,14 +136,8 @@ int br_usb_sysfs_list(const char *dir, struct br_usb_listed **ret, size_t *ret_n
 	for (struct dirent *e; d && (e = readdir(d));) {
 		if (!is_device_name(e->d_name))
 			continue;
-		if (n == cap) {
-			struct br_usb_listed *more = realloc(list, (cap + 32) * sizeof(*more));
-
-			if (!more)
-				return br_error_set(err, ENOMEM, "out of memory");
-			list = more;
-			cap += 32;
-		}
+		if (br_array_reserve(&list, &cap, n + 1, sizeof(*list)) < 0)
+			return br_error_set(err, ENOMEM, "out of memory");
 		if (!read_device(dirfd(d), e->d_name, &list[n]))
 			n++;
 	}

@@ -420,6 +420,18 @@ static void transfers_fail_while_it_stays(void **state)
 		script_wait(&k, 3 * BR_S);
 	}
 	script_end(&k, BR_USB_BROKEN_OFF, "start4.elf: timed out, 3 times in a row");
+	script_start(&k, NULL); /* a size in between is no progress */
+	script_to_files(&k, 0x2711);
+	for (unsigned n = 0; n < 3; n++) {
+		script_ask(&k, BR_USBBOOT_GET_SIZE, "start4.elf");
+		script_length(&k);
+		script_ask(&k, BR_USBBOOT_READ, "start4.elf");
+		script_length(&k);
+		script_complete(&k, BR_USB_STALL, 100);
+		script_settle(&k);
+		script_wait(&k, 3 * BR_S);
+	}
+	script_end(&k, BR_USB_BROKEN_OFF, "start4.elf: stalled by the board, 3 times in a row");
 	script_start(&k, NULL); /* reads that are stalled */
 	script_to_files(&k, 0x2711);
 	script_complete(&k, BR_USB_STALL, 0);

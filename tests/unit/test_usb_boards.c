@@ -2,9 +2,18 @@
 /* Virtual boards on the ports of a host in this process, a session for each: all at once, and everything that can go wrong. */
 #include "test.h"
 
+#include <limits.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/file.h"
+#include "base/text.h"
 #include "sim/usbinside.h"
+#include "sim/usbpayload.h"
+#include "testdata.h"
+#include "usb/payload.h"
 #include "usb/session.h"
 
 #define MAX_BOARDS 48
@@ -76,6 +85,8 @@ struct place {
 };
 
 static struct lab {
+	struct br_usb_files *files;
+	const struct br_sim_usb_payload *real; /* what boards expect; NULL: the made-up files */
 	struct br_sim_usb_inside *inside;
 	struct br_usb_host *host;
 	struct place places[MAX_BOARDS];
@@ -89,6 +100,8 @@ static int on_expected(void *ctx, const char *name, uint64_t *ret_size, uint32_t
 	const struct made *m = find_made(br_usbboot_model(BR_USBBOOT_VENDOR, p->config.kind->product_id)->dir, name);
 	uint8_t block[4096];
 
+	if (lab.real)
+		return br_sim_usb_payload_find(lab.real, p->config.kind, name, ret_size, ret_crc);
 	if (!m)
 		return 0;
 	*ret_size = m->size;
@@ -134,12 +147,13 @@ static void lab_begin(void)
 	lab.host = br_sim_usb_inside_host(lab.inside);
 	lab.host->callbacks = (struct br_usb_callbacks){ on_arrived, on_left, on_completed, NULL };
 	lab.now_ns = 1000 * BR_S;
+	lab.files = &made_files;
 }
 
 static void lab_add(const char *kind, const char *quirk, bool sign)
 {
 	struct place *p = &lab.places[lab.n];
-	struct br_usb_session_options o = { .host = lab.host, .files = &made_files, .sign = sign };
+	struct br_usb_session_options o = { .host = lab.host, .files = lab.files, .sign = sign };
 	struct br_error err = BR_ERROR_NULL;
 	char path[BR_USB_PATH_MAX];
 
@@ -316,6 +330,69 @@ static void each_trouble_has_its_verdict(void **state)
 	lab_end();
 }
 
+static void put(const char *dir, const char *name, size_t size)
+{
+	br_cleanup(br_freep) char *path = br_asprintf("%s/%s", dir, name), *data = malloc(size);
+	FILE *f = fopen(path, "wb");
+
+	assert_true(f && data);
+	for (size_t i = 0; i < size; i++)
+		data[i] = (char)(i * 31 + (i >> 9) + (uint8_t)name[5]);
+	assert_int_equal(fwrite(data, 1, size, f), size);
+	assert_int_equal(fclose(f), 0);
+}
+
+/* The server reads the payload, the boards know it from libarchive: what Raspberry Pi publishes, and loose files. */
+static void real_files_arrive(void **state)
+{
+	static const char *const kinds[] = { "cm4", "cm5", "cm3", "cm4" };
+	const char *tar = test_data("bootfiles.bin");
+	br_cleanup(br_freep) char *dir = br_asprintf("%s/payload", test_dir()), *data = NULL, *copy = NULL;
+	struct br_sim_usb_payload *expected = NULL;
+	struct br_usb_payload *payload = NULL;
+	struct br_usb_directory opt = { .dir = dir };
+	struct br_error err = BR_ERROR_NULL;
+	char sub[PATH_MAX];
+	size_t n;
+	FILE *f;
+
+	if (!tar) {
+		print_message("# shared/data/bootfiles.bin is not here\n");
+		skip();
+	}
+	assert_int_equal(br_file_read(tar, 16 << 20, &data, &n, &err), 0);
+	copy = br_asprintf("%s/bootfiles.bin", dir);
+	assert_int_equal(mkdir(dir, 0755), 0);
+	snprintf(sub, sizeof(sub), "%s/2710", dir);
+	assert_int_equal(mkdir(sub, 0755), 0);
+	snprintf(sub, sizeof(sub), "%s/2712", dir);
+	assert_int_equal(mkdir(sub, 0755), 0);
+	f = fopen(copy, "wb");
+	assert_true(f && fwrite(data, 1, n, f) == n && fclose(f) == 0);
+	put(dir, "2710/bootcode.bin", 50000);
+	put(dir, "2710/start.elf", 1234567);
+	put(dir, "2712/boot.img", 2000001);
+	put(dir, "boot.sig", 600);
+	put(dir, "start4.elf", 2222222);
+	put(dir, "config.txt", 40);
+	assert_int_equal(br_sim_usb_payload_open(dir, &expected, &err), 0);
+	assert_int_equal(br_usb_payload_directory(&opt, &payload, &err), 0);
+	lab_begin();
+	lab.real = expected;
+	lab.files = br_usb_payload_files(payload);
+	for (size_t i = 0; i < 16; i++)
+		lab_add(kinds[i % 4], "plain", false);
+	lab_run();
+	for (size_t i = 0; i < 16; i++) {
+		assert_true(is_verdict(i, BR_USB_DONE, "done after"));
+		assert_string_equal(lab.places[i].wrong, "");
+		assert_true(lab.places[i].seen[BR_SIM_ROM_FILE] >= 2);
+	}
+	lab_end();
+	br_usb_payload_unref(payload);
+	br_sim_usb_payload_close(expected);
+}
+
 static void a_port_that_may_not_be_opened(void **state)
 {
 	lab_begin();
@@ -428,6 +505,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sixteen_at_once),
 		cmocka_unit_test(each_trouble_has_its_verdict),
+		cmocka_unit_test(real_files_arrive),
 		cmocka_unit_test(a_port_that_may_not_be_opened),
 		cmocka_unit_test(a_wrong_host_is_told_so),
 		cmocka_unit_test(quirks_are_read_with_their_values),

@@ -5,15 +5,14 @@ They have no firmware: a small initramfs mounts the root that the daemon has for
 """
 import contextlib
 import fcntl
-import gzip
 import hashlib
 import itertools
 import os
 import signal
-import subprocess
 
 import debian
 import images
+import initramfs
 from boards import Board
 from netlab import ADDRESS
 from serial import Console
@@ -65,31 +64,13 @@ rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*.bin "$1"/etc/dpkg/dpkg.cfg.
 """
 
 
-def _closure(directory, names):
-    """The files of these modules and of what they need."""
-    depends = {}
-    with open(f"{directory}/modules.dep", encoding="ascii") as f:
-        for line in f:
-            file, others = line.split(":")
-            depends[os.path.basename(file)[:-3]] = [file, *others.split()]
-    return {file for name in names for file in depends[name]}
-
-
-def _archive(t, tree, into):
-    """The initramfs: what is below tree."""
-    r = subprocess.run("find . | cpio --quiet -o -H newc", shell=True, cwd=tree, stdout=subprocess.PIPE, check=True)
-    with open(into, "wb") as f:
-        f.write(gzip.compress(r.stdout, 1))
-    return into
-
-
 def program(t, init=INIT, programs=()):
     """(kernel, initramfs); the test skips where they cannot be had. programs: static ones for its /bin."""
     t.need_program("busybox", "cpio")
     top = debian.unpacked(t, "user-mode-linux")
     version = sorted(os.listdir(f"{top}/{HOME}"))[-1]
     source, tree = f"{top}/{HOME}/{version}", t.path("initramfs")
-    for file in _closure(source, MODULES):
+    for file in initramfs.modules(source, MODULES):
         os.makedirs(os.path.dirname(f"{tree}/lib/modules/{version}/{file}"), exist_ok=True)
         t.run("cp", f"{source}/{file}", f"{tree}/lib/modules/{version}/{file}")
     t.run("cp", f"{source}/modules.dep", f"{tree}/lib/modules/{version}/")
@@ -98,7 +79,7 @@ def program(t, init=INIT, programs=()):
     with open(f"{tree}/init", "w") as f:
         f.write(init)
     os.chmod(f"{tree}/init", 0o755)
-    return f"{top}/usr/bin/linux.uml", _archive(t, tree, t.path("initramfs.gz"))
+    return f"{top}/usr/bin/linux.uml", initramfs.archive(tree, t.path("initramfs.cpio"))
 
 
 def _root(t, into):

@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "cli/usbboot.h"
 
 /* A file of src/cli with commands adds its table here; help shows them in this order. */
 static const struct br_command own[];
@@ -335,13 +336,23 @@ static int global_options(int argc, char **argv, int *ret_code)
 	return i;
 }
 
+/* Called as 'rpiboot', by a link: that tool. */
+static bool is_rpiboot(const char *name)
+{
+	const char *slash = strrchr(name, '/');
+
+	return !strcmp(slash ? slash + 1 : name, "rpiboot");
+}
+
 int br_cli_main(int argc, char **argv)
 {
-	int code = BR_EXIT_OK;
-	int first = global_options(argc, argv, &code);
+	int code = BR_EXIT_OK, first;
 	const struct br_command *c;
 
 	signal(SIGPIPE, SIG_IGN); /* a closed pipe or socket is an error of that write */
+	if (is_rpiboot(argv[0]))
+		return br_cli_rpiboot(argc, argv);
+	first = global_options(argc, argv, &code);
 	if (first < 0)
 		return code;
 	if (first >= argc) {

@@ -1,23 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bramble usb list, boot: boards in boot mode on this machine's USB ports. */
+/* bramble usb list: boards in boot mode on this machine's USB ports; and the table of the noun. */
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/text.h"
 #include "cli/cli.h"
 #include "cli/table.h"
-#include "cli/usbrun.h"
-#include "cli/usbshow.h"
-#include "usb/payload.h"
+#include "cli/usbboot.h"
 #include "usb/sysfs.h"
-
-#define TIMEOUT_NS (120 * BR_S)
+#include "wire/usbboot.h"
 
 /* --- list --- */
 
@@ -115,190 +110,18 @@ static int run_list(int argc, char **argv)
 	return BR_EXIT_OK;
 }
 
-/* --- boot --- */
-
-struct boot {
-	struct br_common common;
-	const char *dir, *image, *firmware;
-	bool overlay, sign, verbose, metadata, leave_ok;
-	const char *metadata_dir;
-	struct br_usb_run run;
-	struct br_usb_payload *payload;
-};
-
-static const struct option boot_options[] = {
-	{ "directory", required_argument, NULL, 'd' },
-	{ "firmware", required_argument, NULL, 'f' },
-	{ "overlay", no_argument, NULL, 'O' },
-	{ "sign", no_argument, NULL, 'S' },
-	{ "path", required_argument, NULL, 'p' },
-	{ "port", required_argument, NULL, 'P' },
-	{ "serial", required_argument, NULL, 's' },
-	{ "loop", no_argument, NULL, 'l' },
-	{ "metadata", optional_argument, NULL, 'm' },
-	{ "wait-for", required_argument, NULL, 'w' },
-	{ "timeout", required_argument, NULL, 't' },
-	{ "leave-ok", no_argument, NULL, 'L' },
-	{ "verbose", no_argument, NULL, 'v' },
-	BR_COMMON_LONG,
-};
-
-/* 0, -1 after a message. */
-static int take_number(struct boot *b, int c)
-{
-	uint64_t v;
-
-	if (c == 't') {
-		if (br_parse_duration(optarg, &b->run.timeout_ns) < 0)
-			return br_cli_usage("--timeout wants a duration: 90s, 5m; 0 for no end"), -1;
-		b->run.timeout_ns = b->run.timeout_ns ? b->run.timeout_ns : UINT64_MAX;
-		return 0;
-	}
-	if (br_parse_u64(optarg, 0, c == 'P' ? 255 : 1000, &v) < 0)
-		return br_cli_usage(c == 'P' ? "--port wants a number up to 255" : "--wait-for wants a number up to 1000"), -1;
-	if (c == 'P')
-		b->run.select.port = (int)v;
-	else
-		b->run.wait_for = (unsigned)v;
-	return 0;
-}
-
-static void take_flag(struct boot *b, int c)
-{
-	b->overlay |= c == 'O';
-	b->sign |= c == 'S';
-	b->run.loop |= c == 'l';
-	b->leave_ok |= c == 'L';
-	b->verbose |= c == 'v';
-	b->metadata |= c == 'm';
-	if (c == 'm')
-		b->metadata_dir = optarg;
-}
-
-/* 0 or an exit code. */
-static int take_boot_options(int argc, char **argv, struct boot *b)
-{
-	int c;
-
-	while ((c = getopt_long(argc, argv, ":d:f:Op:P:s:lw:t:v" BR_COMMON_SHORT, boot_options, NULL)) != -1) {
-		if (c == 'd')
-			b->dir = optarg;
-		else if (c == 'f')
-			b->firmware = optarg;
-		else if (c == 'p')
-			b->run.select.path = optarg;
-		else if (c == 's')
-			b->run.select.serial = optarg;
-		else if (c == 'P' || c == 'w' || c == 't') {
-			if (take_number(b, c) < 0)
-				return BR_EXIT_USAGE;
-		} else if (strchr("OSlLvm", c))
-			take_flag(b, c);
-		else if (br_common_take(&b->common, argc, argv, c) < 0)
-			return BR_EXIT_USAGE;
-	}
-	if (argc - optind > 1)
-		return br_cli_usage("too many words");
-	b->image = argc > optind ? argv[optind] : NULL;
-	if (!b->dir == !b->image)
-		return br_cli_usage("wants either -d DIR or an IMAGE");
-	if (b->image && b->overlay)
-		return br_cli_usage("--overlay goes with -d DIR");
-	if (b->run.loop && (b->run.wait_for || b->run.timeout_ns != TIMEOUT_NS))
-		return br_cli_usage("--loop goes on until it is interrupted: neither --wait-for nor --timeout");
-	return BR_EXIT_OK;
-}
-
-/* A file, or a name in the store. */
-static int open_image(struct boot *b, struct br_error *err)
-{
-	struct br_store *store = NULL;
-	struct br_image *image = NULL;
-	struct stat st;
-	int r;
-
-	if (strchr(b->image, '/') || !stat(b->image, &st))
-		return br_usb_payload_image_file(b->image, b->firmware, &b->payload, err);
-	r = br_common_store(&b->common, &store, err);
-	if (r < 0)
-		return r;
-	r = br_image_open(store, b->image, &image, err);
-	if (!r)
-		r = br_usb_payload_image(image, b->firmware, &b->payload, err);
-	br_image_unref(image);
-	br_store_close(store);
-	return r;
-}
-
-static int open_payload(struct boot *b, struct br_error *err)
-{
-	struct br_usb_directory dir = { .dir = b->dir, .firmware = b->firmware, .overlay = b->overlay };
-
-	return b->dir ? br_usb_payload_directory(&dir, &b->payload, err) : open_image(b, err);
-}
-
-static int choose(void *ctx, const struct br_usb_device *dev, const struct br_usbboot_model *model,
-	struct br_usb_choice *ret)
-{
-	struct boot *b = ctx;
-
-	*ret = (struct br_usb_choice){
-		.files = br_usb_payload_files(b->payload), .sign = b->sign, .leave_ok = b->leave_ok
-	};
-	return 1;
-}
-
-static int boot_with(struct boot *b)
-{
-	struct br_usb_show show;
-	struct br_error err = BR_ERROR_NULL;
-	char time[24];
-	enum br_exit code;
-	int r;
-
-	br_usb_show_init(&show, &b->common);
-	show.verbose = b->verbose;
-	show.metadata = b->metadata;
-	show.metadata_dir = b->metadata_dir;
-	b->run.voice = &show.voice;
-	b->run.choose = choose;
-	b->run.ctx = b;
-	r = br_usb_run(&b->run, &err);
-	br_usb_show_done(&show);
-	if (r < 0)
-		return br_cli_fail(BR_EXIT_FAILED, "%s", br_error_text(&err, r));
-	code = br_usb_run_exit(&b->run);
-	if (code == BR_EXIT_TIMEOUT)
-		br_cli_fail(code, "%u of %u boards came in %s; 'bramble usb list' shows what is there", b->run.came,
-			b->run.wait_for ? b->run.wait_for : 1, br_format_duration(time, sizeof(time), b->run.timeout_ns));
-	return code == BR_EXIT_OK && show.trouble ? BR_EXIT_FAILED : (int)code;
-}
-
-static int run_boot(int argc, char **argv)
-{
-	struct boot b = { .run = { .select.port = -1, .timeout_ns = TIMEOUT_NS } };
-	struct br_error err = BR_ERROR_NULL;
-	int code = take_boot_options(argc, argv, &b), r;
-
-	if (code)
-		return code;
-	r = open_payload(&b, &err);
-	if (r < 0)
-		return br_cli_fail(BR_EXIT_BAD_PAYLOAD, "%s", br_error_text(&err, r));
-	code = boot_with(&b);
-	br_usb_payload_unref(b.payload);
-	return code;
-}
-
 const struct br_command br_cli_usb[] = {
 	{ "usb", "list", "[-o table|json|jsonl] [-q]", "Lists boards in USB boot mode", run_list,
 		"Nothing is sent to them, and no permission is needed. STAGE is what answers: 'rom', which wants a first stage,\n"
 		"or 'file-server', which asks for files.\n" },
-	{ "usb", "boot", "-d DIR | IMAGE [-p PATH] [-P PORT] [-s SERIAL] [-w N] [-t DURATION] [-l] [-f DIR] [-O] [--sign] "
-		"[--metadata[=DIR]] [-v] [-o table|json|jsonl] [-q]", "Boots Compute Modules and other boards over USB", run_boot,
+	{ "usb", "boot", "[-d DIR | IMAGE | --net | --gadget] [-p PATH] [-P PORT] [-s SERIAL] [-w N] [-t DURATION] [-l] [-f DIR] [-O] [--sign] "
+		"[--metadata[=DIR]] [-v] [-o table|json|jsonl] [-q]", "Boots Compute Modules and other boards over USB", br_cli_usb_boot,
 		"All boards that come are served at once; each ends with a verdict and its reason.\n"
 		"  -d, --directory DIR  the files: bootfiles.bin or bootcode*.bin and what they ask for\n"
 		"  IMAGE                the boot partition of an image: a file, or a name of the store\n"
+		"      --net            what the daemon serves the board over the network\n"
+		"      --gadget         the mass-storage gadget that is installed here: the board's storage becomes a disk here\n"
+		"                       with none of these: the rules [usb] of bramble.conf; else --net where a daemon runs, or --gadget\n"
 		"  -f, --firmware DIR   where the first stage is when the payload lacks it\n"
 		"  -O, --overlay        DIR/<usb path>/NAME before DIR/NAME\n"
 		"      --sign           send bootcode.sig with the first stage (BCM2710 family)\n"
@@ -315,5 +138,10 @@ const struct br_command br_cli_usb[] = {
 		"  -q, --quiet          only path and verdict\n"
 		"Exit code 0: all boards are well; 1: some are not; 5: too few came in time; 30: no permission for the USB\n"
 		"devices; 31: the payload lacks the first stage or cannot be read; 130: interrupted.\n" },
+	{ NULL, "rpiboot", "[-d DIR] [-o] [-l] [-s] [-j [PATH]] [-p PATH | -0..-98] [-i SERIAL] [-m US] [-v] [-V]",
+		"Boots a board over USB as the tool rpiboot does", br_cli_rpiboot,
+		"The options, words and exit codes of rpiboot, also when this program is called by that name (a link).\n"
+		"It waits for a board for ever, but says so every 30 s; with -l it serves all boards at once. 'bramble usb boot' has\n"
+		"more to say about each board.\n" },
 	{ 0 },
 };

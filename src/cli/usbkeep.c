@@ -12,6 +12,7 @@
 #include "api/client.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/state.h"
 #include "base/text.h"
 #include "base/thread.h"
@@ -19,6 +20,7 @@
 #include "store/image.h"
 #include "usb/payload.h"
 
+#define NOTES 32 /* places whose last words are remembered */
 #define TELL_MS 5000  /* how long the daemon may take for one report */
 #define TELL_MAX 4096 /* reports that wait; the oldest go first */
 
@@ -42,7 +44,13 @@ struct br_usb_keeper {
 	struct report *first, **last;
 	size_t n;
 	bool stopping;
-	struct guest *guests; /* the caller's thread only */
+	/* the caller's thread only: */
+	struct guest *guests;
+	struct note {
+		char path[BR_USB_PATH_MAX];
+		uint32_t words; /* CRC-32C */
+	} notes[NOTES];
+	unsigned next_note;
 };
 
 /* A board under way, on a path. */
@@ -253,10 +261,31 @@ static int open_payload(struct br_usb_keeper *k, const struct br_usb_rule *rule,
 	return -ENOENT;
 }
 
+/* A board that waits is asked for again and again: people are told once. */
 static void note(struct br_usb_keeper *k, const struct br_usb_device *dev, const char *words)
 {
+	uint32_t sum = br_crc32c(0, words, strlen(words));
+	struct note *n = NULL;
+
+	for (size_t i = 0; i < NOTES && !n; i++)
+		if (!strcmp(k->notes[i].path, dev->path))
+			n = &k->notes[i];
+	if (n && n->words == sum)
+		return;
+	if (!n)
+		n = &k->notes[k->next_note++ % NOTES];
+	memcpy(n->path, dev->path, sizeof(n->path));
+	n->words = sum;
 	if (k->opt.note)
 		k->opt.note(k->opt.ctx, dev, words);
+}
+
+/* It came to something: the next words are news again. */
+static void forget_note(struct br_usb_keeper *k, const char *path)
+{
+	for (size_t i = 0; i < NOTES; i++)
+		if (!strcmp(k->notes[i].path, path))
+			k->notes[i] = (struct note){ 0 };
 }
 
 static struct guest *guest_new(const struct br_usb_rule *rule, const struct br_usb_device *dev,
@@ -287,13 +316,16 @@ int br_usb_keeper_choose(struct br_usb_keeper *k, const struct br_usb_device *de
 	if (rule->boot == BR_USB_BOOT_IGNORE)
 		return 0;
 	r = open_payload(k, rule, dev, model, &payload, &err);
-	if (!r && br_usbboot_is_rom(dev->serial_index))
-		r = br_usb_payload_check(payload, model, &err);
+	if (!r && br_usbboot_is_rom(dev->serial_index) && br_usb_payload_check(payload, model, &err) < 0) {
+		r = br_usb_payload_has(payload, model, model->first_stage) ? 0 : -ENOENT;
+		if (!r) /* it may do without: who knows what firmware of tomorrow asks for */
+			note(k, dev, err.text);
+	}
 	g = r < 0 ? NULL : guest_new(rule, dev, model);
 	if (!g) {
 		note(k, dev, r < 0 ? br_error_text(&err, r) : "out of memory");
 		br_usb_payload_unref(payload);
-		return 0;
+		return -EAGAIN;
 	}
 	g->payload = payload;
 	g->next = k->guests;
@@ -394,5 +426,6 @@ void br_usb_keeper_ended(struct br_usb_keeper *k, const struct br_usb_session *s
 			     br_usb_verdict_is_well(verdict), "reason", br_usb_session_reason(s), "files", (json_int_t)files, "bytes",
 			     (json_int_t)bytes, "ms", (json_int_t)((br_now_ns() - g->since_ns) / BR_MS)));
 	*place = g->next;
+	forget_note(k, g->path);
 	guest_free(g);
 }

@@ -82,7 +82,8 @@ int br_usb_payload_directory(const struct br_usb_directory *opt, struct br_usb_p
 
 /*
  * The boot partition of an image: the store's (a new reference is taken), or a raw image file. Names compare without case, as
- * FAT does. firmware: as above, and needed by all chips but the BCM2835 family, whose first stage an image has itself.
+ * FAT does. firmware: as above, and needed by all chips but the BCM2835 family, whose first stage an image has itself. A BCM2712,
+ * which takes its kernel as a ramdisk only, gets a boot.img made of the partition's files, where there is none.
  * -ENOENT: it has no boot partition; -ENOMEDIUM: the file is no image, or a packed one.
  */
 struct br_image;
@@ -109,6 +110,8 @@ const char *br_usb_firmware_find(const struct br_usbboot_model *model);
 /* The mass-storage gadget of this chip, where it is installed; -ENOENT says where that was looked for and what it has. */
 int br_usb_payload_gadget(const struct br_usbboot_model *model, struct br_usb_payload **ret, struct br_error *err);
 
+/* Whether a board of this chip would get a file of this name. */
+bool br_usb_payload_has(struct br_usb_payload *payload, const struct br_usbboot_model *model, const char *name);
 struct br_text;
 /* Adds the files that a chip cannot do without and the payload does not have, each with what it is for. How many. */
 size_t br_usb_payload_missing(struct br_usb_payload *payload, const struct br_usbboot_model *model, struct br_text *out);

@@ -34,7 +34,7 @@ static const char *const old_gadget_dirs[] = { "/usr/local/share/rpiboot/msd", "
 	"they are Raspberry Pi's and none of bramble: install its package 'rpiboot', or take the folder of that name from " \
 	"github.com/raspberrypi/usbboot, and give it with "
 
-static bool has(struct br_usb_payload *payload, const struct br_usbboot_model *model, const char *name)
+bool br_usb_payload_has(struct br_usb_payload *payload, const struct br_usbboot_model *model, const char *name)
 {
 	const struct br_usb_who who = { .model = model };
 	struct br_usb_payload_file file = { .fd = -1 };
@@ -52,7 +52,7 @@ static bool starts(const char *dir, const struct br_usbboot_model *model)
 
 	if (access(dir, F_OK) < 0 || br_usb_payload_firmware(dir, &payload, NULL) < 0)
 		return false;
-	ok = !model || has(payload, model, model->first_stage);
+	ok = !model || br_usb_payload_has(payload, model, model->first_stage);
 	br_usb_payload_unref(payload);
 	return ok;
 }
@@ -112,7 +112,7 @@ static bool wants_ramdisk(struct br_usb_payload *payload, const struct br_usbboo
 			config[0] = 0;
 		br_usb_payload_close(&file);
 	}
-	return says_ramdisk(config) || has(payload, model, "boot.sig");
+	return says_ramdisk(config) || br_usb_payload_has(payload, model, "boot.sig");
 }
 
 /* What a chip cannot do without, and what it is for. */
@@ -120,29 +120,31 @@ struct need {
 	const char *dir;  /* of the chip */
 	const char *name;
 	const char *ramdisk; /* does as well, for a board that takes it; NULL: nothing does */
+	const char *instead; /* does as well for all; NULL: nothing does */
 	const char *what_for;
 	bool new_only; /* only where bootmain comes out of bootfiles.bin */
 };
 
 static const struct need needs[] = {
-	{ "2710", "bootcode.bin", NULL, "the first stage, which the ROM takes", false },
-	{ "2710", "start.elf", "boot.img", "the firmware, which starts the kernel", false },
-	{ "2711", "bootcode4.bin", NULL, "the first stage, which the ROM takes", false },
-	{ "2711", "mcb.bin", NULL, "settings of the memory controller", true },
-	{ "2711", "memsys00.bin", NULL, "set-up of the memory, one of memsys00 to memsys08 by its kind", true },
-	{ "2711", "bootmain", NULL, "the bootloader itself, which asks for config.txt and the rest", true },
-	{ "2711", "start4.elf", "boot.img", "the firmware, which starts the kernel", false },
-	{ "2712", "bootcode5.bin", NULL, "the first stage, which the ROM takes", false },
-	{ "2712", "mcb.bin", NULL, "settings of the memory controller", true },
-	{ "2712", "memsys00.bin", NULL, "set-up of the memory, one of memsys00 to memsys03 by its kind", true },
-	{ "2712", "bootmain", NULL, "the bootloader itself, which asks for config.txt and the rest", true },
+	{ "2710", "bootcode.bin", NULL, NULL, "the first stage, which the ROM takes", false },
+	{ "2710", "start.elf", "boot.img", NULL, "the firmware, which starts the kernel", false },
+	{ "2711", "bootcode4.bin", NULL, NULL, "the first stage, which the ROM takes", false },
+	{ "2711", "mcb.bin", NULL, NULL, "settings of the memory controller", true },
+	{ "2711", "memsys00.bin", NULL, NULL, "set-up of the memory, one of memsys00 to memsys08 by its kind", true },
+	{ "2711", "bootmain", NULL, NULL, "the bootloader itself, which asks for config.txt and the rest", true },
+	{ "2711", "start4.elf", "boot.img", NULL, "the firmware, which starts the kernel", false },
+	{ "2712", "bootcode5.bin", NULL, NULL, "the first stage, which the ROM takes", false },
+	{ "2712", "mcb.bin", NULL, NULL, "settings of the memory controller", true },
+	{ "2712", "memsys00.bin", NULL, NULL, "set-up of the memory, one of memsys00 to memsys03 by its kind", true },
+	{ "2712", "bootmain", NULL, NULL, "the bootloader itself, which asks for config.txt and the rest", true },
+	{ "2712", "boot.img", NULL, "kernel_2712.img", "the kernel and what belongs to it, as a ramdisk", false },
 };
 
 size_t br_usb_payload_missing(struct br_usb_payload *payload, const struct br_usbboot_model *model, struct br_text *out)
 {
 	/* recovery writes an EEPROM image and starts no kernel (c.9); its first stage does all of it */
-	bool recovery = has(payload, model, "pieeprom.bin") || has(payload, model, "pieeprom.upd");
-	bool parts = has(payload, model, "mcb.bin") || has(payload, model, "bootmain");
+	bool recovery = br_usb_payload_has(payload, model, "pieeprom.bin") || br_usb_payload_has(payload, model, "pieeprom.upd");
+	bool parts = br_usb_payload_has(payload, model, "mcb.bin") || br_usb_payload_has(payload, model, "bootmain");
 	size_t n = 0;
 
 	for (size_t i = 0; i < BR_ARRAY_SIZE(needs); i++) {
@@ -151,8 +153,9 @@ size_t br_usb_payload_missing(struct br_usb_payload *payload, const struct br_us
 
 		if (strcmp(need->dir, model->dir) != 0 || (need->new_only && !parts) || (recovery && !first))
 			continue;
-		if (has(payload, model, need->name) ||
-			(need->ramdisk && wants_ramdisk(payload, model) && has(payload, model, need->ramdisk)))
+		if (br_usb_payload_has(payload, model, need->name) ||
+			(need->instead && br_usb_payload_has(payload, model, need->instead)) ||
+			(need->ramdisk && wants_ramdisk(payload, model) && br_usb_payload_has(payload, model, need->ramdisk)))
 			continue;
 		br_text_addf(out, "%s%s (%s)", n++ ? ", " : "", need->name, need->what_for);
 	}

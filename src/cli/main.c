@@ -33,6 +33,7 @@ static const struct br_command *const tables[] = {
 	br_cli_flash,
 	br_cli_uboot,
 	br_cli_usb,
+	br_cli_usb_watch,
 	br_cli_sim,
 	br_cli_serve,
 	br_cli_misc,

@@ -242,6 +242,13 @@ bool br_sees_image_changed(struct br_case *c)
 	return c->in->image_words[0] != 0;
 }
 
+/* Until it is heard on the network again, or comes to a port again. */
+bool br_sees_usb_failed(struct br_case *c)
+{
+	c->words = c->in->usb_words[0] ? c->in->usb_words : "no reason given";
+	return c->in->usb_failed_ns && (!c->in->heard || c->in->usb_failed_ns > c->f->last_ns);
+}
+
 bool br_sees_io(struct br_case *c)
 {
 	return trouble(c, BR_NFS_TROUBLE_IO) && c->ns < 300 * BR_S;

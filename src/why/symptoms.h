@@ -32,6 +32,7 @@ bool br_sees_denied(struct br_case *c);
 bool br_sees_small_reads(struct br_case *c);
 bool br_sees_disk_full(struct br_case *c);
 bool br_sees_image_changed(struct br_case *c);
+bool br_sees_usb_failed(struct br_case *c);
 bool br_sees_io(struct br_case *c);
 bool br_sees_os_reset_network(struct br_case *c);
 bool br_sees_other_address(struct br_case *c);

@@ -17,6 +17,9 @@ const struct br_rule br_rules[] = {
 	{ 0, BR_WHY_WRONG, ANY_AT, br_sees_disk_full, "Its disk is full, writes fail: {words}.",
 		"Make room there; 'bramble disk list' shows what takes it, and 'bramble disk reset {board}' drops the board's changes. Nothing is "
 		"lost that the board was told is stored, and it goes on by itself.", BR_SHOW_ROOT },
+	{ 87, BR_WHY_WRONG, ANY_AT, br_sees_usb_failed, "Its boot over USB went wrong: {words}.",
+		"Mend that, and plug it in again with its boot jumper set (nRPIBOOT); 'bramble usb list' shows whether it is there, 'bramble event list "
+		"{board}' each step of the session.", 0 },
 	{ 0, BR_WHY_WRONG, ANY_AT, br_sees_io, "Reading or writing its disk fails ({n} times, the last {time} ago).",
 		"Look at the daemon's log and at the host's disk (dmesg). If the host is sound: 'bramble disk export {board}' and 'e2fsck -fn' on that tell "
 		"whether the board's file system is.", BR_SHOW_ROOT },

@@ -130,6 +130,18 @@ static void add_trouble(struct br_why_input *in, const char *what, uint64_t t)
 			br_why_count(&in->trouble[i], t);
 }
 
+/* The last session counts. */
+static void add_usb(struct br_why_input *in, const struct br_event *ev, uint64_t t)
+{
+	if (!strcmp(ev->type, BR_EV_USB_FOUND) || !strcmp(ev->type, BR_EV_USB_DONE))
+		in->usb_failed_ns = 0;
+	if (strcmp(ev->type, BR_EV_USB_FAILED) != 0)
+		return;
+	in->usb_failed_ns = t;
+	snprintf(in->usb_words, sizeof(in->usb_words), "%s", text_of(ev, "reason"));
+	snprintf(in->usb_path, sizeof(in->usb_path), "%s", text_of(ev, "path"));
+}
+
 void br_why_add_event(struct br_why_input *in, const struct br_event *ev, const char *text)
 {
 	uint64_t t = mono(in, ev->wall_ns);
@@ -138,7 +150,10 @@ void br_why_add_event(struct br_why_input *in, const struct br_event *ev, const 
 	if (in->heard ? t + BR_S < in->facts.born_ns : in->has_boot && ev->boot && ev->boot < in->boot.boot)
 		return;
 	if (br_str_starts(ev->type, "file.")) {
-		add_file(in, ev, t);
+		if (strcmp(text_of(ev, "via"), "usb") != 0) /* else it says nothing of the network */
+			add_file(in, ev, t);
+	} else if (br_str_starts(ev->type, "usb.")) {
+		add_usb(in, ev, t);
 	} else if (!strcmp(ev->type, BR_EV_MOUNTED)) {
 		in->mounted_ns = t;
 		in->mount_refused.n = 0;

@@ -51,6 +51,8 @@ struct br_why_input {
 	/* digest of events, by br_why_add_event() */
 	uint64_t mounted_ns, up_ns, disk_full_ns, dhcp_full_ns;
 	char disk_full_words[BR_WHY_WORDS];
+	uint64_t usb_failed_ns; /* its last session on USB; 0: it went well, or runs, or there was none */
+	char usb_words[2 * BR_WHY_WORDS], usb_path[24];
 	char image_words[2 * BR_WHY_WORDS]; /* what is wrong with the file of the image it booted; "" : nothing */
 	struct br_why_span mount_refused;
 	struct br_why_span trouble[BR_NFS_N_TROUBLES]; /* of its root, by enum br_nfs_trouble */

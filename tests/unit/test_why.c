@@ -412,6 +412,23 @@ static void r60_event(struct lab *l)
 	event(l, BR_EV_MOUNT_REFUSED, json_pack("{s:s, s:s}", "path", "/other", "reason", "pi07 may mount its own root /pi07 only"));
 }
 
+static void usb_failed(struct lab *l)
+{
+	event(l, BR_EV_USB_FOUND, json_pack("{s:s, s:s, s:s}", "path", "1-2", "chip", "BCM2711", "stage", "rom"));
+	event(l, BR_EV_FILE_MISSING, json_pack("{s:s, s:s}", "path", "start4.elf", "via", "usb"));
+	event(l, BR_EV_USB_FAILED, json_pack("{s:s, s:s}", "path", "1-2", "reason", "nothing came back after the first stage"));
+}
+
+static void r87(struct lab *l) { usb_failed(l); }
+
+static void r87_again(struct lab *l)
+{
+	usb_failed(l);
+	event(l, BR_EV_USB_DONE, json_pack("{s:s}", "path", "1-2"));
+	usb_failed(l);
+	wait_s(l, 600);
+}
+
 static void r61(struct lab *l) { mount_answered(l, 2); }
 
 static void r64(struct lab *l)
@@ -597,6 +614,7 @@ static const struct {
 	{ 80, BR_WHY_WRONG, "4", r80 }, { 81, BR_WHY_WRONG, "4", r81 }, { 82, BR_WHY_WRONG, "4", r82 },
 	{ 83, BR_WHY_WRONG, "4", r83 }, { 84, BR_WHY_WRONG, "3b+", r84 }, { 85, BR_WHY_WRONG, "4", r85 },
 	{ 86, BR_WHY_WRONG, "4", r86 }, { 62, BR_WHY_WRONG, "4", r62 }, { 63, BR_WHY_WRONG, "4", r63 },
+	{ 87, BR_WHY_WRONG, "4", r87 }, { 87, BR_WHY_WRONG, "4", r87_again },
 	{ 67, BR_WHY_NOTE, "4", r67 }, { 71, BR_WHY_WRONG, "4", r71 }, { 74, BR_WHY_WRONG, "4", r74 },
 };
 
@@ -685,6 +703,7 @@ static void h_reboot(struct lab *l) { up(l); wait_s(l, 600); until_kernel(l); }
 static void h_second_boot(struct lab *l) { up(l); wait_s(l, 60); up(l); wait_s(l, 1); }
 static void h_no_prefix(struct lab *l) { addressed(l); missing_file(l, S "start4.elf"); missing_file(l, S "start.elf"); sent_file(l, "config.txt"); probed_file(l, "start4.elf"); }
 static void h_transfer(struct lab *l) { addressed(l); rrq(l, S "kernel8.img"); oack(l, 1024); wait_s(l, 60); }
+static void h_usb_then_net(struct lab *l) { usb_failed(l); wait_s(l, 5); discover(l); }
 static void h_local(struct lab *l) { l->local = true; discover(l); wait_s(l, 300); os_asks(l, BR_DHCP_REQUEST); ack(l); }
 
 static void healthy_boots_get_no_verdict(void **state)
@@ -696,7 +715,7 @@ static void healthy_boots_get_no_verdict(void **state)
 		{ "4", h_first_question }, { "3b", h_first_question }, { "4", h_answered }, { "5", h_answered },
 		{ "3b", h_answered }, { "4", h_kernel_starts }, { "4", h_kernel_addressed }, { "4", h_both_ask },
 		{ "4", h_proxy }, { "3b", h_3b_nudged }, { "4", mounted }, { "4", up }, { "4", h_reboot },
-		{ "4", h_second_boot }, { "4", h_no_prefix }, { "4", h_transfer }, { "4", h_local },
+		{ "4", h_second_boot }, { "4", h_no_prefix }, { "4", h_transfer }, { "4", h_usb_then_net }, { "4", h_local },
 	};
 
 	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++) {

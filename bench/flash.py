@@ -39,7 +39,7 @@ import tftp                                     # noqa: E402
 from daemon import Daemon                       # noqa: E402
 from guests import UBoot                        # noqa: E402
 from images import boot_files                   # noqa: E402
-from netlab import Net                          # noqa: E402
+from netlab import ADDRESS, Net                          # noqa: E402
 from systemtests import Context, Skip, wait_until   # noqa: E402
 from tftp import say, stop                      # noqa: E402
 
@@ -184,7 +184,6 @@ class Board:
 
     def run(self, line, end):
         """Types a line and waits for its end. Seconds, bytes on the wire, bytes written."""
-        self.guest.run("setenv autoload no; dhcp")
         before, begun = self.wire(), time.monotonic()
         self.guest.send(line + "\n")
         self.guest.expect(end, LIMIT_S)
@@ -205,6 +204,7 @@ def flash(t, net, daemon, binary, image, disk):
     order = daemon.json("flash", name, "board", "--target", "virtio0", "--up", "none")[0]["order"]
     wait_until(lambda: not daemon.json("flash", "show", str(order)).get("preparing"), LIMIT_S, "the image is read")
     with Board(t, net, binary, disk) as b:
+        b.guest.run("setenv autoload no; dhcp")
         figures = b.run("tftpboot ${scriptaddr} bramble/flash.scr && source ${scriptaddr}", r"^bramble: told the server")
     wait_until(lambda: daemon.json("flash", "show", str(order))["state"] == "done", 60, "the order is done")
     check_equal(t, image, disk)
@@ -213,12 +213,12 @@ def flash(t, net, daemon, binary, image, disk):
 
 def plain_script(size):
     """Pieces by TFTP to memory, from there to the disk; the first 4 MiB of the image are left out."""
-    lines = ["setenv tftpblocksize 1468", "setenv tftpwindowsize"]
+    lines = []
     for i in range((size + PIECE - 1) // PIECE):
         skip = 4 * MIB if i == 0 else 0
         n = min(PIECE, size - i * PIECE) - skip
         lines += [f"tftpboot 44000000 part_{i}", f"virtio write {0x44000000 + skip:x} {(i * PIECE + skip) // 512:x} {n // 512:x}"]
-    return " && ".join(lines) + " && echo all is written"
+    return f"if {' && '.join(lines)}; then echo all is written; else echo it failed; fi"
 
 
 def plain(t, net, binary, image, disk):
@@ -228,11 +228,11 @@ def plain(t, net, binary, image, disk):
     size, root = os.path.getsize(image), t.path("plain")
     os.makedirs(root, exist_ok=True)
     t.run("split", "-b", str(PIECE), "-d", "-a", "1", image, os.path.join(root, "part_"))
-    server = subprocess.Popen(net.exec(hpa, "-4", "-L", "-s", "-u", "root", "-a", "10.77.0.1:6969", root), env=tftp.environment(),
+    server = subprocess.Popen(net.exec(hpa, "-4", "-L", "-s", "-u", "root", "-a", f"{ADDRESS}:69", root), env=tftp.environment(),
                               start_new_session=True)
     try:
         with Board(t, net, binary, disk) as b:
-            b.guest.run("setenv tftpdstp 6969")
+            b.guest.run(f"setenv ipaddr 10.77.0.9; setenv serverip {ADDRESS}; setenv tftpblocksize 1468")
             return b.run(plain_script(size), r"^all is written")
     finally:
         stop(server)
@@ -283,7 +283,7 @@ def in_use(t, image):
 
 
 def measure(t, args):
-    net, binary = t.enter(Net()), cards.uboot_binary(t, "bookworm")
+    net, plain_net, binary = t.enter(Net()), t.enter(Net()), cards.uboot_binary(t, "bookworm")     # both serve TFTP at port 69
     image = build_image(t) if not args.image else t.path("image.img")
     if args.image:
         t.run("cp", "--sparse=always", args.image, image)
@@ -301,7 +301,7 @@ def measure(t, args):
             if what:
                 got = flash(t, net, daemon, binary, what, disk)
             else:
-                got = plain(t, net, binary, image, fresh_disk(t, "plain.raw", disks))
+                got = plain(t, plain_net, binary, image, fresh_disk(t, "plain.raw", disks))
             say(f"round {i + 1}: {name:<13} {got[0]:7.1f} s {got[1] / MIB:9.2f} MiB on the wire {got[2] / MIB:9.2f} MiB written")
             figures.setdefault(name, []).append(got)
     del figures["unwind"]

@@ -148,7 +148,7 @@ static void enter_stage(struct br_sim_board *b, const struct br_sim_stage *s)
 		br_random(&b->port, sizeof(b->port));
 		b->port = (uint16_t)(32768 + b->port % 16384);
 	}
-	if (s->dhcp) {
+	if (s->dhcp && !b->files) {
 		uint8_t guid[17];
 		uint32_t xid;
 
@@ -324,6 +324,17 @@ static bool step_think(struct br_sim_board *b)
 	return true;
 }
 
+/* All files come from there, none over the network. */
+static bool open_card(struct br_sim_board *b)
+{
+	struct br_error err = BR_ERROR_NULL;
+	int r = br_fat_open(b->config.card.data, b->config.card.len, &b->files, &err);
+
+	if (r < 0)
+		br_sim_board_give_up(b, "its card has no FAT file system that can be read: %s", br_error_text(&err, r));
+	return r >= 0;
+}
+
 static bool power_on(struct br_sim_board *b)
 {
 	if (b->now_ns < b->wake_ns)
@@ -335,6 +346,8 @@ static bool power_on(struct br_sim_board *b)
 		br_sim_board_event(b, (struct br_sim_event){ .what = BR_SIM_POWER_ON, .text = b->config.model->name });
 		return true;
 	}
+	if (b->config.card.len && !open_card(b))
+		return true;
 	enter_stage(b, &b->config.model->stages[b->n_stage]);
 	return true;
 }

@@ -11,6 +11,7 @@
 #include "sim/firmware.h"
 #include "sim/stack.h"
 #include "sim/tftp_client.h"
+#include "store/fat.h"
 
 /*
  * One virtual board from power-on until its kernel would start. Owns no socket, no
@@ -64,6 +65,8 @@ struct br_sim_board_config {
 		uint16_t port; /* HTTP_PORT; 0: 80 */
 		const char *path; /* HTTP_PATH; NULL: "net_install", as from the factory */
 	} http;
+	/* The boot partition of a card in it, from which the firmware then boots; no bytes: none. Stays mapped. */
+	struct br_span card;
 	/* What goes on after the firmware, in this order, ended by NULL; NULL: nothing. */
 	const struct br_sim_stage *const *then;
 	/*

@@ -55,7 +55,7 @@ int br_sim_machine_start(const struct br_sim_machine_config *c, struct br_sim_ma
 	struct br_sim_machine *m = calloc(1, sizeof(*m));
 	struct br_sim_qemu_config q = {
 		.model = b->model, .mac = b->mac, .hand = br_sim_board_handover(c->board),
-		.memory_mib = c->memory_mib, .append = c->append,
+		.memory_mib = c->memory_mib, .append = c->append, .card = c->card,
 	};
 	char text[80];
 	int r;

@@ -23,6 +23,7 @@ struct br_sim_machine_config {
 	const regex_t *until;		  /* the line that means success; NULL: none */
 	struct br_sim_terminal *terminal; /* NULL: nobody watches */
 	const char *append;
+	const char *card; /* file that is its SD card; NULL: none */
 	unsigned memory_mib;
 	bool quiet; /* no BR_SIM_WAITING events: somebody watches the console */
 };

@@ -224,6 +224,20 @@ static bool is_uboot(const struct br_sim_blob *kernel)
 	return kernel->len && memmem(kernel->data, kernel->len, "U-Boot 20", strlen("U-Boot 20"));
 }
 
+/* A comma ends a value, two of them are one. */
+static void sd_card(const char *file, struct args *a)
+{
+	struct br_text t = BR_TEXT_NULL;
+
+	br_text_add(&t, "");
+	for (const char *s = file; *s; s++)
+		br_text_add(&t, *s == ',' ? ",," : (char[]){ *s, 0 });
+	arg(a, "-drive");
+	arg(a, "if=sd,format=raw,file=%s", t.buf ? t.buf : "");
+	a->failed |= t.failed;
+	br_text_done(&t);
+}
+
 /* U-Boot takes the UART that the device tree says, which is the mini UART: for it both are the console. */
 static void serial_ports(const struct br_sim_qemu_config *c, const struct handed *h, struct args *a)
 {
@@ -246,6 +260,8 @@ static void compose(const struct br_sim_qemu_config *c, const struct handed *h, 
 		arg(a, "-chardev");
 		arg(a, "socket,id=u0,fd=%d", h->net_fd);
 		words(a, "-device usb-redir,chardev=u0,bus=usb-bus.0,port=1");
+		if (c->card)
+			sd_card(c->card, a);
 	} else {
 		words(a, "-M virt -cpu cortex-a72 -smp 1 -m");
 		arg(a, "%u", c->memory_mib ? c->memory_mib : VIRT_MIB);

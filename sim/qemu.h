@@ -15,6 +15,7 @@ struct br_sim_qemu_config {
 	struct br_mac mac;
 	const struct br_sim_handover *hand;
 	unsigned memory_mib;  /* 0: the machine's default; raspi3b always has 1024 */
+	const char *card;     /* file that is its SD card (raspi3b); NULL: none */
 	const char *append;   /* more arguments for the kernel; NULL: none */
 };
 

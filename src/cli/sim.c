@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "cli/cli.h"
 #include "cli/simusb.h"
+#include "sim/card.h"
 #include "sim/expect.h"
 #include "sim/machine.h"
 #include "sim/qemu.h"
@@ -44,7 +45,7 @@ struct sim {
 	struct br_mac mac;
 	struct br_sim_storm_config storm; /* its faults also without --storm */
 	bool is_storm, has_models, has_retry;
-	const char *interface, *check_dir, *check_image, *console, *until, *append;
+	const char *interface, *check_dir, *check_image, *console, *until, *append, *card;
 	uint64_t n_boards, speed, timeout_ns, memory;
 	bool boot, interactive, has_until;
 	struct br_sim_board_http http;
@@ -55,6 +56,7 @@ struct sim {
 	struct br_sim_link *link;
 	struct br_sim_runner *runner;
 	struct br_sim_expect *expect;
+	struct br_sim_card *card_boot;
 	struct virtual_board *boards;
 };
 
@@ -98,6 +100,7 @@ enum {
 	OPT_CONSOLE,
 	OPT_UNTIL,
 	OPT_APPEND,
+	OPT_CARD,
 	OPT_MEMORY,
 	OPT_ROAD,
 	OPT_HTTP_PATH,
@@ -131,6 +134,7 @@ static const struct option options[] = {
 	{ "console", required_argument, NULL, OPT_CONSOLE },
 	{ "until", required_argument, NULL, OPT_UNTIL },
 	{ "append", required_argument, NULL, OPT_APPEND },
+	{ "card", required_argument, NULL, OPT_CARD },
 	{ "qemu-memory", required_argument, NULL, OPT_MEMORY },
 	{ "road", required_argument, NULL, OPT_ROAD },
 	{ "http-path", required_argument, NULL, OPT_HTTP_PATH },
@@ -320,6 +324,9 @@ static int take_option(struct sim *s, int c, const char *arg)
 	case OPT_APPEND:
 		s->append = arg;
 		return 0;
+	case OPT_CARD:
+		s->card = arg;
+		return 0;
 	default:
 		return take_identity(s, c, arg);
 	}
@@ -359,6 +366,8 @@ static int settle(struct sim *s)
 		return br_cli_usage("faults are for the firmware: not with --boot");
 	if (!s->boot && (s->console || s->has_until || s->append || s->memory))
 		return br_cli_usage("--console, --until, --append and --qemu-memory need --boot");
+	if (s->card && (!s->boot || s->n_boards > 1 || s->http.on || strcmp(br_sim_qemu_machine(s->model), "raspi3b") != 0))
+		return br_cli_usage("--card is for one board that QEMU has as it is: --model 3b or 3b+ with --boot");
 	if (s->console && s->n_boards > 1)
 		return br_cli_usage("--console shows one board: not with --boards %llu", (unsigned long long)s->n_boards);
 	if (s->check_dir && s->check_image)
@@ -419,6 +428,7 @@ static int add_board(struct sim *s, uint32_t i, struct br_error *err)
 		.http = s->http,
 		.then = s->then,
 		.keep = s->boot,
+		.card = s->card_boot ? br_sim_card_boot(s->card_boot) : (struct br_span){ 0 },
 		.expected = s->expect ? on_expected : NULL,
 		.send = on_send,
 		.event = on_event,
@@ -448,6 +458,8 @@ static int set_up(struct sim *s, struct br_error *err)
 		r = br_sim_expect_dir(s->check_dir, &s->expect, err);
 	if (!r && s->check_image)
 		r = br_sim_expect_image(s->check_image, &s->expect, err);
+	if (!r && s->card)
+		r = br_sim_card_open(s->card, &s->card_boot, err);
 	if (!r)
 		r = br_sim_link_open(s->interface, &s->link, err);
 	if (!r && s->boot && !br_sim_link_is_tap(s->link))
@@ -476,6 +488,7 @@ static void tear_down(struct sim *s)
 	br_sim_runner_free(s->runner);
 	br_sim_link_close(s->link);
 	br_sim_expect_free(s->expect);
+	br_sim_card_close(s->card_boot);
 	br_sim_terminal_close(&s->terminal);
 	regfree(&s->until_re);
 	free(s->watches);
@@ -493,6 +506,7 @@ static void start_machine(struct sim *s, size_t i)
 		.until = &s->until_re,
 		.terminal = s->interactive || s->console ? &s->terminal : NULL,
 		.append = s->append,
+		.card = s->card,
 		.memory_mib = (unsigned)(s->memory >> 20),
 		.quiet = s->interactive,
 	};
@@ -693,6 +707,7 @@ static const char details[] =
 	"  --console WHERE    of that kernel: a file, or unix:SOCKET (else this terminal, when there is one)\n"
 	"  --until REGEX      the console line that means success, default 'login: $'\n"
 	"  --append ARGS      more arguments for the kernel\n"
+	"  --card FILE        its SD card, an image whose size is a power of two: a 3b or 3b+ boots from it instead\n"
 	"  --qemu-memory SIZE of a virtual 4 or 5, default 1G\n"
 	"  --storm            a fleet at once: progress, then one summary; with -o json a line per board and one for all\n"
 	"  --models M,M,...   of a storm, in turn; default 3b,3b+,4,5\n"

@@ -6,7 +6,7 @@ import os
 import debian
 from daemon import Daemon
 from guests import PATIENCE
-from images import small_image
+from images import small_image, with_root
 from netlab import Net
 
 MAC = "dc:a6:32:00:00:41"
@@ -20,14 +20,17 @@ def uboot_binary(t, release):
     return os.path.join(top, "usr/lib/u-boot/qemu_arm64/u-boot.bin")
 
 
-def noise_card(t, size=96 * MIB, name="card.raw"):
-    """A card with a recovery partition and, behind it, what an earlier user left there."""
+def noise_card(t, size=96 * MIB, name="card.raw", old=(), noise=True):
+    """A card with a recovery partition and, behind it, what an earlier user left there; zeros without noise. old: (start, size)
+    of more partitions."""
     path, fat = t.path(name), t.path("recovery.fat")
     with open(path, "wb") as f:
         block = bytes(range(1, 251)) * 4194
-        for at in range(0, size, len(block)):
+        for at in range(0, size if noise else 0, len(block)):
             f.write(block[:size - at])
-    t.run("sfdisk", "-q", path, input=f"label: dos\nlabel-id: {CARD_ID:#x}\nstart={P1_START // 512},size={P1_SIZE // 512},type=c\n")
+        f.truncate(size)
+    rows = [f"start={at // 512},size={n // 512},type=c" for at, n in ((P1_START, P1_SIZE), *old)]
+    t.run("sfdisk", "-q", path, input="\n".join(["label: dos", f"label-id: {CARD_ID:#x}", *rows, ""]))
     t.run("truncate", "-s", str(P1_SIZE), fat)
     t.run("mkfs.fat", "-n", "BRAMBLE", fat)
     with open(t.path("bramble.txt"), "w") as f:
@@ -93,11 +96,25 @@ def flash_at_prompt(u, end=r"^bramble: told the server"):
     return u.expect(end, PATIENCE)[0]
 
 
-def serve(t, *arguments):
+def numbered_image(t, mib, root_mib):
+    """An image with so many MiB in one file of its root, of which every block is another and all are packed small."""
+    root = t.path("numbered.root")
+    os.makedirs(root + ".d/etc", exist_ok=True)
+    with open(root + ".d/numbers", "w") as f:
+        for i in range(mib * 256):
+            f.write(f"{i:015d}\n" * 256)
+    with open(root + ".d/etc/fstab", "w") as f:
+        f.write("PARTUUID=12345678-01 /boot/firmware vfat defaults 0 2\nPARTUUID=12345678-02 / ext4 defaults,noatime 0 1\n")
+    t.run("truncate", "-s", f"{root_mib}M", root)
+    t.run("mke2fs", "-q", "-t", "ext4", "-L", "rootfs", "-d", root + ".d", root)
+    return with_root(t, t.path("small.img"), root, root_mib)
+
+
+def serve(t, *arguments, image=None):
     t.need_root()
     t.need_program("sfdisk", "mkfs.fat", "mcopy", "mke2fs", "debugfs", "qemu-system-aarch64")
     net = t.enter(Net())
-    image = small_image(t)
+    image = image or small_image(t)
     daemon = t.enter(Daemon(t, net, "--range", "10.77.0.10-10.77.0.19", *arguments, image=image))
     daemon.cli("board", "add", "pi41", "--mac", MAC)
     return net, daemon, image

@@ -348,7 +348,7 @@ static const struct {
 } failures[] = {
 	{ "device", "U-Boot has no such device: see --target" },
 	{ "layout", "its first partition is that of a recovery card, but its partition table cannot be read" },
-	{ "small", "the card is smaller than the image" },
+	{ "small", "the card is smaller than the image, or cannot be read at its end" },
 	{ "fetch", "a piece of the image could not be fetched" },
 	{ "download", "a piece of the image arrived damaged, three times" },
 	{ "script", "a script could not be run" },

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 
 from cards import (MAC, MIB, P1_SIZE, P1_START, check_system, code, digest, drive, flash_at_prompt, noise_card, part, serve, status,
                    table, uboot_binary)
@@ -14,7 +15,11 @@ from systemtests import wait_until
 
 BEHIND = P1_START + P1_SIZE         # where the image's boot partition begins
 ROOT = BEHIND + 8 * MIB             # and its root
+LAST = ROOT + 14 * MIB              # and what is near its end
 END = r"^bramble: told the server"
+
+
+LISTEN = "import socket, time; s = socket.create_server(('', 22)); time.sleep(3600)"
 
 
 class Ordered:
@@ -53,7 +58,8 @@ CARDS = (
     ("it takes no write", [Fault("write")], (), "the partition table could not be written", True),
     ("it takes no write behind partition 1", [Fault("write", BEHIND)], (), "writing failed", False),
     ("it takes no write in the middle of the root", [Fault("write", ROOT + 64 * 1024, ROOT + 68 * 1024)], (), "writing failed", False),
-    ("nothing behind partition 1 can be read", [Fault("read", BEHIND)], (), "could not be read back", False),
+    ("no partition behind the first can be read", [Fault("read", BEHIND, LAST)], (), "could not be read back", False),
+    ("its end cannot be read", [Fault("read", LAST)], (), "the card is smaller than the image", True),
     ("a bit of the root rots", [Fault("rot", ROOT + 4096, ROOT + 8192)], (), "what was read back is not what was written", False),
     ("writes of the boot partition are lost", [Fault("lost", BEHIND, ROOT)], (), "what was read back is not what was written", False),
     ("it is smaller than it says", [Fault("wrap", ROOT, to=BEHIND)], ("--verify", "full"),
@@ -129,7 +135,7 @@ def test_the_flashed_system_shows_itself_or_does_not(t):
     system.address(address.split("/")[0] + "/24")
     t.run(*system.exec(*dhcp))
     assert status(daemon, order.order)["state"] == "verified", "its DHCP is not its ssh port"
-    with subprocess.Popen(system.exec("busybox", "nc", "-lk", "-p", "22", "-e", "true")) as ssh:
+    with subprocess.Popen(system.exec(sys.executable, "-c", LISTEN)) as ssh:
         wait_until(lambda: status(daemon, order.order)["state"] == "done", PATIENCE, "it listens for ssh")
         ssh.kill()
     assert status(daemon, order.order)["what"] == "ssh"

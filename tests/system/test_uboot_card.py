@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Raspberry Pi 3B+ with bramble's recovery card, as QEMU's raspi3b with the emulated LAN9514: Debian's own U-Boot from the
 card, our scripts as they are, to the network root, and through a flash to the flashed system's login."""
+import json
 import os
-import subprocess
 
 import debian
 from cards import digest, status, table
 from daemon import Daemon
+from images import small_image
 from netlab import ADDRESS, Net
 from serial import Console
 from systemtests import long, wait_until
@@ -16,35 +17,33 @@ PATIENCE, HOURS = 1200, 4 * 3600    # seconds; never asserted, only so that a ha
 FIRMWARE = ("bootcode.bin", "start.elf", "fixup.dat", "bcm2710-rpi-3-b-plus.dtb")
 
 
-def firmware(t):
+def firmware(t, raw):
     """Firmware and device tree as the test image has them on its boot partition. A directory."""
-    raw, top = t.path("stock.img"), t.path("firmware")
+    top = t.path("firmware")
     os.mkdir(top)
-    with open(raw, "wb") as f:
-        subprocess.run(["xz", "-dc", t.image()], stdout=f, check=True, stdin=subprocess.DEVNULL)
-    start = t.run("sfdisk", "-J", raw).stdout.split('"start": ')[1].split(",")[0].strip()
-    t.run("mcopy", "-n", "-i", f"{raw}@@{int(start) * 512}", *(f"::{name}" for name in FIRMWARE), top)
-    os.unlink(raw)
+    start = json.loads(t.run("sfdisk", "-J", raw).stdout)["partitiontable"]["partitions"][0]["start"]
+    t.run("mcopy", "-n", "-i", f"{raw}@@{start * 512}", *(f"::{name}" for name in FIRMWARE), top)
     return top
 
 
 class Lab:
     def __init__(self, t, release):
         t.need_root()
-        t.need_program("qemu-system-aarch64", "mcopy", "sfdisk", "xz")
+        t.need_program("qemu-system-aarch64", "mcopy", "sfdisk")
         self.t, self.release = t, release
         uboot = os.path.join(debian.unpacked(t, "u-boot-rpi", suite=release, arch="arm64"), "usr/lib/u-boot")
-        self.card, files = t.path("card.img"), firmware(t)
-        # QEMU takes cards only whose size is a power of two
-        t.run(t.bramble, "uboot", "card", "-o", self.card, "--size", "2G", "--model", "3b+", "--firmware", files, "--dtb", files,
-              "--u-boot", uboot, timeout=600)
         self.net = t.enter(Net())
         self.daemon = t.enter(Daemon(t, self.net, "--range", "10.77.0.10-10.77.0.19", image=t.image()))
         self.daemon.cli("board", "add", "pi3", "--mac", MAC)
+        self.image = self.daemon.json("image", "list")[0]["name"]
+        files = firmware(t, os.path.join(self.daemon.state, "images", self.image, "disk.img"))
+        self.card = t.path("card.img")
+        # QEMU takes cards only whose size is a power of two
+        t.run(t.bramble, "uboot", "card", "-o", self.card, "--size", "2G", "--model", "3b+", "--firmware", files, "--dtb", files,
+              "--u-boot", uboot, timeout=600)
         self.first, self.boots = self.first_now(), 0
 
     def first_now(self):
-        """SHA-256 of what lies before the second partition: partition 1, and what is around it but the table."""
         start, size, _ = table(self.card)[0]
         return digest(self.card, start, size)
 
@@ -69,8 +68,8 @@ def network_root(lab):
                    "the root is mounted")
 
 
-def flashed(lab):
-    image = lab.daemon.json("image", "list")[0]["name"]
+def flash(lab, image):
+    """An order, and the boot that carries it out; the order."""
     order = lab.daemon.json("flash", image, "pi3", "--up", "dhcp")[0]["order"]
     with lab.power_on() as board:
         goes_through(board, r"stage 2: pi3", rf"bramble: order {order}: writing mmc 0")
@@ -78,7 +77,11 @@ def flashed(lab):
     st = status(lab.daemon, order)
     assert st["state"] == "verified" and st["place"].startswith("card/"), st
     assert lab.first_now() == lab.first, "the flash wrote partition 1"
-    lab.t.say(f"...   {lab.t.name}: verified, {st['progress']}")
+    return order
+
+
+def flashed(lab):
+    order = flash(lab, lab.image)
     with lab.power_on() as board:
         goes_through(board, r"stage 2: pi3 boots from its own storage", r"bramble: the system on mmc 0:2", r"Starting kernel",
                      r"Linux version \d")
@@ -89,6 +92,29 @@ def flashed(lab):
     assert "root=PARTUUID=" in line and "-03" in line and ADDRESS not in line, line
     wait_until(lambda: status(lab.daemon, order)["state"] == "done", 60, "its DHCP was seen")
     assert lab.first_now() == lab.first, "the flashed system wrote partition 1"
+
+
+def flashed_twice(lab):
+    """With the small image, whose kernel is noise, to where that would begin; the second time nothing is fetched."""
+    lab.daemon.cli("image", "add", small_image(lab.t))
+    for again in (False, True):
+        order = flash(lab, "small")
+        told = [e["fields"] for e in lab.daemon.jsonl("event", "list", "pi3", "-t", "flash.verified")]
+        assert [e["bytes"] == 0 for e in told if e["order"] == order] == [again], told
+    with lab.power_on() as board:
+        goes_through(board, r"stage 2: pi3 boots from its own storage", r"bramble: the system on mmc 0:2", r"Moving Image|Starting kernel")
+    _, boot, root, last = table(lab.card)
+    assert boot[2] == 0x0c and root[2] == 0x83 and last == (0, 0, 0), table(lab.card)
+
+
+@long
+def test_a_3b_with_uboot_2023_is_flashed_with_a_small_image(t):
+    flashed_twice(Lab(t, "bookworm"))
+
+
+@long
+def test_a_3b_with_uboot_2025_is_flashed_with_a_small_image(t):
+    flashed_twice(Lab(t, "trixie"))
 
 
 @long

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "store/fatwrite.h"
 #include "tests/unit/simserver.h"
 
 #define SERIAL 0x5b000001u
@@ -264,6 +265,48 @@ static void a_file_that_changes_is_noticed(void **state)
 	simserver_done(&s);
 }
 
+/* All its files come from there, and nothing goes over the wire. */
+static void a_card_in_it_is_what_it_boots_from(void **state)
+{
+	struct br_fatimage_entry entries[20];
+	struct br_span spans[20];
+	struct br_fatimage *fat;
+	struct simserver s = { 0 };
+	struct br_sim_board_config c;
+	size_t n = 0;
+	uint8_t *bytes;
+
+	for (; in_root[n].name; n++) {
+		spans[n] = (struct br_span){ in_root[n].data, in_root[n].len };
+		entries[n] = (struct br_fatimage_entry){ in_root[n].name, &spans[n], 1, in_root[n].len };
+	}
+	assert_int_equal(br_fatimage_new(entries, n, &(struct br_fatimage_options){ .label = "CARD" }, &fat, NULL), 0);
+	bytes = malloc(br_fatimage_size(fat));
+	assert_non_null(bytes);
+	br_fatimage_read(fat, 0, bytes, br_fatimage_size(fat));
+	power(&s, "3b+", nothing);
+	c = *br_sim_board_config(s.board);
+	br_sim_board_free(s.board);
+	c.card = (struct br_span){ bytes, br_fatimage_size(fat) };
+	s.board = br_sim_board_new(&c);
+	simserver_run(&s);
+	assert_int_equal(br_sim_board_phase(s.board), BR_SIM_READY);
+	assert_null(s.asked.buf);
+	assert_int_equal(br_sim_board_handover(s.board)->kernel.len, sizeof(image64));
+	simserver_done(&s);
+
+	memset(bytes, 0, 512); /* no boot sector any more */
+	s = (struct simserver){ 0 };
+	power(&s, "3b+", in_root);
+	br_sim_board_free(s.board);
+	s.board = br_sim_board_new(&c);
+	simserver_run(&s);
+	assert_int_equal(br_sim_board_phase(s.board), BR_SIM_FAILED);
+	simserver_done(&s);
+	free(bytes);
+	br_fatimage_free(fat);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -274,6 +317,7 @@ int main(void)
 		cmocka_unit_test(failures_have_words),
 		cmocka_unit_test(bad_files_are_noticed),
 		cmocka_unit_test(a_file_that_changes_is_noticed),
+		cmocka_unit_test(a_card_in_it_is_what_it_boots_from),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

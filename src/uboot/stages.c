@@ -371,6 +371,7 @@ char *br_uboot_stage1(const struct br_uboot_stage1 *in)
 		"    if test -n \"${bramble_server}\"; then setenv serverip ${bramble_server}; fi\n"
 		"    if tftpboot ${scriptaddr} " BR_UBOOT_STAGE2 "; then source ${scriptaddr}; fi\n"
 		"  fi\n"
+		"  if test -z \"${ethact}\"; then usb reset; fi\n" /* no network card was seen: on USB one may come late */
 		"  sleep 2\n"
 		"done\n"
 		"echo \"bramble: no server after %u s: the system on the board itself\"\n", tries, tries * TRY_S);

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "base/waiting.h"
 #include "cli/cli.h"
 #include "cli/diffrows.h"
 #include "cli/table.h"
@@ -73,6 +74,8 @@ static int call(struct request *q, const char *method, const char *what, const c
 {
 	br_cleanup(br_freep) char *board = br_client_escape(q->board);
 	br_cleanup(br_freep) char *word = br_client_escape(q->word ? q->word : "");
+	br_cleanup(br_freep) char *doing = br_asprintf("board %s: disk %s", q->board, what);
+	struct br_waiting *waiting;
 	int r = -ENOMEM;
 
 	if (board && word)
@@ -80,8 +83,11 @@ static int call(struct request *q, const char *method, const char *what, const c
 			key ? word : "");
 	if (q->path)
 		r = br_client_new(q->common.state, &q->client, err);
-	if (r >= 0)
+	if (r >= 0) {
+		waiting = br_waiting_start(doing ? doing : what, q->common.quiet);
 		r = br_client_call(q->client, method, q->path, body, ret, err);
+		br_waiting_end(waiting);
+	}
 	json_decref(body);
 	return r;
 }

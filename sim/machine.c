@@ -133,6 +133,13 @@ static void on_typed(void *ctx, short revents, uint64_t now_ns)
 		(void)!write(m->qemu.console_fd, buf, n);
 }
 
+static void on_room(void *ctx, short revents, uint64_t now_ns)
+{
+	struct br_sim_machine *m = ctx;
+
+	br_sim_terminal_flush(m->config.terminal);
+}
+
 static void on_client(void *ctx, short revents, uint64_t now_ns)
 {
 	struct br_sim_machine *m = ctx;
@@ -186,6 +193,8 @@ size_t br_sim_machine_watches(struct br_sim_machine *m, struct br_sim_watch out[
 		out[n++] = (struct br_sim_watch){ m->qemu.net_fd, POLLIN, on_net, m };
 	if (t && t->in_fd >= 0)
 		out[n++] = (struct br_sim_watch){ t->in_fd, POLLIN, on_typed, m };
+	if (t && t->out_fd >= 0 && br_sim_terminal_waits(t))
+		out[n++] = (struct br_sim_watch){ t->out_fd, POLLOUT, on_room, m };
 	if (t && t->listen_fd >= 0)
 		out[n++] = (struct br_sim_watch){ t->listen_fd, POLLIN, on_client, m };
 	return n;

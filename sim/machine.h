@@ -28,7 +28,7 @@ struct br_sim_machine_config {
 	bool quiet; /* no BR_SIM_WAITING events: somebody watches the console */
 };
 
-#define BR_SIM_MACHINE_WATCHES 4
+#define BR_SIM_MACHINE_WATCHES 5
 
 /* Events go to the board's callback. */
 int br_sim_machine_start(const struct br_sim_machine_config *c, struct br_sim_machine **ret, struct br_error *err);

@@ -15,6 +15,19 @@
 #include "base/text.h"
 
 #define CTRL_A 1
+#define KEPT_MAX ((size_t)256 << 10)
+
+/*
+ * The same terminal once more, for writing that does not wait: whoever watches it may stop reading (a pager, Ctrl-S), and the
+ * board's network is ours to keep going. Not a flag of stdout, which others have too.
+ */
+static int open_output(void)
+{
+	char path[64];
+	int fd = ttyname_r(STDOUT_FILENO, path, sizeof(path)) ? -1 : open(path, O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+
+	return fd < 0 ? STDOUT_FILENO : fd;
+}
 
 static int open_tty(struct br_sim_terminal *t, struct br_error *err)
 {
@@ -32,7 +45,7 @@ static int open_tty(struct br_sim_terminal *t, struct br_error *err)
 		return br_error_set(err, errno, "cannot set the terminal up: %m");
 	t->raw = true;
 	t->in_fd = STDIN_FILENO;
-	t->out_fd = STDOUT_FILENO;
+	t->out_fd = open_output();
 	return 0;
 }
 
@@ -77,13 +90,16 @@ static void close_client(struct br_sim_terminal *t)
 	if (t->out_fd > STDERR_FILENO)
 		close(t->out_fd);
 	t->in_fd = t->out_fd = -1;
+	t->n_kept = 0;
 }
 
 void br_sim_terminal_close(struct br_sim_terminal *t)
 {
+	br_sim_terminal_flush(t);
 	if (t->raw)
 		tcsetattr(STDIN_FILENO, TCSADRAIN, &t->saved);
 	close_client(t);
+	free(t->kept);
 	if (t->listen_fd >= 0)
 		close(t->listen_fd);
 	if (t->path)
@@ -137,8 +153,57 @@ size_t br_sim_terminal_read(struct br_sim_terminal *t, char *buf, size_t cap)
 	return t->raw ? filter(t, buf, (size_t)n) : (size_t)n;
 }
 
+/* How much of it is done with. */
+static size_t give(struct br_sim_terminal *t, const char *data, size_t n)
+{
+	size_t done = 0;
+
+	while (done < n) {
+		ssize_t w = write(t->out_fd, data + done, n - done);
+
+		if (w >= 0) {
+			done += (size_t)w;
+		} else if (errno == EPIPE) {
+			close_client(t);
+			return n;
+		} else if (errno == EAGAIN) {
+			return done;
+		} else if (errno != EINTR) {
+			return n; /* a full disk, say */
+		}
+	}
+	return done;
+}
+
 void br_sim_terminal_write(struct br_sim_terminal *t, const char *data, size_t n)
 {
-	if (t->out_fd >= 0 && br_write_all(t->out_fd, data, n) == -EPIPE)
-		close_client(t);
+	size_t given = t->n_kept || t->out_fd < 0 ? 0 : give(t, data, n);
+
+	if (t->out_fd < 0 || given == n)
+		return;
+	if (!t->kept)
+		t->kept = malloc(KEPT_MAX);
+	if (!t->kept)
+		return;
+	data += given;
+	n -= given;
+	if (n > KEPT_MAX - t->n_kept)
+		n = KEPT_MAX - t->n_kept;
+	memcpy(t->kept + t->n_kept, data, n);
+	t->n_kept += n;
+}
+
+bool br_sim_terminal_waits(const struct br_sim_terminal *t)
+{
+	return t->n_kept;
+}
+
+void br_sim_terminal_flush(struct br_sim_terminal *t)
+{
+	size_t given = t->n_kept && t->out_fd >= 0 ? give(t, t->kept, t->n_kept) : 0;
+
+	if (!given || t->n_kept < given) /* the client is gone, and what was kept for it */
+		return;
+	t->n_kept -= given;
+	memmove(t->kept, t->kept + given, t->n_kept);
 }

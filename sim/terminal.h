@@ -18,6 +18,8 @@ struct br_sim_terminal {
 	bool leave;	   /* Ctrl-A x was typed */
 	struct termios saved;
 	char *path; /* of the socket, removed by close() */
+	char *kept; /* printed, and not taken yet */
+	size_t n_kept;
 };
 
 #define BR_SIM_TERMINAL_NULL ((struct br_sim_terminal){ .in_fd = -1, .out_fd = -1, .listen_fd = -1 })
@@ -30,5 +32,8 @@ void br_sim_terminal_close(struct br_sim_terminal *t);
 void br_sim_terminal_accept(struct br_sim_terminal *t);
 /* Typed bytes that are for the board: how many, 0 when none; at the end of input in_fd becomes -1. */
 size_t br_sim_terminal_read(struct br_sim_terminal *t, char *buf, size_t cap);
-/* What the board printed. A client that does not read loses bytes. */
+/* What the board printed. Never waits: who does not read for long loses bytes, as on a serial line. */
 void br_sim_terminal_write(struct br_sim_terminal *t, const char *data, size_t n);
+/* Is something kept that out_fd did not take? When it does: flush. */
+bool br_sim_terminal_waits(const struct br_sim_terminal *t);
+void br_sim_terminal_flush(struct br_sim_terminal *t);

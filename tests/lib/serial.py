@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Talks to a console: a program on a pseudo-terminal. expect() waits for a pattern, send() types."""
+"""Talks to a console: a program on a pseudo-terminal. expect() waits for a pattern, send() types.
+
+A thread reads all the while: a program that prints to a terminal which nobody reads stops in the middle of it.
+"""
 import codecs
 import os
 import pty
 import re
 import select
 import subprocess
+import threading
 import time
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[()][A-Z0-9]|\x1b[=>78M]")
@@ -24,6 +28,10 @@ class Console:
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.begun = ""         # a terminal sequence cut by the end of what was read
         self.log = open(log, "w", buffering=1, errors="replace")
+        self.more = threading.Condition()       # of what is in buffer
+        self.gone = self.closing = False
+        self.reader = threading.Thread(target=self._read_all, daemon=True)
+        self.reader.start()
 
     def __enter__(self):
         return self
@@ -31,48 +39,57 @@ class Console:
     def __exit__(self, *_):
         self.close()
 
-    def _read(self, seconds):
-        """False when the program is gone and everything was read."""
-        ready, _, _ = select.select([self.master], [], [], max(seconds, 0.01))
-        if not ready:
-            return True
-        try:
-            data = os.read(self.master, 65536)
-        except OSError:
-            return False
-        if not data:
-            return False
+    def _read_all(self):
+        while True:
+            ready, _, _ = select.select([self.master], [], [], 0.2)
+            if not ready and self.closing:
+                break
+            try:
+                data = os.read(self.master, 65536) if ready else None
+            except OSError:
+                break
+            if data == b"":
+                break
+            if data:
+                with self.more:
+                    self._take(data)
+                    self.more.notify_all()
+        with self.more:
+            self.gone = True
+            self.more.notify_all()
+
+    def _take(self, data):
         text = ANSI.sub("", self.begun + self.decoder.decode(data).replace("\r", ""))
         m = ANSI_BEGUN.search(text)
         self.begun = m[0] if m else ""
         text = text[:len(text) - len(self.begun)]
         self.log.write(text)
         self.buffer += text
-        return True
 
     def expect(self, pattern, seconds=60):
         """Waits for the pattern, forgets everything up to its end; returns (text before, match)."""
         end = time.monotonic() + seconds
         regex = re.compile(pattern, re.M)
-        while True:
-            m = regex.search(self.buffer)
-            if m:
-                before = self.buffer[:m.start()]
-                self.buffer = self.buffer[m.end():]
-                return before, m
-            left = end - time.monotonic()
-            if left <= 0:
-                raise AssertionError(f"{seconds} s without {pattern!r}; the last of it: {self.buffer[-800:]}")
-            if not self._read(min(left, 1)):
-                raise AssertionError(f"ended without {pattern!r}; the last of it: {self.buffer[-800:]}")
+        with self.more:
+            while True:
+                m = regex.search(self.buffer)
+                if m:
+                    before = self.buffer[:m.start()]
+                    self.buffer = self.buffer[m.end():]
+                    return before, m
+                left = end - time.monotonic()
+                if left <= 0:
+                    raise AssertionError(f"{seconds} s without {pattern!r}; the last of it: {self.buffer[-800:]}")
+                if self.gone:
+                    raise AssertionError(f"ended without {pattern!r}; the last of it: {self.buffer[-800:]}")
+                self.more.wait(left)
 
     def drain(self, seconds):
-        """Reads on for so long and keeps nothing but the log. Raises when the program is gone."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if not self._read(0.2):
+        """Waits so long and keeps nothing but the log. Raises when the program is gone."""
+        with self.more:
+            if self.more.wait_for(lambda: self.gone, seconds):
                 raise AssertionError(f"ended; the last of it: {self.buffer[-800:]}")
-        self.buffer = self.buffer[-800:]
+            self.buffer = self.buffer[-800:]
 
     def send(self, text):
         os.write(self.master, text.encode())
@@ -102,9 +119,9 @@ class Console:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        self.closing = True
+        self.reader.join()
         if self.master >= 0:
-            while self._read(0.05) and select.select([self.master], [], [], 0)[0]:
-                pass
             os.close(self.master)
             self.master = -1
         self.log.close()

@@ -309,12 +309,13 @@ void br_glue_arp(void *ctx, uint32_t ip, struct br_mac mac)
 
 	if (!br_pool_was_asked(glue->pool, ip, br_now_ns()) || ip == glue->server_ip)
 		return;
-	/* the client itself, perhaps under an earlier MAC of the same board */
-	if (!br_lease_by_ip(glue->fleet, ip, &lease)) {
-		br_board_by_mac(glue->fleet, mac, &board);
-		if (br_mac_equal(lease.mac, mac) || (lease.board_id && lease.board_id == board.id))
-			return;
-	}
+	/* the client itself, perhaps under an earlier MAC of the same board, or set up by hand as the board's record says */
+	br_board_by_mac(glue->fleet, mac, &board);
+	if (board.address == ip)
+		return;
+	if (!br_lease_by_ip(glue->fleet, ip, &lease) &&
+		(br_mac_equal(lease.mac, mac) || (lease.board_id && lease.board_id == board.id)))
+		return;
 	if (br_pool_offered(glue->pool, mac, br_now_ns()) != ip)
 		br_glue_conflict(glue, ip, mac);
 }

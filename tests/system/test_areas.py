@@ -4,25 +4,8 @@ import os
 import signal
 import subprocess
 
-from boards import BOOT_SECONDS, Board, board_name, serve_stock, sim_argv
-from serial import Console
+from boards import ShellBoard, board_name, serve_stock
 from systemtests import long, wait_until
-
-
-class Shell(Board):
-    """A board whose first process is a shell: all that concerns disks is there, and systemd's minutes under QEMU are not."""
-
-    def __init__(self, t, net, serial):
-        self.t = t
-        self.serial = serial
-        argv = sim_argv(t, net, "4", serial, "--boot", "--append", "init=/bin/bash")
-        self.console = Console(argv, t.path(f"board-{serial}-{len(os.listdir(t.dir))}.log"), env=t.env)
-
-    def login(self):
-        self.console.expect(r"root@\S+:/# $", BOOT_SECONDS)
-        self.console.command("PS1=''; stty -echo cols 200; export PATH=/usr/sbin:/usr/bin:/sbin:/bin", BOOT_SECONDS)
-        self.sh("mount -t proc proc /proc; dmesg -n 1")
-        return self
 
 
 @long
@@ -32,7 +15,7 @@ def test_changes_in_ram_go_and_the_area_stays(t):
     os.chmod(results, 0o777)
     net, daemon = serve_stock(t, "--disk", "ram", "--persist", "64M")
     daemon.cli("share", "add", "results", results, "--rw")
-    with Shell(t, net, "2000abcd").login() as board:
+    with ShellBoard(t, net, "4", "2000abcd").login() as board:
         name = board_name(daemon, "2000abcd")
         assert "bramble-ram / overlay" in board.sh("grep ' / ' /proc/mounts")
         board.sh("echo mine >/etc/x && echo more >>/etc/os-release && rm /etc/issue")
@@ -53,7 +36,7 @@ def test_changes_in_ram_go_and_the_area_stays(t):
         assert f.read() == "mine\n"
     states = {d["disk"]: d for d in daemon.json("disk", "list")}
     assert states["persist"]["board"] == name and states["ram"]["image"], states
-    with Shell(t, net, "2000abcd").login() as board:
+    with ShellBoard(t, net, "4", "2000abcd").login() as board:
         board.sh("test ! -e /etc/x -a -e /etc/issue")
         board.sh("mkdir -p /persist && mount /persist")
         assert board.sh("cat /persist/kept") == "kept"

@@ -51,7 +51,7 @@ class Daemon:
         if kind is None and not self.expect_failure:
             assert status == 0, f"the daemon ended with status {status}"
 
-    def start(self, seconds=180):
+    def start(self, seconds=900):
         """Starts it and waits until it says READY=1 to the service manager that we play."""
         notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         path = self.context.path(f"notify-{time.monotonic_ns()}")
@@ -86,7 +86,7 @@ class Daemon:
         with open(self.log_path, errors="replace") as f:
             return f.read()
 
-    def cli(self, *arguments, check=True, timeout=120):
+    def cli(self, *arguments, check=True, timeout=600):
         """A command against this daemon; returns the finished process."""
         return self.context.run(*self.net.exec(self.context.bramble, "--state", self.state, *arguments),
                                 check=check, timeout=timeout)

@@ -125,7 +125,7 @@ class Context:
         """The stock-like .img.xz of the cache; built when it is not there."""
         return the_image(self.say)
 
-    def run(self, *argv, check=True, timeout=120, input=None):
+    def run(self, *argv, check=True, timeout=600, input=None):
         """Runs a command to its end; returns it with stdout and stderr as text."""
         r = subprocess.run(argv, text=True, errors="replace", timeout=timeout, env=self.env, input=input,
                            stdin=subprocess.DEVNULL if input is None else None,

@@ -114,7 +114,7 @@ const struct br_command br_cli_usb[] = {
 	{ "usb", "list", "[-o table|json|jsonl] [-q]", "Lists boards in USB boot mode", run_list,
 		"Nothing is sent to them, and no permission is needed. STAGE is what answers: 'rom', which wants a first stage,\n"
 		"or 'file-server', which asks for files.\n" },
-	{ "usb", "boot", "[-d DIR | IMAGE | --net | --gadget] [-p PATH] [-P PORT] [-s SERIAL] [-w N] [-t DURATION] [-l] [-f DIR] [-O] [--sign] "
+	{ "usb", "boot", "[-d DIR | IMAGE | --net | --gadget] [-p PATH] [-P PORT] [-s SERIAL] [-w N] [-t DURATION] [-l] [-f DIR] [-O] [--follow-links] [--sign] "
 		"[--metadata[=DIR]] [-v] [-o table|json|jsonl] [-q]", "Boots Compute Modules and other boards over USB", br_cli_usb_boot,
 		"All boards that come are served at once; each ends with a verdict and its reason.\n"
 		"  -d, --directory DIR  the files: bootfiles.bin or bootcode*.bin and what they ask for\n"
@@ -124,6 +124,7 @@ const struct br_command br_cli_usb[] = {
 		"                       with none of these: the rules [usb] of bramble.conf; else --net where a daemon runs, or --gadget\n"
 		"  -f, --firmware DIR   where the first stage is when the payload lacks it\n"
 		"  -O, --overlay        DIR/<usb path>/NAME before DIR/NAME\n"
+		"      --follow-links   symbolic links of DIR that lead out of it, too\n"
 		"      --sign           send bootcode.sig with the first stage (BCM2710 family)\n"
 		"  -p, --path PATH      only the board on this path, as 'usb list' shows it: 1-2.3\n"
 		"  -P, --port PORT      only boards on a port of this number, the last of the path\n"

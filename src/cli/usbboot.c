@@ -26,7 +26,7 @@
 struct boot {
 	struct br_common common;
 	const char *dir, *image, *firmware, *metadata_dir;
-	bool net, gadget, overlay, sign, verbose, metadata, leave_ok;
+	bool net, gadget, overlay, links, sign, verbose, metadata, leave_ok;
 	struct br_usb_run run;
 	struct br_config config; /* whose policy it is */
 	struct br_usb_keeper *keeper;
@@ -39,6 +39,7 @@ static const struct option options[] = {
 	{ "gadget", no_argument, NULL, 'g' },
 	{ "firmware", required_argument, NULL, 'f' },
 	{ "overlay", no_argument, NULL, 'O' },
+	{ "follow-links", no_argument, NULL, 'F' },
 	{ "sign", no_argument, NULL, 'S' },
 	{ "path", required_argument, NULL, 'p' },
 	{ "port", required_argument, NULL, 'P' },
@@ -77,6 +78,7 @@ static void take_flag(struct boot *b, int c)
 	b->net |= c == 'n';
 	b->gadget |= c == 'g';
 	b->overlay |= c == 'O';
+	b->links |= c == 'F';
 	b->sign |= c == 'S';
 	b->run.loop |= c == 'l';
 	b->leave_ok |= c == 'L';
@@ -96,8 +98,8 @@ static int take_words(int argc, char **argv, struct boot *b)
 	n = !!b->dir + !!b->image + b->net + b->gadget;
 	if (n > 1)
 		return br_cli_usage("only one of -d DIR, IMAGE, --net and --gadget");
-	if (b->overlay && !b->dir)
-		return br_cli_usage("--overlay goes with -d DIR");
+	if ((b->overlay || b->links) && !b->dir)
+		return br_cli_usage("--overlay and --follow-links go with -d DIR");
 	if (!n && (b->firmware || b->sign))
 		return br_cli_usage("--firmware and --sign go with -d DIR, IMAGE or --net; bramble.conf's rules have their own");
 	if (b->run.loop && (b->run.wait_for || b->run.timeout_ns != TIMEOUT_NS))
@@ -122,7 +124,7 @@ static int take_options(int argc, char **argv, struct boot *b)
 		else if (c == 'P' || c == 'w' || c == 't') {
 			if (take_number(b, c) < 0)
 				return BR_EXIT_USAGE;
-		} else if (c && strchr("ngOSlLvm", c))
+		} else if (c && strchr("ngOFSlLvm", c))
 			take_flag(b, c);
 		else if (br_common_take(&b->common, argc, argv, c) < 0)
 			return BR_EXIT_USAGE;
@@ -180,7 +182,8 @@ static int set_from_config(struct boot *b, struct br_error *err)
 
 static int set_policy(struct boot *b, struct br_error *err)
 {
-	struct br_usb_directory dir = { .dir = b->dir, .firmware = b->firmware, .overlay = b->overlay };
+	struct br_usb_directory dir = { .dir = b->dir, .firmware = b->firmware, .overlay = b->overlay,
+		.links = b->links };
 	struct br_usb_payload *trial = NULL;
 	int r = br_config_init(&b->config, err);
 
@@ -201,6 +204,8 @@ static int set_policy(struct boot *b, struct br_error *err)
 		r = set(b, "firmware", b->firmware, err);
 	if (!r)
 		r = set(b, "overlay", b->overlay ? "yes" : NULL, err);
+	if (!r)
+		r = set(b, "follow-links", b->links ? "yes" : NULL, err);
 	return r < 0 ? r : set(b, "sign", b->sign ? "yes" : NULL, err);
 }
 

@@ -14,6 +14,7 @@ enum br_exit {
 	BR_EXIT_NOT_FOUND = 3,	 /* the board, image or file named is not there */
 	BR_EXIT_NO_DAEMON = 4,	 /* no daemon answers on this state */
 	BR_EXIT_TIMEOUT = 5,
+	BR_EXIT_WARNINGS = 6, /* a check found warnings, and no errors */
 	/* of flashing, where it went wrong (docs/flash.md) */
 	BR_EXIT_NOT_RESET = 10,
 	BR_EXIT_NO_DHCP = 11,
@@ -45,6 +46,7 @@ extern const struct br_command br_cli_image[], br_cli_board[], br_cli_event[], b
 	br_cli_sim[], br_cli_misc[], br_cli_why[], br_cli_uboot[];
 extern const struct br_command br_cli_flash[];
 extern const struct br_command br_cli_usb[], br_cli_usb_watch[];
+extern const struct br_command br_cli_eeprom[];
 
 int br_cli_main(int argc, char **argv);
 
@@ -57,5 +59,3 @@ __attribute__((format(printf, 1, 2))) int br_cli_usage(const char *fmt, ...);
 __attribute__((format(printf, 2, 3))) int br_cli_fail(enum br_exit code, const char *fmt, ...);
 /* What getopt_long() found wrong (it returned '?' or ':' with opterr = 0) as br_cli_usage(). */
 int br_cli_bad_option(int argc, char **argv, int c);
-/* The name of n closest to what was typed, NULL when none is close. Names of NULL are passed over. */
-const char *br_cli_nearest(const char *typed, const char *const *names, size_t n);

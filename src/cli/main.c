@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/nearest.h"
 #include "base/text.h"
 #include "cli/usbboot.h"
 
@@ -34,6 +35,7 @@ static const struct br_command *const tables[] = {
 	br_cli_uboot,
 	br_cli_usb,
 	br_cli_usb_watch,
+	br_cli_eeprom,
 	br_cli_sim,
 	br_cli_serve,
 	br_cli_misc,
@@ -105,49 +107,6 @@ int br_cli_bad_option(int argc, char **argv, int c)
 	return br_cli_usage("unknown option '%s'", br_vis(vis, sizeof(vis), word, strlen(word)));
 }
 
-/* Levenshtein's distance, of words up to 31 letters. */
-static size_t distance(const char *a, const char *b)
-{
-	size_t row[32], n = strlen(b);
-
-	if (strlen(a) > 31 || n > 31)
-		return 99;
-	for (size_t j = 0; j <= n; j++)
-		row[j] = j;
-	for (size_t i = 1; a[i - 1]; i++) {
-		size_t diagonal = row[0];
-
-		row[0] = i;
-		for (size_t j = 1; j <= n; j++) {
-			size_t up = row[j], best = diagonal + (a[i - 1] != b[j - 1]);
-
-			if (up + 1 < best)
-				best = up + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			row[j] = best;
-			diagonal = up;
-		}
-	}
-	return row[n];
-}
-
-const char *br_cli_nearest(const char *typed, const char *const *names, size_t n)
-{
-	const char *best = NULL;
-	size_t least = strlen(typed) <= 3 ? 2 : 3; /* one or two slips of the finger */
-
-	for (size_t i = 0; i < n; i++) {
-		size_t d = names[i] ? distance(typed, names[i]) : 99;
-
-		if (d < least) {
-			least = d;
-			best = names[i];
-		}
-	}
-	return best;
-}
-
 static bool is_noun(const char *word)
 {
 	FOR_EACH_COMMAND(c) {
@@ -182,7 +141,7 @@ static int unknown_word(const char *noun, const char *word)
 		if (fits && n < BR_ARRAY_SIZE(names))
 			names[n++] = noun || !c->noun ? c->verb : c->noun;
 	}
-	best = br_cli_nearest(word, names, n);
+	best = br_nearest(word, names, n);
 	br_vis(vis, sizeof(vis), word, strlen(word));
 	if (best)
 		return br_cli_fail(BR_EXIT_USAGE, "unknown %s '%s'; did you mean '%s%s%s'?",

@@ -65,6 +65,7 @@ static const struct {
 	{ BR_EV_USB_METADATA, "said of itself over USB: {told}" },
 	{ BR_EV_USB_DONE, "booted over USB {path}: {files} files, {bytes:size} in {ms:ms}" },
 	{ BR_EV_USB_FAILED, "did not boot over USB {path}: {reason}" },
+	{ BR_EV_EEPROM_UPDATE, "is to get another bootloader ({chip}, {sha256})[; FORCED although {forced}]" },
 	{ BR_EV_BOARD_UP, "is up" },
 	{ BR_EV_LOST, "{count} events were lost" },
 };

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""bramble eeprom: the command on an image made here, and an update that a board fetches from the daemon."""
+import hashlib
+import json
+import os
+import struct
+
+from daemon import Daemon
+from images import small_image
+from netlab import ADDRESS, Net
+from systemtests import quick
+
+CONFIG = b"# kept\n[all]\nBOOT_UART=1\nBOOT_ORDER=0xf21\n\n[cm4]\nBOOT_UART=0\n"
+
+
+def image(built=1786493216, config=CONFIG):
+    """An image of BCM2711 in the form of the stock ones."""
+    data = bytearray(b"\xff" * (512 << 10))
+    at = 0
+
+    def section(magic, name, content):
+        nonlocal at
+        head = name.ljust(12, b"\0") + bytes(4) if name else b""
+        data[at:at + 8 + len(head) + len(content)] = struct.pack(">II", magic, len(head) + len(content)) + head + content
+        at = (at + 8 + len(head) + len(content) + 7) & ~7
+
+    def pad(to):
+        section(0x55aafeef, b"", b"\xff" * (to - at - 8))
+
+    code = b"VERSION:0123abcd\0BUILD_TIMESTAMP=%d\0" % built
+    code = code.ljust(9000 - 284, b"\0") + struct.pack("<II", 9000 - 284, 1) + bytes(276)
+    section(0x55aaf00f, b"", code)
+    pad(0x12000)
+    section(0x55aaf44f, b"bootmain", b"m" * 999)
+    for name, size in ((b"pubkey.bin", 512), (b"cacert.der", 2048), (b"bootconf.sig", 1024)):
+        section(0x55aaf11f, name, bytes(size))
+        pad((at + 8 + 255) & ~255)
+    section(0x55aaf11f, b"bootconf.txt", config)
+    return bytes(data)
+
+
+def put(path, data):
+    with open(path, "wb") as f:
+        f.write(data)
+    return path
+
+
+def get(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+@quick
+def test_eeprom_images_are_looked_at_and_changed(t):
+    file, out = put(t.path("a.bin"), image()), t.path("b.bin")
+
+    def eeprom(*words, **how):
+        return t.run(t.bramble, "eeprom", *words, **how)
+
+    shown = json.loads(eeprom("show", file, "-o", "json").stdout)
+    assert shown["chip"] == "BCM2711" and shown["version"] == "0123abcd" and not shown["signed_boot"], shown
+    assert [s["name"] for s in shown["sections"] if s["kind"] == "file"][-1] == "bootconf.txt"
+    assert eeprom("get", file).stdout.encode() == CONFIG
+    assert eeprom("set", file, "BOOT_UART=0", check=False).returncode == 2      # where to?
+    eeprom("set", file, "BOOT_UART=0", "HTTP_PORT=8080", "-o", out)
+    assert eeprom("get", out).stdout.encode() == CONFIG.replace(b"UART=1", b"UART=0").replace(b"f21\n", b"f21\nHTTP_PORT=8080\n")
+    eeprom("set", out, "-i", "BOOT_UART=1", "--unset", "HTTP_PORT")
+    assert get(out) == get(file)
+    refused = eeprom("set", out, "-i", "DHCP_TIMEOUT=10", check=False)
+    assert refused.returncode == 1 and "5000" in refused.stderr, refused.stderr
+    assert "did you mean BOOT_ORDER" in eeprom("set", out, "-i", "BOOT_ODER=1").stderr
+    assert eeprom("check", out, check=False).returncode == 6
+    eeprom("set", out, "-i", "--config", put(t.path("c"), b"BOOT_ORDER=0xf2\n"))
+    assert eeprom("check", out, check=False).returncode == 0
+    differs = eeprom("diff", file, out, "-o", "json", check=False)
+    assert differs.returncode == 1 and any(d["name"] == "BOOT_ORDER" for d in json.loads(differs.stdout)), differs.stdout
+    assert eeprom("diff", file, file).stdout == ""
+    for wrong in (b"", image()[:-1], bytes(512 << 10), image().replace(b"\x55\xaa\xf4\x4f", b"\x55\xaa\xf4\x40")):
+        r = eeprom("show", put(t.path("wrong.bin"), wrong), check=False)
+        assert r.returncode == 1 and "wrong.bin" in r.stderr, r.stderr
+
+
+@quick
+def test_eeprom_editor(t):
+    file = put(t.path("a.bin"), image())
+    t.env["EDITOR"] = "sed -i s/BOOT_UART=1/BOOT_UART=7/"
+    r = t.run(t.bramble, "eeprom", "edit", file, "-i", check=False)
+    assert r.returncode == 1 and "must be 0 or 1" in r.stderr and "your text is in" in r.stderr, r.stderr
+    assert get(file) == image()
+    t.env["EDITOR"] = "sed -i s/BOOT_UART=1/BOOT_UART=0/"
+    t.run(t.bramble, "eeprom", "edit", file, "-i")
+    assert "BOOT_UART=1" not in t.run(t.bramble, "eeprom", "get", file).stdout
+    t.env["EDITOR"] = "false"
+    assert t.run(t.bramble, "eeprom", "edit", file, "-i", check=False).returncode == 1
+
+
+@quick
+def test_eeprom_signed_with_openssls_word(t):
+    t.need_program("openssl")
+    file, key, pub, sig = put(t.path("a.bin"), image()), t.path("key.pem"), t.path("pub.pem"), t.path("sig")
+    t.run("openssl", "genrsa", "-out", key, "2048")
+    t.run("openssl", "pkey", "-in", key, "-pubout", "-out", pub)
+    t.run(t.bramble, "eeprom", "set", file, "-i", "SIGNED_BOOT=1", "--sign", key)
+    lines = t.run(t.bramble, "eeprom", "get", file, "bootconf.sig").stdout.splitlines()
+    config = t.run(t.bramble, "eeprom", "get", file, "-o", t.path("conf"))
+    assert config.stdout == "" and lines[0] == hashlib.sha256(get(t.path("conf"))).hexdigest()
+    put(sig, bytes.fromhex(lines[2].split()[1]))
+    t.run("openssl", "dgst", "-sha256", "-verify", pub, "-signature", sig, t.path("conf"))
+    assert t.run(t.bramble, "eeprom", "check", file, check=False).returncode != 1
+    broken = t.run(t.bramble, "eeprom", "set", file, "-i", "BOOT_UART=0")
+    assert "of another bootconf.txt" in broken.stderr, broken.stderr
+    assert t.run(t.bramble, "eeprom", "check", file, check=False).returncode == 1
+
+
+@quick
+def test_eeprom_update_refuses_what_kills_boards(t):
+    t.env["SOURCE_DATE_EPOCH"] = "1700000000"
+    new, old, dir = put(t.path("new.bin"), image()), put(t.path("old.bin"), image(1673395200)), t.path("out")
+
+    def update(*words, check=True):
+        return t.run(t.bramble, "eeprom", "update", *words, "--state", t.path("state"), check=check)
+
+    r = update(old, "--dir", dir, check=False)
+    assert r.returncode == 1 and "2023-01-11" in r.stderr and not os.path.exists(dir), r.stderr
+    r = update(new, "--dir", dir, "--chip", "5", check=False)
+    assert r.returncode == 1 and "the board has a BCM2712" in r.stderr and not os.path.exists(dir), r.stderr
+    update(new, "--dir", dir, "--chip", "CM4")
+    assert get(dir + "/pieeprom.upd") == image()
+    assert get(dir + "/pieeprom.sig").decode() == hashlib.sha256(image()).hexdigest() + "\nts: 1700000000\n"
+    update(new, "--dir", t.path("usb"), "--as", "rpiboot", "--recovery", put(t.path("recovery.bin"), b"R"), "--option", "recovery_reboot=1")
+    assert sorted(os.listdir(t.path("usb"))) == ["bootcode4.bin", "config.txt", "pieeprom.bin", "pieeprom.sig"]
+    r = update(new, "--dir", dir, "--min-date", "2026-08-13", "--remember", check=False)
+    assert r.returncode == 1 and "before 2026-08-13" in r.stderr, r.stderr
+    r = update(new, "--dir", t.path("forced"), check=False)                     # remembered
+    assert r.returncode == 1 and not os.path.exists(t.path("forced")), r.stderr
+    assert "FORCED although" in update(new, "--dir", t.path("forced"), "--force").stderr
+    assert get(t.path("forced/pieeprom.upd")) == image()
+
+
+@quick
+def test_eeprom_update_over_the_network(t):
+    t.need_root()
+    t.need_program("sfdisk", "mkfs.fat", "mcopy", "mke2fs", "curl")
+    net = t.enter(Net())
+    d = t.enter(Daemon(t, net, "--overrides", t.path("boot"), image=small_image(t)))
+    for name, model, last in (("pi07", "4B", "7"), ("pi08", "5", "8")):
+        d.cli("board", "add", name, "--mac", f"dc:a6:32:00:00:0{last}", "--serial", f"5b00000{last}", "--model", model)
+    file = put(t.path("new.bin"), image())
+    words = ("eeprom", "update", file, "--overrides", t.path("boot"), "--board", "pi0[7-8]")
+    r = d.cli(*words, check=False)
+    assert r.returncode == 1 and "pi08: refused: the image is for BCM2711" in r.stderr, r.stderr
+    assert os.path.exists(t.path("boot/pi07/pieeprom.sig")) and not os.path.exists(t.path("boot/pi08"))
+    client = net.client(mac="dc:a6:32:00:00:07")
+    client.address("10.77.0.9/24")
+    t.run(*client.exec("curl", "-sS", "-m", "20", "-o", t.path("got"), f"tftp://{ADDRESS}/5b000007/pieeprom.upd"))
+    assert get(t.path("got")) == image()
+    d.cli(*words, "--force")
+    events = {e["board"]: e["fields"] for e in d.jsonl("event", "list", "-t", "eeprom.update")}
+    assert events["pi07"]["sha256"] == hashlib.sha256(image()).hexdigest() and "forced" not in events["pi07"], events
+    assert "BCM2712" in events["pi08"]["forced"], events

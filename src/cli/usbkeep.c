@@ -59,6 +59,7 @@ struct guest {
 	struct br_usb_payload *payload;
 	char path[BR_USB_PATH_MAX], serial[BR_USB_SERIAL_MAX], board[64];
 	const char *chip;
+	bool net; /* gets the daemon's boot files */
 	uint64_t since_ns;
 };
 
@@ -298,6 +299,7 @@ static struct guest *guest_new(const struct br_usb_rule *rule, const struct br_u
 	memcpy(g->path, dev->path, sizeof(g->path));
 	memcpy(g->serial, dev->serial, sizeof(g->serial));
 	g->chip = model->chip;
+	g->net = rule->boot == BR_USB_BOOT_NET;
 	g->since_ns = br_now_ns();
 	if (rule->board)
 		br_strcpy(g->board, sizeof(g->board), rule->board);
@@ -363,7 +365,8 @@ static json_t *step_event(const struct guest *g, const struct br_usb_step *step)
 		return json_pack("{s:s, s:s, s:s, s:s*}", "kind", "found", "stage", step->name, "payload",
 			br_usb_payload_text(g->payload), "serial", g->serial[0] ? g->serial : NULL);
 	case BR_USB_STEP_FILE:
-		return json_pack("{s:s, s:s, s:I, s:I}", "kind", "file", "name", step->name, "bytes", (json_int_t)step->bytes, "ms", ms);
+		return json_pack("{s:s, s:s, s:I, s:I, s:b}", "kind", "file", "name", step->name, "bytes", (json_int_t)step->bytes, "ms", ms,
+			"net", (int)g->net);
 	case BR_USB_STEP_MISSING:
 		return json_pack("{s:s, s:s}", "kind", "missing", "name", step->name);
 	case BR_USB_STEP_METADATA: /* told at the end, as a whole */

@@ -92,6 +92,8 @@ static int get_file(struct net *net, const char *name, int *ret_fd, struct br_er
 	if (fd < 0)
 		return br_error_set(err, errno, "a temporary file cannot be made: %m");
 	r = br_client_stream(net->client, url, take, &fd, err);
+	if (r == -EACCES)
+		return -ENOENT; /* another board's directory: not there for this one */
 	if (r >= 0)
 		*ret_fd = br_take_fd(fd);
 	return r;

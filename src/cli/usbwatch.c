@@ -154,7 +154,7 @@ static int run(struct watch *w)
 
 static int watch_with(struct watch *w)
 {
-	const struct br_usb_keeper_options opt = { .state = w->common.state, .policy = &w->config.usb, .note = note, .ctx = w };
+	const struct br_usb_keeper_options opt = { .state = w->common.state ? w->common.state : w->config.state, .policy = &w->config.usb, .note = note, .ctx = w };
 	struct br_error err = BR_ERROR_NULL;
 	int r = br_usb_keeper_new(&opt, &w->keeper, &err);
 

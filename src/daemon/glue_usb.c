@@ -162,7 +162,8 @@ static int on_file(struct br_glue *glue, struct subject *s, const json_t *ev, st
 
 	if (!name)
 		return br_error_set(err, EINVAL, "a file without its name");
-	br_glue_file_sent(glue, s->board.id, name);
+	if (json_is_true(json_object_get(ev, "net"))) /* ours: a kernel among them brings its boot further */
+		br_glue_file_sent(glue, s->board.id, name);
 	emit(glue, s, BR_EV_FILE_SENT, json_pack("{s:s, s:s, s:s, s:I, s:I}", "path", name, "via", "usb", "usb", s->path, "bytes",
 					     (json_int_t)number_of(ev, "bytes"), "ms", (json_int_t)number_of(ev, "ms")));
 	return 0;

@@ -66,6 +66,8 @@ static int open_for_session(struct br_usb_files *files, const struct br_usb_devi
 	br_cleanup(br_freep) struct br_usb_payload_file *file = malloc(sizeof(*file));
 	int r;
 
+	if (br_usb_name_check(name) < 0)
+		return -ENOENT; /* what no board may have is not there: no reason to end its session */
 	if (!file)
 		return br_error_set(err, ENOMEM, "out of memory");
 	r = br_usb_payload_lookup(payload, &who, name, file, err);

@@ -6,6 +6,13 @@
 
 #define TAR_BLOCK 512
 
+/* n digits without an end. */
+static inline void tar_octal(char *out, size_t n, uint64_t v)
+{
+	for (; n; v >>= 3)
+		out[--n] = (char)('0' + (v & 7));
+}
+
 /* Sums up a header again after a test changed it. */
 static inline void tar_sum(char h[static TAR_BLOCK])
 {
@@ -14,17 +21,18 @@ static inline void tar_sum(char h[static TAR_BLOCK])
 	memset(h + 148, ' ', 8);
 	for (size_t i = 0; i < TAR_BLOCK; i++)
 		sum += (unsigned char)h[i];
-	snprintf(h + 148, 8, "%06o", sum);
+	tar_octal(h + 148, 6, sum);
+	h[154] = 0;
 }
 
 static inline void tar_header(char h[static TAR_BLOCK], const char *name, char type, uint64_t size)
 {
 	memset(h, 0, TAR_BLOCK);
-	memcpy(h, name, strnlen(name, 100));
+	strncpy(h, name, 100); /* a longer one is cut, and has no end in the field */
 	memcpy(h + 100, "0000644", 8);
 	memcpy(h + 108, "0000000", 8);
 	memcpy(h + 116, "0000000", 8);
-	snprintf(h + 124, 12, "%011llo", (unsigned long long)size);
+	tar_octal(h + 124, 11, size);
 	memcpy(h + 136, "00000000000", 12);
 	h[156] = type;
 	memcpy(h + 257, "ustar\00000", 8);

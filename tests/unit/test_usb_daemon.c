@@ -366,6 +366,7 @@ static void metadata_make_the_record(void **state)
 		"{\"kind\":\"metadata\",\"facts\":{\"USER_SERIAL_NUM\":\"1000000012340001\",\"MAC_ADDR\":\"dc:a6:32:00:00:01\","
 		"\"USER_BOARDREV\":\"b03141\",\"EEPROM_HASH\":\"abcd\",\"bad name\":\"x\",\"FACTORY_UUID\":\"0A-1B\"}},"
 		"{\"kind\":\"file\",\"name\":\"pieeprom.bin\",\"bytes\":524288,\"ms\":900},"
+		"{\"kind\":\"file\",\"name\":\"boot.img\",\"bytes\":1,\"ms\":1,\"net\":false},"
 		"{\"kind\":\"missing\",\"name\":\"boot.sig\"},"
 		"{\"kind\":\"step\",\"step\":\"left\"},"
 		"{\"kind\":\"end\",\"verdict\":\"vanished\",\"well\":false,\"reason\":\"it left\",\"files\":1,\"bytes\":524288,\"ms\":1000}]}'";
@@ -383,6 +384,7 @@ static void metadata_make_the_record(void **state)
 	assert_int_equal(br_board_by_name(sv.fleet, "pi-12340001", &board), 0);
 	assert_int_equal(board.revision, 0xb03141);
 	assert_string_equal(board.model, "CM4");
+	assert_int_equal(br_boots_status(sv.boots, board.id, &(struct br_boot_status){ 0 }), -ENOENT); /* no boot of ours */
 	assert_int_equal(board.mac.b[5], 1);
 	events = events_of(board.id);
 	for (size_t i = 0; i < BR_ARRAY_SIZE(want); i++)

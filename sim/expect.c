@@ -50,6 +50,19 @@ static int compare(const void *a, const void *b)
 	return strcasecmp(((const struct entry *)a)->name, ((const struct entry *)b)->name);
 }
 
+/* The end of every making: the table, sorted, or r. */
+static int give(struct br_sim_expect *e, int r, struct br_sim_expect **ret)
+{
+	if (r < 0) {
+		br_sim_expect_free(e);
+		return r;
+	}
+	if (e->n)
+		qsort(e->v, e->n, sizeof(e->v[0]), compare);
+	*ret = e;
+	return 0;
+}
+
 int br_sim_expect_dir(const char *dir, struct br_sim_expect **ret, struct br_error *err)
 {
 	char *const paths[] = { (char *)dir, NULL };
@@ -72,14 +85,7 @@ int br_sim_expect_dir(const char *dir, struct br_sim_expect **ret, struct br_err
 	}
 	if (fts)
 		fts_close(fts);
-	if (r < 0) {
-		br_sim_expect_free(e);
-		return r;
-	}
-	if (e->n)
-		qsort(e->v, e->n, sizeof(e->v[0]), compare);
-	*ret = e;
-	return 0;
+	return give(e, r, ret);
 }
 
 static int add_fat(struct br_sim_expect *e, const struct br_fat *fat, struct br_error *err)
@@ -139,15 +145,9 @@ int br_sim_expect_image(const char *file, struct br_sim_expect **ret, struct br_
 		return br_error_set(err, ENOENT, "%s: no FAT partition, so no boot files to compare with", file);
 	e = calloc(1, sizeof(*e));
 	r = e ? add_partition(e, fd, &parts.p[i], err) : br_error_set(err, ENOMEM, "out of memory");
-	if (r < 0) {
+	if (r < 0)
 		br_error_prefix(err, "%s", file);
-		br_sim_expect_free(e);
-		return r;
-	}
-	if (e->n)
-		qsort(e->v, e->n, sizeof(e->v[0]), compare);
-	*ret = e;
-	return 0;
+	return give(e, r, ret);
 }
 
 static int add_member(struct br_sim_expect *e, struct archive *a, struct archive_entry *member, struct br_error *err)
@@ -190,14 +190,7 @@ int br_sim_expect_tar(const char *file, struct br_sim_expect **ret, struct br_er
 	int r = e && a ? add_members(e, a, file, err) : br_error_set(err, ENOMEM, "expected files: out of memory");
 
 	archive_read_free(a);
-	if (r < 0) {
-		br_sim_expect_free(e);
-		return r;
-	}
-	if (e->n)
-		qsort(e->v, e->n, sizeof(e->v[0]), compare);
-	*ret = e;
-	return 0;
+	return give(e, r, ret);
 }
 
 void br_sim_expect_free(struct br_sim_expect *e)

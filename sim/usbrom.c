@@ -54,6 +54,7 @@ struct br_sim_rom {
 	enum wait wait;
 	unsigned attachments, wrong;
 	bool powered, odd_told, misaligned;
+	bool halted; /* the bulk endpoint, until the next length: what was in flight behind a stall stalls, too */
 	uint64_t power_ns, now_ns;
 	uint64_t due_ns; /* NEVER: nothing is planned */
 	enum due due;
@@ -173,7 +174,7 @@ static void come(struct br_sim_rom *b)
 	b->place = b->next;
 	b->due_ns = NEVER;
 	b->attachments++;
-	b->misaligned = false;
+	b->misaligned = b->halted = false;
 	if (b->place == IN_GADGET)
 		br_sim_rom_describe_gadget(d, b->serial);
 	else
@@ -609,6 +610,7 @@ static int control_out(struct br_sim_rom *b, uint64_t len)
 			(unsigned long long)(b->want - b->have), (unsigned long long)b->want);
 		return -EPIPE;
 	}
+	b->halted = false;
 	b->want = b->have = 0; /* one of which nothing came yet may be announced again */
 	switch (b->wait) {
 	case WANTS_MESSAGE:
@@ -709,6 +711,8 @@ int br_sim_rom_bulk_out(struct br_sim_rom *b, uint64_t now_ns, uint8_t ep, const
 		return -ENODEV;
 	if (ep != own || b->place == IN_GADGET)
 		return -EPIPE;
+	if (b->halted)
+		return -EPIPE;
 	if (b->busy_ns > now_ns)
 		return -EAGAIN;
 	if (len > b->want - b->have) {
@@ -722,6 +726,7 @@ int br_sim_rom_bulk_out(struct br_sim_rom *b, uint64_t now_ns, uint8_t ep, const
 	if (strikes_amid(b, b->have + len, BR_SIM_ROM_STALL_ROM, BR_SIM_ROM_STALL_FILE)) {
 		/* it begins anew with what it was at */
 		b->want = b->have = 0;
+		b->halted = true;
 		b->wait = b->place == IN_ROM ? WANTS_MESSAGE : HAS_REQUEST;
 		b->sized = false;
 		return -EPIPE;

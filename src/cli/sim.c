@@ -46,7 +46,8 @@ struct sim {
 	struct br_sim_storm_config storm; /* its faults also without --storm */
 	bool is_storm, has_models, has_retry;
 	const char *interface, *check_dir, *check_image, *console, *until, *append, *card;
-	uint64_t n_boards, speed, timeout_ns, memory;
+	struct br_cli_sim_numbers numbers;
+	uint64_t memory;
 	bool boot, interactive, has_until;
 	struct br_sim_board_http http;
 	const struct br_sim_stage *then[THEN_MAX + 1];
@@ -93,8 +94,7 @@ static int on_expected(void *ctx, const char *name, uint64_t *ret_size, uint32_t
 /* ---- options ---- */
 
 enum {
-	OPT_SPEED = 256,
-	OPT_CHECK_DIR,
+	OPT_CHECK_DIR = 256,
 	OPT_CHECK_IMAGE,
 	OPT_BOOT,
 	OPT_CONSOLE,
@@ -127,7 +127,7 @@ static const struct option options[] = {
 	{ "boards", required_argument, NULL, 'n' },
 	{ "output", required_argument, NULL, 'o' },
 	{ "timeout", required_argument, NULL, 't' },
-	{ "speed", required_argument, NULL, OPT_SPEED },
+	{ "speed", required_argument, NULL, 'S' },
 	{ "check-dir", required_argument, NULL, OPT_CHECK_DIR },
 	{ "check-image", required_argument, NULL, OPT_CHECK_IMAGE },
 	{ "boot", no_argument, NULL, OPT_BOOT },
@@ -154,14 +154,14 @@ static const struct option options[] = {
 	{ 0 },
 };
 
-int br_cli_sim_parse_serial(const char *s, uint32_t *ret)
+int br_cli_sim_take_serial(const char *arg, uint32_t *ret)
 {
 	char *end;
-	unsigned long long v = strtoull(s, &end, 16);
+	unsigned long long v = strtoull(arg, &end, 16);
 
 	/* a Pi 5 has 64 bits; the network carries the low 32 */
-	if (!*s || *end || strlen(s) > 16 || !(uint32_t)v)
-		return -EINVAL;
+	if (!*arg || *end || strlen(arg) > 16 || !(uint32_t)v)
+		return br_cli_usage("serial '%s': 1 to 16 hexadecimal digits, not zero", arg);
 	*ret = (uint32_t)v;
 	return 0;
 }
@@ -206,9 +206,7 @@ static int take_identity(struct sim *s, int c, const char *arg)
 		return s->model ? 0 : br_cli_usage("no virtual board of model '%s': %s", arg, br_sim_model_ids());
 	case 's':
 		s->has_serial = true;
-		return br_cli_sim_parse_serial(arg, &s->serial) < 0
-			       ? br_cli_usage("serial '%s': 1 to 16 hexadecimal digits, not zero", arg)
-			       : 0;
+		return br_cli_sim_take_serial(arg, &s->serial);
 	case 'a':
 		s->has_mac = true;
 		return br_mac_parse(arg, &s->mac) < 0 || s->mac.b[0] & 1
@@ -220,26 +218,29 @@ static int take_identity(struct sim *s, int c, const char *arg)
 	}
 }
 
-static int take_number(struct sim *s, int c, const char *arg)
+int br_cli_sim_take_number(int c, const char *arg, uint64_t max_boards, struct br_cli_sim_numbers *n)
 {
 	switch (c) {
 	case 'n':
-		return br_parse_u64(arg, 1, BR_SIM_BOARDS_MAX, &s->n_boards) < 0
-			       ? br_cli_usage("--boards %s: a number from 1 to %d", arg, BR_SIM_BOARDS_MAX)
+		return br_parse_u64(arg, 1, max_boards, &n->n_boards) < 0
+			       ? br_cli_usage("--boards %s: a number from 1 to %llu", arg, (unsigned long long)max_boards)
 			       : 0;
 	case 't':
-		return br_parse_duration(arg, &s->timeout_ns) < 0
+		return br_parse_duration(arg, &n->timeout_ns) < 0
 			       ? br_cli_usage("--timeout %s: a time as 90s or 10m", arg)
 			       : 0;
-	case OPT_MEMORY:
-		return br_parse_size(arg, &s->memory) < 0 || s->memory < 256ull << 20 || s->memory > 64ull << 30
-			       ? br_cli_usage("--qemu-memory %s: from 256M to 64G", arg)
-			       : 0;
 	default:
-		return br_parse_u64(arg, 0, 1000000, &s->speed) < 0
+		return br_parse_u64(arg, 0, 1000000, &n->speed) < 0
 			       ? br_cli_usage("--speed %s: 1 is that of a real board, 100 a hundred times that", arg)
 			       : 0;
 	}
+}
+
+static int take_memory(struct sim *s, const char *arg)
+{
+	return br_parse_size(arg, &s->memory) < 0 || s->memory < 256ull << 20 || s->memory > 64ull << 30
+		       ? br_cli_usage("--qemu-memory %s: from 256M to 64G", arg)
+		       : 0;
 }
 
 /* "3b,3b+,4,5" */
@@ -295,9 +296,10 @@ static int take_option(struct sim *s, int c, const char *arg)
 		return take_retry(s, arg);
 	case 'n':
 	case 't':
+	case 'S':
+		return br_cli_sim_take_number(c, arg, BR_SIM_BOARDS_MAX, &s->numbers);
 	case OPT_MEMORY:
-	case OPT_SPEED:
-		return take_number(s, c, arg);
+		return take_memory(s, arg);
 	case 'o':
 		s->json = !strcmp(arg, "json");
 		return s->json || !strcmp(arg, "text") ? 0 : br_cli_usage("--output %s: json or text", arg);
@@ -366,10 +368,10 @@ static int settle(struct sim *s)
 		return br_cli_usage("faults are for the firmware: not with --boot");
 	if (!s->boot && (s->console || s->has_until || s->append || s->memory))
 		return br_cli_usage("--console, --until, --append and --qemu-memory need --boot");
-	if (s->card && (!s->boot || s->n_boards > 1 || s->http.on || strcmp(br_sim_qemu_machine(s->model), "raspi3b") != 0))
+	if (s->card && (!s->boot || s->numbers.n_boards > 1 || s->http.on || strcmp(br_sim_qemu_machine(s->model), "raspi3b") != 0))
 		return br_cli_usage("--card is for one board that QEMU has as it is: --model 3b or 3b+ with --boot");
-	if (s->console && s->n_boards > 1)
-		return br_cli_usage("--console shows one board: not with --boards %llu", (unsigned long long)s->n_boards);
+	if (s->console && s->numbers.n_boards > 1)
+		return br_cli_usage("--console shows one board: not with --boards %llu", (unsigned long long)s->numbers.n_boards);
 	if (s->check_dir && s->check_image)
 		return br_cli_usage("--check-dir and --check-image: one of them");
 	r = regcomp(&s->until_re, s->until, REG_EXTENDED | REG_NOSUB);
@@ -378,7 +380,7 @@ static int settle(struct sim *s)
 		return br_cli_usage("--until '%s': %s", s->until, words);
 	}
 	/* a person who gives no pattern wants the console */
-	s->interactive = s->boot && !s->console && !s->has_until && !s->json && s->n_boards == 1 &&
+	s->interactive = s->boot && !s->console && !s->has_until && !s->json && s->numbers.n_boards == 1 &&
 			 isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 	if (!s->has_serial) {
 		br_random(&s->serial, sizeof(s->serial));
@@ -424,7 +426,7 @@ static int add_board(struct sim *s, uint32_t i, struct br_error *err)
 		.model = s->model,
 		.serial = s->serial + i,
 		.mac = s->has_mac ? s->mac : make_mac(s, s->serial + i),
-		.speed = (unsigned)s->speed,
+		.speed = (unsigned)s->numbers.speed,
 		.http = s->http,
 		.then = s->then,
 		.keep = s->boot,
@@ -470,11 +472,11 @@ static int set_up(struct sim *s, struct br_error *err)
 	if (r < 0)
 		return r;
 	s->runner = br_sim_runner_new(s->link);
-	s->boards = calloc(s->n_boards, sizeof(*s->boards));
-	s->watches = calloc(s->n_boards, BR_SIM_MACHINE_WATCHES * sizeof(*s->watches));
+	s->boards = calloc(s->numbers.n_boards, sizeof(*s->boards));
+	s->watches = calloc(s->numbers.n_boards, BR_SIM_MACHINE_WATCHES * sizeof(*s->watches));
 	if (!s->runner || !s->boards || !s->watches)
 		return br_error_set(err, ENOMEM, "out of memory");
-	for (uint32_t i = 0; !r && i < s->n_boards; i++)
+	for (uint32_t i = 0; !r && i < s->numbers.n_boards; i++)
 		r = add_board(s, i, err);
 	if (!r && br_sim_fault_any(&s->storm.faults) && br_sim_runner_set_faults(s->runner, &s->storm.faults) < 0)
 		r = br_error_set(err, ENOMEM, "out of memory");
@@ -483,7 +485,7 @@ static int set_up(struct sim *s, struct br_error *err)
 
 static void tear_down(struct sim *s)
 {
-	for (size_t i = 0; s->boards && i < s->n_boards; i++)
+	for (size_t i = 0; s->boards && i < s->numbers.n_boards; i++)
 		br_sim_machine_free(s->boards[i].machine);
 	br_sim_runner_free(s->runner);
 	br_sim_link_close(s->link);
@@ -539,7 +541,7 @@ static uint64_t prepare_turn(struct sim *s)
 	uint64_t until = br_now_ns() + 200 * BR_MS; /* so that a signal is noticed */
 	size_t n = 0;
 
-	for (size_t i = 0; i < s->n_boards; i++) {
+	for (size_t i = 0; i < s->numbers.n_boards; i++) {
 		struct virtual_board *v = &s->boards[i];
 		uint64_t t;
 
@@ -559,7 +561,7 @@ static uint64_t prepare_turn(struct sim *s)
 
 static bool all_finished(const struct sim *s)
 {
-	for (size_t i = 0; i < s->n_boards; i++)
+	for (size_t i = 0; i < s->numbers.n_boards; i++)
 		if (!finished(s, i))
 			return false;
 	return true;
@@ -575,7 +577,7 @@ static bool time_is_up(const struct sim *s, uint64_t until_ns)
 
 static int run_boards(struct sim *s, struct br_error *err)
 {
-	uint64_t until_ns = br_now_ns() + s->timeout_ns;
+	uint64_t until_ns = br_now_ns() + s->numbers.timeout_ns;
 
 	while (!interrupted && !s->terminal.leave && !time_is_up(s, until_ns)) {
 		uint64_t turn_ns = prepare_turn(s);
@@ -613,7 +615,7 @@ static void show_tail(const struct sim *s, size_t i)
 
 static int conclude(const struct sim *s)
 {
-	size_t n = s->n_boards, good = 0, busy = 0, wrong = 0;
+	size_t n = s->numbers.n_boards, good = 0, busy = 0, wrong = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		good += succeeded(s, i);
@@ -639,10 +641,10 @@ static int run_storm(struct sim *s)
 	struct br_error err = BR_ERROR_NULL;
 	int r = br_sim_link_open(s->interface, &s->link, &err);
 
-	s->storm.n_boards = s->n_boards;
+	s->storm.n_boards = s->numbers.n_boards;
 	s->storm.serial = s->serial;
-	s->storm.speed = (unsigned)s->speed;
-	s->storm.timeout_ns = s->timeout_ns;
+	s->storm.speed = (unsigned)s->numbers.speed;
+	s->storm.timeout_ns = s->numbers.timeout_ns;
 	s->storm.json = s->json;
 	s->storm.progress = true;
 	s->storm.out = stdout;
@@ -663,7 +665,7 @@ static int run_storm(struct sim *s)
 
 static int sim(int argc, char **argv)
 {
-	struct sim s = { .n_boards = 1, .speed = DEFAULT_SPEED, .timeout_ns = DEFAULT_TIMEOUT_NS, .until = DEFAULT_UNTIL,
+	struct sim s = { .numbers = { 1, DEFAULT_SPEED, DEFAULT_TIMEOUT_NS }, .until = DEFAULT_UNTIL,
 		.terminal = BR_SIM_TERMINAL_NULL };
 	struct sigaction stop = { .sa_handler = on_signal };
 	struct br_error err = BR_ERROR_NULL;

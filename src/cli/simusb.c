@@ -40,7 +40,7 @@ struct usb_sim {
 	struct usb_board boards[BOARDS_MAX];
 	struct { const struct br_sim_rom_kind *kind; enum br_sim_rom_quirk quirk; uint64_t value; } list[BOARDS_MAX];
 	size_t n_list;
-	uint64_t n_boards, speed, timeout_ns;
+	struct br_cli_sim_numbers numbers;
 	uint32_t serial;
 	bool json;
 };
@@ -68,7 +68,7 @@ static int on_expected(void *ctx, const char *name, uint64_t *ret_size, uint32_t
 
 /* ---- options ---- */
 
-enum { OPT_USB = 256, OPT_SOCKETS, OPT_SPEED, OPT_CHECK_DIR };
+enum { OPT_USB = 256, OPT_SOCKETS, OPT_CHECK_DIR };
 
 static const struct option options[] = {
 	{ "usb", required_argument, NULL, OPT_USB },
@@ -77,7 +77,7 @@ static const struct option options[] = {
 	{ "boards", required_argument, NULL, 'n' },
 	{ "output", required_argument, NULL, 'o' },
 	{ "timeout", required_argument, NULL, 't' },
-	{ "speed", required_argument, NULL, OPT_SPEED },
+	{ "speed", required_argument, NULL, 'S' },
 	{ "check-dir", required_argument, NULL, OPT_CHECK_DIR },
 	{ 0 },
 };
@@ -138,28 +138,6 @@ static int take_kinds(struct usb_sim *s, const char *arg)
 	return r;
 }
 
-static int take_number(struct usb_sim *s, int c, const char *arg)
-{
-	switch (c) {
-	case 's':
-		return br_cli_sim_parse_serial(arg, &s->serial) < 0
-			       ? br_cli_usage("serial '%s': 1 to 16 hexadecimal digits, not zero", arg)
-			       : 0;
-	case 'n':
-		return br_parse_u64(arg, 1, BOARDS_MAX, &s->n_boards) < 0
-			       ? br_cli_usage("--boards %s: with --usb a number from 1 to %d", arg, BOARDS_MAX)
-			       : 0;
-	case 't':
-		return br_parse_duration(arg, &s->timeout_ns) < 0
-			       ? br_cli_usage("--timeout %s: a time as 90s or 10m", arg)
-			       : 0;
-	default:
-		return br_parse_u64(arg, 0, 1000000, &s->speed) < 0
-			       ? br_cli_usage("--speed %s: 1 is that of a real board, 100 a hundred times that", arg)
-			       : 0;
-	}
-}
-
 static int take_option(struct usb_sim *s, int c, const char *arg)
 {
 	switch (c) {
@@ -174,8 +152,10 @@ static int take_option(struct usb_sim *s, int c, const char *arg)
 	case 'o':
 		s->json = !strcmp(arg, "json");
 		return s->json || !strcmp(arg, "text") ? 0 : br_cli_usage("--output %s: json or text", arg);
+	case 's':
+		return br_cli_sim_take_serial(arg, &s->serial);
 	default:
-		return take_number(s, c, arg);
+		return br_cli_sim_take_number(c, arg, BOARDS_MAX, &s->numbers);
 	}
 }
 
@@ -196,8 +176,8 @@ static int parse_options(struct usb_sim *s, int argc, char **argv)
 		return br_cli_usage("--usb '': which boards?");
 	if (!s->sockets)
 		return br_cli_usage("--usb needs --usb-sockets DIR, for the sockets that QEMU connects to");
-	if (!s->n_boards)
-		s->n_boards = s->n_list;
+	if (!s->numbers.n_boards)
+		s->numbers.n_boards = s->n_list;
 	return 0;
 }
 
@@ -229,7 +209,7 @@ static int add_board(struct usb_sim *s, size_t i, struct br_error *err)
 		.quirk = s->list[i % s->n_list].quirk,
 		.value = s->list[i % s->n_list].value,
 		.serial = s->serial + (uint32_t)i,
-		.speed = (unsigned)s->speed,
+		.speed = (unsigned)s->numbers.speed,
 		.expected = s->payload ? on_expected : NULL,
 		.event = on_event,
 		.ctx = v,
@@ -248,17 +228,17 @@ static int turn(struct usb_sim *s, struct br_error *err)
 	uint64_t now_ns = br_now_ns(), until_ns = now_ns + TURN_NS;
 	int r = 0;
 
-	for (size_t i = 0; i < s->n_boards; i++) {
+	for (size_t i = 0; i < s->numbers.n_boards; i++) {
 		const struct br_sim_usb_port *p = s->boards[i].port;
 		uint64_t t = br_sim_usb_port_deadline(p);
 
 		fds[i] = (struct pollfd){ br_sim_usb_port_fd(p), br_sim_usb_port_events(p), 0 };
 		until_ns = t < until_ns ? t : until_ns;
 	}
-	if (poll(fds, s->n_boards, until_ns > now_ns ? (int)((until_ns - now_ns + BR_MS - 1) / BR_MS) : 0) < 0)
+	if (poll(fds, s->numbers.n_boards, until_ns > now_ns ? (int)((until_ns - now_ns + BR_MS - 1) / BR_MS) : 0) < 0)
 		return errno == EINTR ? 0 : br_error_set(err, errno, "poll: %m");
 	now_ns = br_now_ns();
-	for (size_t i = 0; !r && i < s->n_boards; i++) {
+	for (size_t i = 0; !r && i < s->numbers.n_boards; i++) {
 		struct usb_board *v = &s->boards[i];
 
 		if (fds[i].revents || br_sim_usb_port_deadline(v->port) <= now_ns)
@@ -271,7 +251,7 @@ static int turn(struct usb_sim *s, struct br_error *err)
 /* QEMU was there and left. */
 static bool is_over(const struct usb_sim *s)
 {
-	for (size_t i = 0; i < s->n_boards; i++)
+	for (size_t i = 0; i < s->numbers.n_boards; i++)
 		if (!s->boards[i].was_connected || br_sim_usb_port_connected(s->boards[i].port))
 			return false;
 	return true;
@@ -279,7 +259,7 @@ static bool is_over(const struct usb_sim *s)
 
 static int run(struct usb_sim *s, struct br_error *err)
 {
-	uint64_t until_ns = br_now_ns() + s->timeout_ns;
+	uint64_t until_ns = br_now_ns() + s->numbers.timeout_ns;
 	int r = 0;
 
 	while (!r && !interrupted && !is_over(s) && br_now_ns() < until_ns)
@@ -292,19 +272,19 @@ static int conclude(const struct usb_sim *s)
 	size_t good = 0, wrong = 0;
 	bool over = is_over(s);
 
-	for (size_t i = 0; i < s->n_boards; i++) {
+	for (size_t i = 0; i < s->numbers.n_boards; i++) {
 		const struct br_sim_rom *b = br_sim_usb_port_board(s->boards[i].port);
 
 		good += b && br_sim_rom_phase(b) == BR_SIM_ROM_GOOD && !br_sim_rom_wrong(b);
 		wrong += b && br_sim_rom_wrong(b);
 	}
-	if (good == s->n_boards)
+	if (good == s->numbers.n_boards)
 		return BR_EXIT_OK;
 	if (interrupted)
 		return BR_EXIT_INTERRUPTED;
 	return br_cli_fail(over ? BR_EXIT_FAILED : BR_EXIT_TIMEOUT,
 		"%zu of %llu virtual boards got all they wanted; %zu saw their host do something wrong%s", good,
-		(unsigned long long)s->n_boards, wrong, over ? "" : "; the time is up and no QEMU has come and gone");
+		(unsigned long long)s->numbers.n_boards, wrong, over ? "" : "; the time is up and no QEMU has come and gone");
 }
 
 static int set_up(struct usb_sim *s, struct br_error *err)
@@ -315,7 +295,7 @@ static int set_up(struct usb_sim *s, struct br_error *err)
 		r = br_sim_usb_payload_open(s->check_dir, &s->payload, err);
 	if (!r && mkdir(s->sockets, 0700) < 0 && errno != EEXIST)
 		r = br_error_set(err, errno, "%s: cannot make it: %m", s->sockets);
-	for (size_t i = 0; !r && i < s->n_boards; i++)
+	for (size_t i = 0; !r && i < s->numbers.n_boards; i++)
 		r = add_board(s, i, err);
 	fflush(stdout);
 	return r;
@@ -333,8 +313,8 @@ int br_cli_sim_usb(int argc, char **argv)
 			return list_all();
 	if (!s)
 		return br_cli_fail(BR_EXIT_FAILED, "out of memory");
-	s->speed = DEFAULT_SPEED;
-	s->timeout_ns = DEFAULT_TIMEOUT_NS;
+	s->numbers.speed = DEFAULT_SPEED;
+	s->numbers.timeout_ns = DEFAULT_TIMEOUT_NS;
 	s->serial = DEFAULT_SERIAL;
 	code = parse_options(s, argc, argv);
 	if (code)
@@ -346,7 +326,7 @@ int br_cli_sim_usb(int argc, char **argv)
 	if (!r)
 		r = run(s, &err);
 	code = r < 0 ? br_cli_fail(BR_EXIT_FAILED, "%s", br_error_text(&err, r)) : conclude(s);
-	for (size_t i = 0; i < s->n_boards; i++)
+	for (size_t i = 0; i < s->numbers.n_boards; i++)
 		br_sim_usb_port_close(s->boards[i].port);
 	br_sim_usb_payload_close(s->payload);
 	return code;

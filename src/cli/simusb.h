@@ -15,5 +15,10 @@ int br_cli_sim_usb(int argc, char **argv);
 	"  --usb-sockets DIR  there is a socket for each, port1.sock ..., to give to QEMU's usb-redir\n" \
 	"                     (--serial, --boards, --check-dir, --speed, --timeout and --output go with --usb)\n"
 
-/* "1a2b3c4d", up to 16 hexadecimal digits of which the low 8 count. -EINVAL otherwise. */
-int br_cli_sim_parse_serial(const char *s, uint32_t *ret);
+/* Of every virtual board, in sim.c. 0, or an exit code after a message. */
+int br_cli_sim_take_serial(const char *arg, uint32_t *ret);
+struct br_cli_sim_numbers {
+	uint64_t n_boards, speed, timeout_ns;
+};
+/* c: 'n' --boards, 't' --timeout, 'S' --speed. */
+int br_cli_sim_take_number(int c, const char *arg, uint64_t max_boards, struct br_cli_sim_numbers *n);

@@ -13,7 +13,7 @@ import initramfs
 from serial import Console
 from systemtests import stop
 
-PATIENCE = 300      # seconds; never asserted, only so that a hang ends
+PATIENCE = 600      # seconds; never asserted, only so that a hang ends
 PORTS = 15          # of an xHCI controller
 INIT = """#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /tmp

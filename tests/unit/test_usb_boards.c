@@ -13,6 +13,7 @@
 #include "sim/usbinside.h"
 #include "sim/usbpayload.h"
 #include "testdata.h"
+#include "usb/manager.h"
 #include "usb/payload.h"
 #include "usb/session.h"
 
@@ -408,6 +409,81 @@ static void a_port_that_may_not_be_opened(void **state)
 	lab_end();
 }
 
+/* ---- all of them under the manager of 'bramble usb' ---- */
+
+static struct managed {
+	unsigned well[MAX_BOARDS], failed[MAX_BOARDS], held[MAX_BOARDS];
+} managed;
+
+static size_t place_of(const char *path)
+{
+	return strtoul(path + 2, NULL, 10) - 1;
+}
+
+static int manager_choose(void *ctx, const struct br_usb_device *dev, const struct br_usbboot_model *model,
+	struct br_usb_choice *ret)
+{
+	*ret = (struct br_usb_choice){ .files = lab.files };
+	return 1;
+}
+
+static void manager_ended(void *ctx, struct br_usb_session *s)
+{
+	size_t i = place_of(br_usb_session_path(s));
+
+	managed.well[i] += br_usb_verdict_is_well(br_usb_session_verdict(s));
+	managed.failed[i] += !br_usb_verdict_is_well(br_usb_session_verdict(s));
+}
+
+static void manager_held(void *ctx, const struct br_usb_device *dev, const char *reason)
+{
+	managed.held[place_of(dev->path)]++;
+}
+
+/* A quarter of an hour of a bench with sixteen ports, on which some boards are in a bad way. */
+static void a_bench_of_sixteen(void **state)
+{
+	static const struct {
+		const char *kind, *quirk;
+		bool well, held;
+	} bench[] = {
+		{ "cm3", "plain", true }, { "cm4", "resets=3s", false, true }, { "cm5", "plain", true }, { "cm4", "loop" },
+		{ "cm4", "plain", true }, { "cm4", "vanish" }, { "zero2", "slow=300K", true }, { "cm4", "no-return" },
+		{ "cm5", "silent", true }, { "cm5", "stall-file" }, { "cm4", "gadget", true }, { "cm3", "mute" },
+		{ "cm1", "plain", true }, { "cm4", "flood" }, { "cm4", "no-done", true }, { "cm5", "name-dots", true },
+	};
+	static const struct br_usb_manager_ops ops = { manager_choose, NULL, manager_ended, manager_held };
+	struct br_usb_manager_options o = { .ops = &ops };
+	struct br_usb_manager *m = NULL;
+	struct br_error err = BR_ERROR_NULL;
+	uint64_t until_ns;
+
+	memset(&managed, 0, sizeof(managed));
+	lab_begin();
+	for (size_t i = 0; i < sizeof(bench) / sizeof(bench[0]); i++)
+		lab_add(bench[i].kind, bench[i].quirk, false);
+	o.host = lab.host;
+	assert_int_equal(br_usb_manager_new(&o, &m), 0);
+	until_ns = lab.now_ns + 900 * BR_S;
+	while (lab.now_ns < until_ns) {
+		uint64_t next;
+
+		assert_int_equal(br_usb_manager_tick(m, lab.now_ns, &next, &err), 0);
+		lab.now_ns = next > lab.now_ns ? next : lab.now_ns;
+	}
+	for (size_t i = 0; i < sizeof(bench) / sizeof(bench[0]); i++) {
+		const struct place *p = &lab.places[i];
+
+		if (managed.well[i] != bench[i].well || !managed.failed[i] == !bench[i].well || !managed.held[i] == bench[i].held ||
+			p->wrong[0])
+			fail_msg("%s %s: %u well, %u failed, held %u times, complains of '%s'", bench[i].kind, bench[i].quirk,
+				managed.well[i], managed.failed[i], managed.held[i], p->wrong);
+	}
+	assert_int_equal(br_usb_manager_running(m), 0);
+	br_usb_manager_free(m);
+	lab_end();
+}
+
 /* ---- the board by itself: what a wrong host hears ---- */
 
 static struct place alone;
@@ -507,6 +583,7 @@ int main(void)
 		cmocka_unit_test(each_trouble_has_its_verdict),
 		cmocka_unit_test(real_files_arrive),
 		cmocka_unit_test(a_port_that_may_not_be_opened),
+		cmocka_unit_test(a_bench_of_sixteen),
 		cmocka_unit_test(a_wrong_host_is_told_so),
 		cmocka_unit_test(quirks_are_read_with_their_values),
 	};

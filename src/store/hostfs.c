@@ -685,7 +685,7 @@ static int commit_end(struct br_fs *fs, uint64_t ticket, int r)
 
 static int commit(struct br_fs *fs)
 {
-	uint64_t ticket;
+	uint64_t ticket = 0;
 	int r = commit_begin(fs, &ticket);
 
 	return r <= 0 ? r : commit_end(fs, ticket, commit_sync(fs, ticket));

@@ -53,6 +53,15 @@ uint32_t br_flash_groups(const struct br_flash_plan *plan)
 
 /* ---- start ---- */
 
+/*
+ * Without an end of its own a transfer would begin anew for ever, where the network is gone. U-Boot's virtio-net is so for good
+ * when 32 frames wait for it, and two windows of 16 are that many (the second is the first one again, when the board is slow).
+ */
+static const char net[] =
+	"setenv netretry no; setenv bf_x\n"
+	"if test -n \"${ethact}\"; then setexpr bf_x sub '.*(virtio-net).*' 'yes' \"${ethact}\"; fi\n"
+	"if test \"${bf_x}\" = yes; then setenv tftpwindowsize 4; fi\n";
+
 /* Several tries, a second apart: a server that is restarted is back by then. */
 static const char get[] =
 	"setenv bf_get 'setenv bf_ok 0; for bf_i in 1 2 3 4 5 6 7 8; do if test \"${bf_ok}\" = 0; then "
@@ -133,6 +142,7 @@ void br_flash_script_start(const struct br_flash_job *job, struct br_text *t)
 		       "setenv bf_fail; setenv bf_opened; setenv bf_k 0; setenv bf_r 0; setenv verify y\n");
 	for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++)
 		br_text_addf(t, "setexpr %s ${kernel_addr_r} + %s\n", buffers[i].name, buffers[i].at);
+	br_text_add(t, net);
 	br_text_add(t, get);
 	br_text_add(t, fix);
 	br_text_add(t, job->fine ? fine : "setenv bf_fine true\n");

@@ -118,7 +118,7 @@ def test_the_server_vanishes_at_each_chunk(t):
             u.run("setenv autoload no; dhcp")
             u.send("tftpboot ${scriptaddr} bramble/flash.scr && source ${scriptaddr}\n")
             while True:
-                _, m = u.expect(r"^Uncompressed size|^bramble: told the server|^resetting", 4 * PATIENCE)
+                _, m = u.expect(r"Uncompressed size|^bramble: told the server|^resetting", 4 * PATIENCE)
                 if not m[0].startswith("Uncompressed"):
                     break
                 if kills < 4:

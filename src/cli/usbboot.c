@@ -227,7 +227,8 @@ static int choose(void *ctx, const struct br_usb_device *dev, const struct br_us
 	r = br_usb_keeper_choose(b->keeper, dev, model, ret);
 	if (r == 1)
 		ret->leave_ok = b->leave_ok;
-	return r == 0 && b->noted ? -ENOENT : r;
+	/* 'not now' is for who has all day; it was said why */
+	return (r == 0 && b->noted) || (r == -EAGAIN && !b->run.loop) ? -ENOENT : r;
 }
 
 static void on_step(void *ctx, struct br_usb_session *s, const struct br_usb_step *step)

@@ -260,6 +260,8 @@ static bool tell_completions(struct usb *u, struct entry *e)
 		struct br_usb_transfer *t = f->t;
 
 		t->status = status_of(f->usb->status);
+		if (e->leaving && t->status == BR_USB_CANCELLED)
+			t->status = BR_USB_GONE; /* not its owner took it back */
 		t->done = f->usb->actual_length > 0 ? (size_t)f->usb->actual_length : 0;
 		if (t->kind == BR_USB_CONTROL_IN && t->done)
 			memcpy(t->data, f->control + LIBUSB_CONTROL_SETUP_SIZE, t->done < t->len ? t->done : t->len);

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utlist.h>
 
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/text.h"
 
@@ -29,20 +29,20 @@ struct place {
 	uint64_t again_ns; /* choose() is asked again; UINT64_MAX: not */
 	unsigned quick;	   /* times it came in boot mode right after it had ended well */
 	uint64_t well_ns;  /* when it ended well last; 0: not */
-	struct place *prev, *next;
 };
 
 struct br_usb_manager {
 	struct br_usb_manager_options o;
-	struct place *places;
+	struct place **places; /* none is ever taken away: there are only so many ports */
+	size_t n_places, cap_places;
 	uint64_t now_ns;
 };
 
 static struct place *place_at(const struct br_usb_manager *m, const char *path)
 {
-	struct place *p;
+	for (size_t k = 0; k < m->n_places; k++) {
+		struct place *p = m->places[k];
 
-	DL_FOREACH(m->places, p) {
 		if (!strcmp(p->path, path))
 			return p;
 	}
@@ -51,23 +51,24 @@ static struct place *place_at(const struct br_usb_manager *m, const char *path)
 
 static struct place *new_place(struct br_usb_manager *m, const char *path)
 {
-	struct place *p = calloc(1, sizeof(*p));
+	struct place *p = NULL;
 
-	if (!p || br_strcpy(p->path, sizeof(p->path), path) < 0) {
-		free(p);
+	if (!br_array_reserve(&m->places, &m->cap_places, m->n_places + 1, sizeof(struct place *)))
+		p = calloc(1, sizeof(*p));
+	if (!p)
 		return NULL;
-	}
+	snprintf(p->path, sizeof(p->path), "%s", path); /* as long as the device's */
 	p->empty_ns = m->now_ns;
 	p->again_ns = UINT64_MAX;
-	DL_APPEND(m->places, p);
+	m->places[m->n_places++] = p;
 	return p;
 }
 
 static struct place *place_of(const struct br_usb_manager *m, const struct br_usb_session *s)
 {
-	struct place *p;
+	for (size_t k = 0; k < m->n_places; k++) {
+		struct place *p = m->places[k];
 
-	DL_FOREACH(m->places, p) {
 		if (p->s == s)
 			return p;
 	}
@@ -219,14 +220,14 @@ int br_usb_manager_new(const struct br_usb_manager_options *options, struct br_u
 int br_usb_manager_tick(struct br_usb_manager *m, uint64_t now_ns, uint64_t *ret_next_ns, struct br_error *err)
 {
 	uint64_t next = UINT64_MAX, host_next;
-	struct place *p;
 	int r;
 
 	m->now_ns = now_ns;
 	r = m->o.host->ops->handle(m->o.host, now_ns, err);
 	if (r < 0)
 		return r;
-	DL_FOREACH(m->places, p) {
+	for (size_t k = 0; k < m->n_places; k++) {
+		struct place *p = m->places[k];
 		uint64_t t = p->s ? br_usb_session_tick(p->s, now_ns) : UINT64_MAX;
 
 		reap(m, p);
@@ -242,9 +243,9 @@ int br_usb_manager_tick(struct br_usb_manager *m, uint64_t now_ns, uint64_t *ret
 
 static bool is_busy(const struct br_usb_manager *m)
 {
-	struct place *p;
+	for (size_t k = 0; k < m->n_places; k++) {
+		struct place *p = m->places[k];
 
-	DL_FOREACH(m->places, p) {
 		if (p->s && br_usb_session_busy(p->s))
 			return true;
 	}
@@ -253,9 +254,9 @@ static bool is_busy(const struct br_usb_manager *m)
 
 static void end_all(struct br_usb_manager *m)
 {
-	struct place *p;
+	for (size_t k = 0; k < m->n_places; k++) {
+		struct place *p = m->places[k];
 
-	DL_FOREACH(m->places, p) {
 		if (!p->s)
 			continue;
 		br_usb_session_abort(p->s, "ended by this program", m->now_ns);
@@ -265,7 +266,6 @@ static void end_all(struct br_usb_manager *m)
 
 void br_usb_manager_free(struct br_usb_manager *m)
 {
-	struct place *p, *tmp;
 	uint64_t next;
 
 	if (!m)
@@ -279,12 +279,15 @@ void br_usb_manager_free(struct br_usb_manager *m)
 			break;
 		end_all(m); /* what came meanwhile */
 	}
-	DL_FOREACH_SAFE(m->places, p, tmp) {
+	for (size_t k = 0; k < m->n_places; k++) {
+		struct place *p = m->places[k];
+
 		if (p->s && br_usb_session_busy(p->s))
 			continue; /* a transfer that never ends points into it */
 		br_usb_session_free(p->s);
 		free(p);
 	}
+	free(m->places);
 	free(m);
 }
 
@@ -296,18 +299,17 @@ int br_usb_manager_fd(const struct br_usb_manager *m)
 size_t br_usb_manager_running(const struct br_usb_manager *m)
 {
 	size_t n = 0;
-	struct place *p;
 
-	DL_FOREACH(m->places, p)
-		n += p->s && !br_usb_session_verdict(p->s);
+	for (size_t k = 0; k < m->n_places; k++)
+		n += m->places[k]->s && !br_usb_session_verdict(m->places[k]->s);
 	return n;
 }
 
 struct br_usb_session *br_usb_manager_at(const struct br_usb_manager *m, size_t i)
 {
-	struct place *p;
+	for (size_t k = 0; k < m->n_places; k++) {
+		struct place *p = m->places[k];
 
-	DL_FOREACH(m->places, p) {
 		if (p->s && !br_usb_session_verdict(p->s) && i-- == 0)
 			return p->s;
 	}

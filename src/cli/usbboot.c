@@ -145,13 +145,34 @@ static int set_path(struct boot *b, const char *path, struct br_error *err)
 	return here ? set(b, "boot", here, err) : br_error_set(err, ENOMEM, "out of memory");
 }
 
+/* That it is there is said before a board comes. */
+static int try_image(const struct boot *b, struct br_error *err)
+{
+	struct br_store *store = NULL;
+	struct br_image *image = NULL;
+	int r = br_common_store(&b->common, &store, err);
+
+	if (r < 0)
+		return r;
+	r = br_image_open(store, b->image, &image, err);
+	br_image_unref(image);
+	br_store_close(store);
+	return r;
+}
+
 static int set_image(struct boot *b, struct br_error *err)
 {
 	br_cleanup(br_freep) char *words = br_asprintf("image %s", b->image);
 	struct stat st;
+	int r;
 
-	if (strchr(b->image, '/') || !stat(b->image, &st))
+	if (!stat(b->image, &st))
 		return set_path(b, b->image, err);
+	if (strchr(b->image, '/'))
+		return br_error_set(err, ENOENT, "%s: no such file", b->image);
+	r = try_image(b, err);
+	if (r < 0)
+		return r;
 	return words ? set(b, "boot", words, err) : br_error_set(err, ENOMEM, "out of memory");
 }
 

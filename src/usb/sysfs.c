@@ -65,7 +65,7 @@ static ssize_t read_attribute(int dir_fd, const char *device, const char *name, 
 
 static int read_number(int dir_fd, const char *device, const char *name, uint64_t max, uint64_t *ret)
 {
-	char text[16];
+	char text[16] = { 0 };
 	ssize_t n = read_attribute(dir_fd, device, name, text, sizeof(text) - 1);
 
 	if (n < 0)
@@ -77,7 +77,7 @@ static int read_number(int dir_fd, const char *device, const char *name, uint64_
 
 static void read_serial(int dir_fd, const char *device, char out[static BR_USB_SERIAL_MAX])
 {
-	char raw[256];
+	char raw[256] = { 0 };
 	ssize_t n = read_attribute(dir_fd, device, "serial", raw, sizeof(raw));
 
 	out[0] = 0;
@@ -91,7 +91,7 @@ static void read_serial(int dir_fd, const char *device, char out[static BR_USB_S
 static int read_device(int dir_fd, const char *name, struct br_usb_listed *ret)
 {
 	struct br_usb_listed l = { 0 };
-	uint8_t raw[256];
+	uint8_t raw[256] = { 0 };
 	uint64_t bus = 0, address = 0;
 	const char *last = strrchr(name, '.');
 	ssize_t n = read_attribute(dir_fd, name, "descriptors", raw, sizeof(raw));

@@ -66,7 +66,8 @@ int br_glue_image_ok(struct br_glue *glue, const struct br_plan *plan, struct br
 
 /*
  * Which board has an address: by lease, else (another server gave the address) by the kernel's neighbour
- * table on our interface, adopting a Raspberry Pi's MAC when that is on. -ENOENT: no board of ours.
+ * table on our interface, adopting a Raspberry Pi's MAC when that is on. -ENOENT: no board of ours; -EAGAIN: nobody
+ * knows just now whose it is.
  */
 int br_glue_board_by_ip(struct br_glue *glue, uint32_t ip, struct br_board *ret);
 

@@ -64,7 +64,10 @@ static int neighbour(const struct br_glue *glue, uint32_t ip, struct br_mac *ret
 	return -ENOENT;
 }
 
-/* Another server gave the address: the kernel knows who has it, or did so lately. */
+/*
+ * Another server gave the address, or nobody did: the kernel knows who has it, or did so lately. A busy board that did not answer its
+ * last question is for a moment nobody to the kernel (-EAGAIN); that must not end a root that it has mounted.
+ */
 static int by_neighbour(struct br_glue *glue, uint32_t ip, struct br_board *ret)
 {
 	struct br_sighting s = { 0 };
@@ -72,7 +75,7 @@ static int by_neighbour(struct br_glue *glue, uint32_t ip, struct br_board *ret)
 	if (!neighbour(glue, ip, &s.mac))
 		br_glue_note_address(glue, ip, s.mac);
 	else if (!br_glue_noted_mac(glue, ip, &s.mac))
-		return -ENOENT;
+		return -EAGAIN;
 	return br_glue_see(glue, &s, br_pi_oui(s.mac), ret);
 }
 

@@ -349,6 +349,8 @@ static int find_again(struct br_glue_nfs *nfs, uint32_t ip, const uint8_t id[sta
 
 	if (r == -ENOENT)
 		return -EACCES;
+	if (r == -EAGAIN)
+		return r;
 	if (!r)
 		r = br_boots_plan(nfs->glue->boots, &board, &plan, &err);
 	if (!r)

@@ -36,7 +36,7 @@ def test_the_package_installs_and_removes(t):
     program = os.path.join(root, "usr/bin/bramble")
     assert t.run(program, "--version").stdout.startswith("bramble ")
     for path in ("usr/lib/systemd/system/bramble.service", "usr/lib/systemd/system/bramble-usb.service",
-                 "usr/lib/sysusers.d/bramble.conf",
+                 "usr/lib/sysusers.d/bramble.conf", "usr/lib/udev/rules.d/70-bramble-usb.rules",
                  "etc/bramble/bramble.conf", "usr/share/doc/bramble/copyright"):
         assert os.path.isfile(os.path.join(root, path)), path
     with open(os.path.join(root, "etc/passwd")) as f:

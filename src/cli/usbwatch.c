@@ -60,7 +60,7 @@ static int take_option(struct watch *w, int c, struct br_error *err)
 	case 'f':
 		return br_usb_policy_set(&w->config.usb, "", "firmware", optarg, err);
 	case 'r':
-		return take_rule(&w->config.usb, optarg, err);
+		return take_rule(&w->config.usb, optarg ? optarg : "", err);
 	case 'v':
 		w->verbose = true;
 		return 0;

@@ -66,7 +66,8 @@ static int open_file(const struct directory *d, const char *path, const char *or
 		return br_error_set(err, ELOOP, "%s: a symbolic link leads out of the directory; copy the file to its place, or "
 			"give --follow-links if you trust whoever made the link", file.where);
 	if (file.fd < 0)
-		return br_error_set(err, -file.fd, "%s: cannot open: %s", file.where, strerror(-file.fd));
+		return br_error_set(err, -file.fd, "%s: cannot open: %s", file.where,
+			file.fd == -ENOSYS ? "this kernel has no openat2(2), which keeps links inside; Linux 5.6 has" : strerror(-file.fd));
 	r = fstat(file.fd, &st) < 0 ? -errno : 0;
 	if (!r && S_ISREG(st.st_mode)) {
 		file.size = (uint64_t)st.st_size;

@@ -17,6 +17,8 @@
 #include "store/store.h"
 #include "usb/payload_priv.h"
 
+BR_DEFINE_CLEANUP(struct br_image *, br_image_unref);
+
 struct image {
 	struct br_usb_payload base;
 	struct br_image *image;
@@ -199,7 +201,7 @@ int br_usb_payload_image_file(const char *file, const char *firmware, struct br_
 {
 	br_cleanup(br_freep) struct br_image_info *info = calloc(1, sizeof(*info));
 	br_cleanup(br_closep) int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	struct br_image *image;
+	br_cleanup(br_image_unrefp) struct br_image *image = NULL;
 	struct stat st;
 	int r;
 
@@ -220,7 +222,5 @@ int br_usb_payload_image_file(const char *file, const char *firmware, struct br_
 		br_error_prefix(err, "%s", file);
 		return r;
 	}
-	r = br_usb_payload_image(image, firmware, ret, err);
-	br_image_unref(image);
-	return r;
+	return br_usb_payload_image(image, firmware, ret, err);
 }

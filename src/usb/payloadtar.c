@@ -91,7 +91,7 @@ static int full_name(const struct header *h, char out[static BR_USB_NAME_MAX + 1
 		n--;
 	buf[n] = 0;
 	if (h->typeflag == '5' && !strcmp(buf, "."))
-		n = buf[0] = 0;
+		buf[0] = 0;
 	if (br_str_starts(s, "./"))
 		s += 2;
 	return br_strcpy(out, BR_USB_NAME_MAX + 1, s);

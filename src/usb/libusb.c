@@ -31,6 +31,7 @@
 #define UEVENT_GROUP_KERNEL 1
 
 struct entry;
+struct usb;
 
 struct flight {
 	struct br_usb_transfer *t;
@@ -43,6 +44,7 @@ struct flight {
 
 struct entry {
 	struct br_usb_device dev; /* first: what others hold */
+	struct usb *usb;
 	uint8_t address;
 	int fd;
 	libusb_device_handle *handle;
@@ -58,7 +60,10 @@ struct usb {
 	int epoll_fd, uevent_fd;
 	uint64_t poll_ns, scan_ns;
 	struct entry *entries;
+	unsigned n_completed; /* so far */
 };
+
+#define EVENT_ROUNDS 64
 
 static struct usb *usb_of(struct br_usb_host *host)
 {
@@ -186,6 +191,7 @@ static void LIBUSB_CALL completed(struct libusb_transfer *usb)
 	struct flight *f = usb->user_data;
 
 	f->completed = true; /* told in tell_completions() */
+	f->entry->usb->n_completed++;
 }
 
 static void fill(struct flight *f)
@@ -293,6 +299,7 @@ static int add_entry(struct usb *u, const struct br_usb_listed *l)
 	if (!e)
 		return -ENOMEM;
 	e->dev = l->device;
+	e->usb = u;
 	e->address = l->address;
 	e->fd = -1;
 	e->seen = true;
@@ -385,10 +392,30 @@ static bool drain_uevents(struct usb *u)
 	return any;
 }
 
+/*
+ * All that is there: a timeout is one round, the end of the transfer that it cancels another; the kernel may block the first
+ * for seconds, and what is seen only then must not look late.
+ */
+static int handle_events(struct usb *u, struct br_error *err)
+{
+	unsigned before, quiet = 0;
+
+	for (int i = 0; i < EVENT_ROUNDS && quiet < 2; i++) {
+		struct timeval zero = { 0 };
+		int r;
+
+		before = u->n_completed;
+		r = libusb_handle_events_timeout_completed(u->ctx, &zero, NULL);
+		if (r && r != LIBUSB_ERROR_INTERRUPTED)
+			return br_error_set(err, EIO, "libusb: %s", libusb_strerror(r));
+		quiet = u->n_completed == before ? quiet + 1 : 0;
+	}
+	return 0;
+}
+
 static int do_handle(struct br_usb_host *host, uint64_t now_ns, struct br_error *err)
 {
 	struct usb *u = usb_of(host);
-	struct timeval zero = { 0 };
 	int r;
 
 	if (drain_uevents(u) || now_ns >= u->scan_ns) {
@@ -397,9 +424,9 @@ static int do_handle(struct br_usb_host *host, uint64_t now_ns, struct br_error 
 			return r;
 		u->scan_ns = now_ns + u->poll_ns;
 	}
-	r = libusb_handle_events_timeout_completed(u->ctx, &zero, NULL);
-	if (r && r != LIBUSB_ERROR_INTERRUPTED)
-		return br_error_set(err, EIO, "libusb: %s", libusb_strerror(r));
+	r = handle_events(u, err);
+	if (r < 0)
+		return r;
 	tell(u);
 	return 0;
 }

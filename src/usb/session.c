@@ -323,6 +323,11 @@ static void time_is_up(struct br_usb_session *s, uint64_t now_ns)
 		dispatch_failure(s, s->trouble, now_ns);
 		break;
 	default:
+		if (!s->stuck) { /* was this program kept from its work (a busy host's kernel, a suspended machine)? then it comes now */
+			s->stuck = true;
+			s->deadline_ns = now_ns + BR_USB_STUCK_NS;
+			break;
+		}
 		br_usb_end(s, BR_USB_BROKEN_OFF, now_ns, "%s: the transfer neither ended nor timed out: trouble of this machine's USB host",
 			br_usb_session_doing(s));
 		break;

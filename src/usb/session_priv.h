@@ -67,6 +67,7 @@ struct br_usb_session {
 	uint8_t control_data[BR_USBBOOT_REQUEST];
 	struct br_usb_piece pieces[BR_USB_DEPTH];
 	unsigned in_flight;
+	bool stuck; /* the deadline of a transfer was over once */
 	struct br_usb_write write;
 	enum br_usb_status failed; /* of the write that is being given up; OK: none */
 	enum br_usb_status trouble; /* what led to GOING */

@@ -16,6 +16,7 @@ static bool submit(struct br_usb_session *s, struct br_usb_transfer *t, uint64_t
 	if (!r) {
 		s->in_flight++;
 		s->deadline_ns = now_ns + t->timeout_ns + BR_USB_STUCK_NS;
+		s->stuck = false;
 		return true;
 	}
 	/* as if it had completed so; what is in flight besides is taken back first */

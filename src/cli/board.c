@@ -167,7 +167,7 @@ static void print_board(const json_t *b, const json_t *plan)
 		{ "mac:", "mac" }, { "address:", "address" }, { "fixed:", "fixed_address" }, { "image:", "effective.image" },
 		{ "disk:", "effective.disk" }, { "size:", "disk_size" },
 		{ "persist:", "effective.persist" },
-		{ "road:", "effective.road" }, { "notes:", "notes" },
+		{ "road:", "effective.road" }, { "signed:", "signed" }, { "notes:", "notes" },
 		{ "adopted:", "adopted_at" }, { "seen:", "seen_at" }, { "boot:", "boot.number" },
 		{ "stage:", "boot.stage" }, { "since:", "boot.stage_at" },
 	};
@@ -243,6 +243,7 @@ static const struct option field_options[] = {
 	{ "address", required_argument, NULL, 308 },
 	{ "size", required_argument, NULL, 309 },
 	{ "persist", required_argument, NULL, 310 },
+	{ "signed", required_argument, NULL, 311 },
 	BR_COMMON_LONG,
 };
 
@@ -374,6 +375,8 @@ static int board_rm(int argc, char **argv)
 	"  --disk KIND        volatile (dropped at each boot), persistent, ram (changes stay in the board's memory), or\n" \
 	"                     default\n" \
 	"  --persist SIZE     its area /persist, which outlives volatile disks: a size, on (1G), off, or default\n" \
+	"  --signed KEY       its boot.img is signed with this key ('bramble sign key list'), for boards with signed boot;\n" \
+	"                     default: not signed\n" \
 	"  --size SIZE        what its disk has at least, as 16G: its file system is made larger when the disk\n" \
 	"                     is opened for its next boot; 'default': the image's size\n" \
 	"  --road ROAD        net (network root), local (leave its boot alone), or default\n" \

@@ -306,8 +306,10 @@ static int start_boots(struct daemon *d, struct br_error *err)
 		.keys = d->config->authorized_keys,
 	};
 	br_cleanup(br_freep) char *scripts = br_uboot_check_dir(d->config->overrides);
+	br_cleanup(br_freep) char *signing_keys = br_path_join(d->state, "keys");
 	int r;
 
+	opt.signing_keys = signing_keys;
 	(void)br_persist_parse(d->config->persist, &opt.default_persist); /* it was checked */
 	r = br_boots_new(&opt, &d->boots, err);
 

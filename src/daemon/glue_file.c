@@ -72,7 +72,9 @@ static void explain(struct br_glue_file *f, const struct br_plan *plan)
 	if (!strcasecmp(name, "boot.img"))
 		words = br_plan_bootimg_problem(plan);
 	else if (!strcasecmp(name, "boot.sig"))
-		words = "boot.img is not signed; put its signature beside it in the overrides directory";
+		words = br_plan_bootsig_problem(plan) ?:
+			"boot.img is not signed: give the board a key ('bramble board edit BOARD --signed KEY'), or put the "
+			"signature beside it in the overrides directory";
 	snprintf(f->reason, sizeof(f->reason), "%s", words ?: "");
 }
 

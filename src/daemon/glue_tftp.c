@@ -7,12 +7,16 @@
 #include "daemon/turns.h"
 #include "fleet/event.h"
 
+/* Why the file that this thread looked for last is missing: the server reports that before it looks for another. */
+static _Thread_local char missing_why[sizeof(((struct br_glue_file *)NULL)->reason)];
+
 static int open_file(void *ctx, uint32_t ip, const char *name, struct br_tftp_file *file)
 {
 	struct br_glue_tftp *t = ctx;
 	struct br_glue_file f;
 	int r = br_glue_file_open(t->glue, ip, name, &f);
 
+	memcpy(missing_why, f.reason, sizeof(missing_why));
 	*file = (struct br_tftp_file){
 		.spans = f.bf.spans,
 		.n_spans = f.bf.n_spans,
@@ -66,6 +70,8 @@ static void report(void *ctx, const struct br_tftp_report *rep)
 		json_object_set_new(fields, "size", json_integer((json_int_t)f->size));
 	if (fields && rep->reason)
 		json_object_set_new(fields, "reason", json_string(rep->reason));
+	else if (fields && rep->outcome == BR_TFTP_MISSING && missing_why[0])
+		json_object_set_new(fields, "reason", json_string(missing_why));
 	br_event_emit(t->glue->fleet, id, f ? f->boot : 0, types[rep->outcome], fields);
 }
 

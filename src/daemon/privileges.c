@@ -6,7 +6,9 @@
 #include "daemon/privileges.h"
 
 #include <cap-ng.h>
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -17,6 +19,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/text.h"
 
 static int from_passwd(const struct passwd *pw, struct br_identity *ret)
 {
@@ -75,6 +78,33 @@ static int own_state(const struct br_identity *id, const char *dir, struct br_er
 	return 0;
 }
 
+/* The same for keys to sign with, which nobody else may read. Only while the directory is still root's: afterwards its owner
+ * decides what is in it, and root must not hand that on. */
+static int own_keys(const struct br_identity *id, const char *state_dir, struct br_error *err)
+{
+	br_cleanup(br_freep) char *dir = br_path_join(state_dir, "keys");
+	int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1, r = 0;
+	struct dirent *entry;
+	struct stat st;
+	DIR *d;
+
+	if (!dir)
+		return br_error_set(err, ENOMEM, "out of memory");
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_uid != 0 || !(d = fdopendir(fd))) {
+		if (fd >= 0)
+			close(fd);
+		return 0;
+	}
+	while (!r && (entry = readdir(d)))
+		if (br_str_ends(entry->d_name, ".pem") &&
+			fchownat(dirfd(d), entry->d_name, id->uid, id->gid, AT_SYMLINK_NOFOLLOW) < 0)
+			r = br_error_set(err, errno, "%s/%s: cannot give it to %s: %m", dir, entry->d_name, id->name);
+	if (!r && fchown(dirfd(d), id->uid, id->gid) < 0)
+		r = br_error_set(err, errno, "%s: cannot give it to %s: %m", dir, id->name);
+	closedir(d);
+	return r;
+}
+
 int br_identity_enter(const struct br_identity *id, const char *state_dir, struct br_error *err)
 {
 	int r = br_mkdir_all(state_dir, 0750, err);
@@ -82,7 +112,8 @@ int br_identity_enter(const struct br_identity *id, const char *state_dir, struc
 	if (r < 0)
 		return r;
 	if (!geteuid() && id->uid) {
-		r = own_state(id, state_dir, err);
+		r = own_keys(id, state_dir, err);
+		r = !r ? own_state(id, state_dir, err) : r;
 		if (r < 0)
 			return r;
 		if (setegid(id->gid) < 0 || seteuid(id->uid) < 0)

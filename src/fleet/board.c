@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "fleet/db.h"
+#include "pi/rsakey.h"
 
 #define SEEN_EVERY_S 10 /* 'seen_at' is written at most so often */
 #define HERE_S 60	/* a board seen so lately is there now */
@@ -36,6 +37,7 @@ static void row_to_board(struct br_fleet *fleet, sqlite3_stmt *s, struct br_boar
 	ret->address = (uint32_t)sqlite3_column_int64(s, 12);
 	ret->disk_size = (uint64_t)sqlite3_column_int64(s, 13);
 	br_db_text(s, 14, ret->persist, sizeof(ret->persist));
+	br_db_text(s, 15, ret->signed_key, sizeof(ret->signed_key));
 	br_events_name(fleet, ret->id, ret->name);
 }
 
@@ -188,6 +190,7 @@ static int insert(struct br_fleet *fleet, struct br_board *b)
 	sqlite3_bind_int64(s, 13, b->adopted_at);
 	sqlite3_bind_int64(s, 14, b->seen_at);
 	sqlite3_bind_text(s, 15, b->persist, -1, SQLITE_STATIC);
+	sqlite3_bind_text(s, 16, b->signed_key, -1, SQLITE_STATIC);
 	r = br_db_run(s);
 	if (r < 0)
 		return r;
@@ -494,6 +497,9 @@ static int check(const struct br_board *b, struct br_error *err)
 	if (!persist_ok(b->persist))
 		return br_error_set(err, EINVAL, "board %s: persist '%s': 'off' or a size from 16M to 16T is needed", b->name,
 			VIS(b->persist));
+	if (b->signed_key[0] && !br_rsakey_name_ok(b->signed_key))
+		return br_error_set(err, EINVAL, "board %s: '%s' is no name of a key ('bramble sign key list')", b->name,
+			VIS(b->signed_key));
 	if (b->disk_size > BR_BOARD_DISK_SIZE_MAX)
 		return br_error_set(err, EINVAL, "board %s: a disk can have 16 TiB at most", b->name);
 	if (!one_of(b->road, "net", "local") && strcmp(b->road, "flash") != 0)
@@ -549,6 +555,7 @@ static int update(struct br_fleet *fleet, const struct br_board *b)
 	bind_board(s, b);
 	sqlite3_bind_int64(s, 13, b->id);
 	sqlite3_bind_text(s, 14, b->persist, -1, SQLITE_STATIC);
+	sqlite3_bind_text(s, 15, b->signed_key, -1, SQLITE_STATIC);
 	r = br_db_run(s);
 	if (r >= 0 && !sqlite3_changes(fleet->db))
 		return -ENOENT;

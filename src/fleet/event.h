@@ -58,5 +58,6 @@
 #define BR_EV_USB_DONE "usb.done"	    /* path, verdict, reason, files, bytes, ms */
 #define BR_EV_USB_FAILED "usb.failed"	    /* the same */
 #define BR_EV_EEPROM_UPDATE "eeprom.update"   /* sha256, chip, build_time; forced: the reasons against it that were passed over */
+#define BR_EV_AUDIT "audit"		    /* action: "fuse" | "force", text, user, board, serial */
 #define BR_EV_BOARD_UP "board.up"	    /* by: what showed it ("dhcp", "nfs") */
 #define BR_EV_LOST "events.lost"	    /* count */

@@ -35,6 +35,7 @@ struct br_board {
 	char persist[24];  /* its area that outlives volatile disks: "off", bytes as digits, "" : the default */
 	char road[16];	   /* "net", "local", "" : the default */
 	char notes[256];
+	char signed_key[68]; /* name of the key that its boot.img is signed with; "" : not signed */
 	uint32_t address;  /* IPv4 it is to have, nobody else gets it; 0: any */
 	int64_t adopted_at, seen_at; /* s since 1970 */
 };

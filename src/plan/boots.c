@@ -41,7 +41,7 @@ struct br_boots {
 	struct br_store *store;
 	struct br_plan_server server;
 	struct br_overrides *overrides, *root_files;
-	char *keys;
+	char *keys, *signing_keys;
 	char default_image[BR_IMAGE_NAME_MAX + 1];
 	char default_disk[16];
 	uint64_t default_persist;
@@ -78,7 +78,9 @@ int br_boots_new(const struct br_boots_options *opt, struct br_boots **ret, stru
 		return br_error_set(err, ENOMEM, "out of memory");
 	if ((opt->overrides && br_overrides_new(opt->overrides, false, &boots->overrides, err) < 0) ||
 		(opt->root_files && br_overrides_new(opt->root_files, true, &boots->root_files, err) < 0) ||
-		(opt->keys && !(boots->keys = strdup(opt->keys)))) {
+		(opt->keys && !(boots->keys = strdup(opt->keys))) ||
+		(opt->signing_keys && !(boots->signing_keys = strdup(opt->signing_keys)))) {
+		free(boots->keys);
 		br_overrides_free(boots->overrides);
 		br_overrides_free(boots->root_files);
 		free(boots);
@@ -132,6 +134,7 @@ void br_boots_free(struct br_boots *boots)
 	drop_unused_bases(boots, true);
 	br_overrides_free(boots->overrides);
 	br_overrides_free(boots->root_files);
+	free(boots->signing_keys);
 	free(boots->keys);
 	pthread_mutex_destroy(&boots->lock);
 	free(boots);
@@ -261,10 +264,16 @@ static int make_plan(struct br_boots *boots, const struct br_board *board, uint6
 		.root_overrides = boots->root_files,
 		.keys = boots->keys,
 	};
+	br_cleanup(br_freep) char *signing = NULL;
 	int r = find_board_base(boots, board, image, &in.base, err);
 
 	if (r < 0)
 		return r;
+	if (board->signed_key[0] && boots->signing_keys) {
+		in.signing = signing = br_asprintf("%s/%s.pem", boots->signing_keys, board->signed_key);
+		if (!signing)
+			return br_error_set(err, ENOMEM, "out of memory");
+	}
 	if (!strcmp(board->road, "flash")) {
 		r = br_flash_order_list(boots->fleet, 0, find_flashed, &in);
 		if (r < 0)

@@ -34,6 +34,7 @@ struct br_boots_options {
 	const char *overrides;	   /* directory of boot files that people give; NULL: none */
 	const char *root_files;	   /* the same for boards' root file systems */
 	const char *keys;	   /* file of authorized_keys for every board; NULL: none */
+	const char *signing_keys;  /* directory of the keys that sign boards' boot.img, by name; NULL: none */
 };
 
 int br_boots_new(const struct br_boots_options *opt, struct br_boots **ret, struct br_error *err);

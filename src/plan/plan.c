@@ -35,11 +35,14 @@ struct over {
 	uint64_t size;
 };
 
-/* boot.img, made when first asked for. */
+/* boot.img and boot.sig, made when first asked for. */
 struct bootimg {
 	pthread_mutex_t lock;
 	struct br_fatimage *img; /* once made it stays */
 	struct br_error err;
+	char *sig; /* as above */
+	struct br_span sig_span;
+	struct br_error sig_err;
 };
 
 struct br_plan {
@@ -53,6 +56,7 @@ struct br_plan {
 	char *problem; /* NULL: none */
 	char *cmdline_override;		   /* cmdline.txt among them, without its newline */
 	struct bootimg *bootimg;
+	char *signing; /* the key's file; NULL: none */
 	struct br_uboot_files *uboot;
 	struct over over[MAX_OVER];
 	size_t n_over;
@@ -188,6 +192,10 @@ int br_plan_new(const struct br_plan_input *in, struct br_plan **ret, struct br_
 	if (!plan->bootimg)
 		return br_error_set(err, ENOMEM, "out of memory");
 	pthread_mutex_init(&plan->bootimg->lock, NULL);
+	plan->in.signing = NULL; /* ours may outlive the caller's */
+	plan->signing = in->signing ? strdup(in->signing) : NULL;
+	if (in->signing && !plan->signing)
+		return br_error_set(err, ENOMEM, "out of memory");
 	plan->uboot = br_uboot_files_new();
 	if (!plan->uboot)
 		return br_error_set(err, ENOMEM, "out of memory");
@@ -211,6 +219,7 @@ void br_plan_unref(struct br_plan *plan)
 		return;
 	if (plan->bootimg) {
 		br_fatimage_free(plan->bootimg->img);
+		free(plan->bootimg->sig);
 		pthread_mutex_destroy(&plan->bootimg->lock);
 		free(plan->bootimg);
 	}
@@ -223,6 +232,7 @@ void br_plan_unref(struct br_plan *plan)
 	for (size_t i = 0; i < plan->n_over; i++)
 		free(plan->over[i].spans);
 	free(plan->problem);
+	free(plan->signing);
 	br_root_files_done(&plan->root);
 	br_override_set_free(plan->root_overrides); /* rows of the root point into it */
 	explicit_bzero(&plan->in.ssh_seed, sizeof(plan->in.ssh_seed));
@@ -312,6 +322,38 @@ const char *br_plan_bootimg_problem(const struct br_plan *plan)
 	return words;
 }
 
+/* Of the boot.img that this plan gives, be it made or somebody's. */
+static int make_bootsig(const struct br_plan *plan, struct br_bootfile *ret)
+{
+	struct bootimg *b = plan->bootimg;
+	char path[BR_BOOT_PATH_MAX];
+	struct br_bootfile img;
+	int r = br_plan_bootfile(plan, "boot.img", &img, path);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&b->lock);
+	if (!b->sig && !b->sig_err.code && br_bootimg_sign(&img, plan->signing, &b->sig, &b->sig_err) == 0)
+		b->sig_span = (struct br_span){ (const uint8_t *)b->sig, strlen(b->sig) };
+	if (!b->sig)
+		r = -ENOENT;
+	pthread_mutex_unlock(&b->lock);
+	if (r < 0)
+		return r;
+	*ret = (struct br_bootfile){ &b->sig_span, 1, b->sig_span.len, "made", NULL };
+	return 0;
+}
+
+const char *br_plan_bootsig_problem(const struct br_plan *plan)
+{
+	const char *words;
+
+	pthread_mutex_lock(&plan->bootimg->lock);
+	words = plan->bootimg->sig_err.code ? plan->bootimg->sig_err.text : NULL;
+	pthread_mutex_unlock(&plan->bootimg->lock);
+	return words;
+}
+
 static struct br_uboot_context uboot_context(const struct br_plan *plan)
 {
 	return (struct br_uboot_context){
@@ -353,6 +395,8 @@ int br_plan_bootfile(const struct br_plan *plan, const char *name, struct br_boo
 	e = br_fat_lookup(fat, ret_path);
 	if (!e && !strcasecmp(ret_path, "boot.img"))
 		return make_bootimg(plan, ret);
+	if (plan->signing && !strcasecmp(ret_path, "boot.sig"))
+		return make_bootsig(plan, ret);
 	if (!e || e->is_dir)
 		return br_uboot_files_other(plan->uboot, &uboot, ret_path, ret);
 	*ret = (struct br_bootfile){ e->spans, e->n_spans, e->size, "image", NULL };

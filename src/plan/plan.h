@@ -50,6 +50,7 @@ struct br_plan_input {
 	struct br_overrides *overrides; /* boot files; NULL: none. Read while the plan is made, not kept */
 	struct br_overrides *root_overrides; /* files of the root; as above */
 	const char *keys; /* file of authorized_keys for every board; NULL: none. As above */
+	const char *signing; /* file of the key that signs its boot.img; NULL: not signed. As above */
 	struct br_plan_flashed {
 		char target[12];	       /* "mmc0": what was flashed last, and well; "" : nothing */
 		char sha256[BR_SHA256_HEX]; /* of what image */
@@ -83,11 +84,15 @@ struct br_bootfile {
  *
  * "boot.img" that nobody gave is made at first use: a FAT image of the files this model needs, the same bytes for as
  * long as the plan lives. br_plan_bootimg_problem() says why it could not be made (too large), else NULL.
+ *
+ * "boot.sig" that nobody gave is made at first use when the plan has a key: the signature of the boot.img that this plan
+ * gives, whoever gave that. br_plan_bootsig_problem() says why it could not be made; NULL: it could, or there is no key.
  */
 int br_plan_bootfile(const struct br_plan *plan, const char *name, struct br_bootfile *ret,
 	char *ret_path);
 
 const char *br_plan_bootimg_problem(const struct br_plan *plan);
+const char *br_plan_bootsig_problem(const struct br_plan *plan);
 
 /* Directory listing of the board's boot-file name space for people and boot.img: path and size of each. */
 int br_plan_bootfiles(const struct br_plan *plan,

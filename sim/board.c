@@ -138,7 +138,7 @@ static uint64_t think(const struct br_sim_board *b, unsigned ms)
 static void enter_stage(struct br_sim_board *b, const struct br_sim_stage *s)
 {
 	b->stage = s;
-	b->step = b->config.http.on && s->http_steps ? s->http_steps : s->steps;
+	b->step = (b->config.http.on || b->config.signed_key) && s->http_steps ? s->http_steps : s->steps;
 	if (s->net)
 		br_sim_stack_reset(&b->stack, s->net);
 	/* code that sets the network up anew counts from its own start; EEPROM code starts anywhere */

@@ -7,6 +7,7 @@
 
 #include "base/addr.h"
 #include "pi/configtxt.h"
+#include "pi/rsakey.h"
 #include "sim/dhcp_client.h"
 #include "sim/firmware.h"
 #include "sim/stack.h"
@@ -67,6 +68,11 @@ struct br_sim_board_config {
 	} http;
 	/* The boot partition of a card in it, from which the firmware then boots; no bytes: none. Stays mapped. */
 	struct br_span card;
+	/*
+	 * SIGNED_BOOT: boot.img and boot.sig are all that is asked for, over either road, and must be signed with this key. For
+	 * models as above. NULL: not fused; by HTTP the signature is then only looked for. Outlives the board.
+	 */
+	const struct br_rsapub *signed_key;
 	/* What goes on after the firmware, in this order, ended by NULL; NULL: nothing. */
 	const struct br_sim_stage *const *then;
 	/*

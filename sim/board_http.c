@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/addr.h"
 #include "base/cleanup.h"
@@ -27,6 +26,7 @@ void br_sim_board_forget_http(struct br_sim_board *b)
 	b->files = NULL;
 	free(b->image.data);
 	b->image = (struct br_sim_blob){ 0 };
+	b->image_hash[0] = 0;
 }
 
 void br_sim_board_start_http(struct br_sim_board *b)
@@ -84,55 +84,6 @@ bool br_sim_board_step_http(struct br_sim_board *b)
 	conclude(b);
 	br_sim_http_done(&b->http);
 	return true;
-}
-
-/* ---- what came ---- */
-
-static bool has_signature(const char *text, size_t n)
-{
-	return memmem(text, n, "rsa2048:", 8) != NULL;
-}
-
-/* "HASH\nts: 1700000000\nrsa2048: ...": the hash is checked, the signature is only looked for (there is no key here). */
-void br_sim_board_take_sig(struct br_sim_board *b, const struct br_sim_request *q, bool found)
-{
-	const char *text = (const char *)b->tftp.data;
-	size_t n = (size_t)b->tftp.size;
-
-	if (!found)
-		return;
-	if (n < 64 || strspn(text, "0123456789abcdefABCDEF") < 64) {
-		br_sim_board_give_up(b, "boot.sig does not begin with the SHA-256 of boot.img");
-		return;
-	}
-	if (!has_signature(text, n)) {
-		br_sim_board_give_up(b, "boot.sig has no line 'rsa2048:': by HTTP only signed images are taken");
-		return;
-	}
-	memcpy(b->image_hash, text, 64);
-	b->image_hash[64] = 0;
-}
-
-void br_sim_board_take_img(struct br_sim_board *b, const struct br_sim_request *q, bool found)
-{
-	struct br_error err = BR_ERROR_NULL;
-	uint8_t hash[32];
-	char hex[65];
-	int r;
-
-	if (!found)
-		return;
-	br_sha256_once(b->tftp.data, b->tftp.size, hash);
-	br_hex(hex, hash, sizeof(hash));
-	if (strcasecmp(hex, b->image_hash)) {
-		br_sim_board_give_up(b, "boot.img is not the file that boot.sig signs: its SHA-256 is %s", hex);
-		return;
-	}
-	b->image.len = (size_t)b->tftp.size;
-	b->image.data = br_take(b->tftp.data);
-	r = br_fat_open(b->image.data, b->image.len, &b->files, &err);
-	if (r < 0)
-		br_sim_board_give_up(b, "boot.img is no FAT file system: %s", br_error_text(&err, r));
 }
 
 /* ---- files within ---- */

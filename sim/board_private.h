@@ -21,6 +21,8 @@ enum br_sim_role {
 	BR_SIM_ROLE_HTTP_SIG,
 	BR_SIM_ROLE_HTTP_LOOK,
 	BR_SIM_ROLE_HTTP_IMG,
+	BR_SIM_ROLE_SIG, /* the same by TFTP */
+	BR_SIM_ROLE_IMG,
 	BR_SIM_N_ROLES,
 };
 
@@ -97,9 +99,11 @@ void br_sim_board_start_http(struct br_sim_board *b);
 bool br_sim_board_step_http(struct br_sim_board *b);
 /* The request queue[0] out of boot.img: the outcome is at once in b->tftp. */
 void br_sim_board_fetch_inside(struct br_sim_board *b);
+void br_sim_board_forget_http(struct br_sim_board *b);
+
+/* board_signed.c */
 void br_sim_board_take_sig(struct br_sim_board *b, const struct br_sim_request *q, bool found);
 void br_sim_board_take_img(struct br_sim_board *b, const struct br_sim_request *q, bool found);
-void br_sim_board_forget_http(struct br_sim_board *b);
 
 void br_sim_board_event(struct br_sim_board *b, struct br_sim_event e);
 /*

@@ -31,7 +31,7 @@ enum br_sim_op {
 	BR_SIM_OP_ARMSTUB,
 	BR_SIM_OP_KERNEL,
 	BR_SIM_OP_NAMED,       /* the file that DHCP named */
-	BR_SIM_OP_HTTP,	       /* boot.sig and boot.img, whose files are asked for from then on */
+	BR_SIM_OP_HTTP,	       /* boot.sig and boot.img (TFTP: the other way round), whose files are asked for from then on */
 };
 
 enum {
@@ -60,7 +60,7 @@ struct br_sim_stage {
 	bool includes;			       /* knows 'include' in config.txt */
 	uint8_t guid;			       /* of its option 97; 0: the model's */
 	const struct br_sim_step *steps;
-	const struct br_sim_step *http_steps;  /* the same by HTTP (BOOT_ORDER 7); NULL: it cannot */
+	const struct br_sim_step *http_steps;  /* the same by HTTP (BOOT_ORDER 7) or signed; NULL: it cannot */
 };
 
 #define BR_SIM_STAGES 3

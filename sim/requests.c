@@ -253,6 +253,14 @@ static void expand_named(struct br_sim_board *b, const struct br_sim_step *s)
  */
 static void expand_http(struct br_sim_board *b, const struct br_sim_step *s)
 {
+	if (!b->config.http.on) {
+		/* SIGNED_BOOT over TFTP: boot.img decides about the directory (systems facts d.8) */
+		snprintf(b->prefix, sizeof(b->prefix), "%08x/", b->config.serial);
+		push(b, "boot.img", BR_SIM_ROLE_PREFIX, BR_SIM_PROBE);
+		push(b, "boot.img", BR_SIM_ROLE_IMG, BR_SIM_MUST);
+		push(b, "boot.sig", BR_SIM_ROLE_SIG, BR_SIM_MUST);
+		return;
+	}
 	push(b, "boot.sig", BR_SIM_ROLE_HTTP_SIG, BR_SIM_ROOT | BR_SIM_MUST);
 	push(b, "boot.img", BR_SIM_ROLE_HTTP_LOOK, BR_SIM_ROOT | BR_SIM_MUST | BR_SIM_PROBE);
 	push(b, "boot.img", BR_SIM_ROLE_HTTP_IMG, BR_SIM_ROOT | BR_SIM_MUST);
@@ -288,6 +296,8 @@ bool br_sim_board_keeps(const struct br_sim_board *b, enum br_sim_role role)
 	case BR_SIM_ROLE_INCLUDE:
 	case BR_SIM_ROLE_OVERLAY_MAP:
 	case BR_SIM_ROLE_CMDLINE:
+	case BR_SIM_ROLE_SIG:
+	case BR_SIM_ROLE_IMG:
 		return true;
 	case BR_SIM_ROLE_KERNEL:
 	case BR_SIM_ROLE_INITRAMFS:
@@ -605,6 +615,7 @@ void br_sim_board_fetched(struct br_sim_board *b)
 		[BR_SIM_ROLE_DTB] = take_dtb, [BR_SIM_ROLE_OVERLAY_MAP] = take_overlay_map,
 		[BR_SIM_ROLE_CMDLINE] = take_cmdline, [BR_SIM_ROLE_HTTP_SIG] = br_sim_board_take_sig,
 		[BR_SIM_ROLE_HTTP_LOOK] = take_plain, [BR_SIM_ROLE_HTTP_IMG] = br_sim_board_take_img,
+		[BR_SIM_ROLE_SIG] = br_sim_board_take_sig, [BR_SIM_ROLE_IMG] = br_sim_board_take_img,
 	};
 	struct br_sim_request q = b->queue[0];
 	bool found = b->tftp.state == BR_SIM_TFTP_DONE || b->tftp.state == BR_SIM_TFTP_PROBED;

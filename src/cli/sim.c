@@ -50,6 +50,8 @@ struct sim {
 	uint64_t memory;
 	bool boot, interactive, has_until;
 	struct br_sim_board_http http;
+	struct br_rsapub signed_key;
+	bool is_signed;
 	const struct br_sim_stage *then[THEN_MAX + 1];
 	regex_t until_re;
 	struct br_sim_terminal terminal;
@@ -103,7 +105,7 @@ enum {
 	OPT_CARD,
 	OPT_MEMORY,
 	OPT_ROAD,
-	OPT_HTTP_PATH,
+	OPT_HTTP_PATH, OPT_SIGNED,
 	OPT_THEN,
 	OPT_STORM,
 	OPT_MODELS,
@@ -138,6 +140,7 @@ static const struct option options[] = {
 	{ "qemu-memory", required_argument, NULL, OPT_MEMORY },
 	{ "road", required_argument, NULL, OPT_ROAD },
 	{ "http-path", required_argument, NULL, OPT_HTTP_PATH },
+	{ "signed", required_argument, NULL, OPT_SIGNED },
 	{ "then", required_argument, NULL, OPT_THEN },
 	{ "storm", no_argument, NULL, OPT_STORM },
 	{ "models", required_argument, NULL, OPT_MODELS },
@@ -189,6 +192,12 @@ static int take_road(struct sim *s, int c, const char *arg)
 {
 	if (c == OPT_THEN)
 		return take_then(s, arg);
+	if (c == OPT_SIGNED) {
+		struct br_error err = BR_ERROR_NULL;
+
+		s->is_signed = true;
+		return br_rsapub_read(arg, &s->signed_key, &err) < 0 ? br_cli_usage("--signed %s", err.text) : 0;
+	}
 	if (c == OPT_HTTP_PATH) {
 		s->http.path = arg;
 		return 0;
@@ -305,6 +314,7 @@ static int take_option(struct sim *s, int c, const char *arg)
 		return s->json || !strcmp(arg, "text") ? 0 : br_cli_usage("--output %s: json or text", arg);
 	case OPT_ROAD:
 	case OPT_HTTP_PATH:
+	case OPT_SIGNED:
 	case OPT_THEN:
 		return take_road(s, c, arg);
 	case OPT_CHECK_DIR:
@@ -364,6 +374,8 @@ static int settle(struct sim *s)
 		return br_cli_usage("--model is needed");
 	if (s->http.on && (!s->model || !s->model->stages[0].http_steps))
 		return br_cli_usage("--road http: only an EEPROM boots by HTTP, as of --model 4 or 5");
+	if (s->is_signed && (!s->model || !s->model->stages[0].http_steps))
+		return br_cli_usage("--signed: only an EEPROM checks signatures, as of --model 4 or 5");
 	if (s->boot && br_sim_fault_any(&s->storm.faults))
 		return br_cli_usage("faults are for the firmware: not with --boot");
 	if (!s->boot && (s->console || s->has_until || s->append || s->memory))
@@ -428,6 +440,7 @@ static int add_board(struct sim *s, uint32_t i, struct br_error *err)
 		.mac = s->has_mac ? s->mac : make_mac(s, s->serial + i),
 		.speed = (unsigned)s->numbers.speed,
 		.http = s->http,
+		.signed_key = s->is_signed ? &s->signed_key : NULL,
 		.then = s->then,
 		.keep = s->boot,
 		.card = s->card_boot ? br_sim_card_boot(s->card_boot) : (struct br_span){ 0 },
@@ -704,6 +717,7 @@ static const char details[] =
 	"  --check-image FILE the same from the boot partition of an image\n"
 	"  --road ROAD        tftp, or http: an EEPROM with 7 in BOOT_ORDER fetches boot.sig and boot.img\n"
 	"  --http-path PATH   HTTP_PATH of that EEPROM, default net_install\n"
+	"  --signed KEY       fused with this public key (PEM or pubkey.bin): it takes boot.img and boot.sig only, and checks them\n"
 	"  --then NAMES       what goes on after the firmware and asks for an address again: uboot, ipxe, edk2, kernel, klibc, os ...\n"
 	"  --boot             hands the kernel to QEMU on the same wire; ends at the login prompt, or when left (Ctrl-A x)\n"
 	"  --console WHERE    of that kernel: a file, or unix:SOCKET (else this terminal, when there is one)\n"

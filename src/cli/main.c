@@ -36,6 +36,7 @@ static const struct br_command *const tables[] = {
 	br_cli_usb,
 	br_cli_usb_watch,
 	br_cli_eeprom,
+	br_cli_sign,
 	br_cli_sim,
 	br_cli_serve,
 	br_cli_misc,

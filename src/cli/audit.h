@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "cli/table.h"
+
+/*
+ * Writes down what cannot be undone, or was done against advice ("fuse", "force"): as an event of the daemon when one answers,
+ * else as a line of STATE/audit.log. board, serial: may be NULL. Who did it and when is added.
+ */
+int br_audit(const struct br_common *common, const char *action, const char *board, const char *serial, const char *text,
+	struct br_error *err);

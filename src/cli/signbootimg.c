@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bramble sign bootimg: boot.img of a directory, a stored image or a board, with its boot.sig. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "cli/cli.h"
+#include "cli/signopts.h"
+#include "plan/bootimg.h"
+#include "plan/overrides.h"
+#include "plan/plan.h"
+
+const char br_cli_sign_bootimg_help[] =
+	"  WHAT               a directory with boot files, a stored image, or a board: then it is what the daemon serves it\n"
+	"  -o, --output FILE  boot.img; with --key its boot.sig is written beside it\n"
+	"  --model MODEL      4B, CM4, 5 ...: leaves out what only other models need, and says what is missing\n"
+	BR_SIGN_KEY_HELP
+	"  --target-soc SOC   put into boot.sig: 2711 or 2712\n"
+	"A bare FAT file system named BOOT, one sector per cluster, without times: the same files give the same bytes. Over 128 MiB\n"
+	"nothing is written, as no firmware takes it; over 96 MiB old firmware does not, over 20 MiB it loads slowly.\n";
+
+struct job {
+	struct br_sign_request *q;
+	const struct br_pi_model *model; /* NULL: not said */
+	const char *what;
+	struct br_fatimage *img;
+	struct br_override_set *set; /* of a directory: the files' bytes */
+	struct br_overrides *dir;
+	struct br_plan *plan;	     /* of a stored image */
+};
+
+static void job_done(struct job *j)
+{
+	br_fatimage_free(j->img);
+	br_override_set_free(j->set);
+	br_overrides_free(j->dir);
+	br_plan_unref(j->plan);
+}
+
+static int report_missing(const struct job *j, const struct br_fatimage_entry *entries, size_t n, const char *config)
+{
+	struct br_text words = BR_TEXT_NULL;
+
+	if (j->model && br_bootimg_missing(j->model->soc, j->model, entries, n, config, &words) && words.buf)
+		for (char *line = words.buf, *next; line && *line; line = next) {
+			next = strchr(line, '\n');
+			if (next)
+				*next++ = 0;
+			br_cli_fail(BR_EXIT_OK, "%s: warning: a %s could not boot from it: %s", j->q->out, j->model->name, line);
+		}
+	br_text_done(&words);
+	return 0;
+}
+
+/* ---- a directory ---- */
+
+static int pack_files(struct job *j, const char *config, struct br_error *err)
+{
+	struct br_fatimage_entry *entries = NULL;
+	const struct br_override *o;
+	size_t n = 0, all = 0;
+	int r;
+
+	while (br_override_at(j->set, all))
+		all++;
+	if (!all)
+		return br_error_set(err, ENOENT, "%s: there are no files in it", j->what);
+	entries = calloc(all, sizeof(*entries));
+	if (!entries)
+		return br_error_set(err, ENOMEM, "out of memory");
+	for (size_t i = 0; (o = br_override_at(j->set, i)); i++)
+		if (br_bootimg_needs(j->model ? j->model->soc : BR_SOC_UNKNOWN, o->path, config))
+			entries[n++] = (struct br_fatimage_entry){ o->path, &o->span, 1, o->span.len };
+	r = br_bootimg_pack(entries, n, &j->img, err);
+	if (!r)
+		report_missing(j, entries, n, config);
+	free(entries);
+	return r;
+}
+
+static int from_directory(struct job *j, struct br_error *err)
+{
+	br_cleanup(br_freep) char *path = realpath(j->what, NULL), *config = NULL;
+	const struct br_override *c;
+	const char *name;
+	char *slash;
+	int r;
+
+	if (!path)
+		return br_error_set(err, errno, "%s: %m", j->what);
+	slash = strrchr(path, '/');
+	name = slash + 1;
+	if (!*name)
+		return br_error_set(err, EINVAL, "the root directory is no directory of boot files");
+	*slash = 0;
+	r = br_overrides_new(*path ? path : "/", false, &j->dir, err);
+	if (!r)
+		r = br_overrides_read(j->dir, &name, 1, &j->set, err);
+	if (r < 0)
+		return r;
+	if (br_override_set_problem(j->set))
+		return br_error_set(err, EINVAL, "%s: %s", j->what, br_override_set_problem(j->set));
+	c = br_override_find(j->set, "config.txt");
+	config = c ? strndup((const char *)c->span.data, c->span.len) : NULL;
+	return pack_files(j, config, err);
+}
+
+/* ---- a stored image ---- */
+
+static int from_image(struct job *j, struct br_store *store, struct br_error *err)
+{
+	struct br_plan_input in = { .disk = "volatile" };
+	struct br_image *image = NULL;
+	int r = br_image_open(store, j->what, &image, err);
+
+	if (r < 0)
+		return r;
+	r = br_plan_base_new(image, &in.base, err);
+	br_image_unref(image);
+	if (!r && j->model)
+		br_strcpy(in.board.model, sizeof(in.board.model), j->model->id);
+	if (!r) {
+		r = br_plan_new(&in, &j->plan, err);
+		br_plan_base_unref(in.base);
+	}
+	return r < 0 ? r : br_bootimg_new(j->plan, &j->img, err);
+}
+
+/* ---- a board ---- */
+
+struct fetching {
+	int fd;
+	uint64_t size;
+};
+
+static int take_piece(void *ctx, const void *data, size_t n, uint64_t total, struct br_error *err)
+{
+	struct fetching *f = ctx;
+	int r;
+
+	f->size += n;
+	if (f->size > BR_BOOTIMG_MAX)
+		return br_error_set(err, EFBIG, "boot.img: more than 128 MiB, which no firmware takes");
+	r = br_write_all(f->fd, data, n);
+	return r < 0 ? br_error_set(err, -r, "%s", strerror(-r)) : 0;
+}
+
+static int fetch(struct job *j, int fd, struct br_error *err)
+{
+	br_cleanup(br_freep) char *name = br_client_escape(j->what);
+	br_cleanup(br_freep) char *path = name ? br_asprintf("/v1/boards/%s/bootfile?name=boot.img", name) : NULL;
+	struct fetching f = { .fd = fd };
+	struct br_client *client = NULL;
+	int r = path ? br_client_new(j->q->common.state, &client, err) : br_error_set(err, ENOMEM, "out of memory");
+
+	if (!r)
+		r = br_client_stream(client, path, take_piece, &f, err);
+	br_client_free(client);
+	return r;
+}
+
+/* ---- out ---- */
+
+static int write_spans(const struct br_fatimage *img, int fd)
+{
+	size_t n;
+	const struct br_span *spans = br_fatimage_spans(img, &n);
+	int r = 0;
+
+	for (size_t i = 0; !r && i < n; i++)
+		r = br_write_all(fd, spans[i].data, spans[i].len);
+	return r;
+}
+
+/* Whatever of it: all, or nothing under the file's own name. */
+static int write_out(struct job *j, struct br_error *err)
+{
+	br_cleanup(br_freep) char *tmp = br_asprintf("%s.XXXXXX", j->q->out);
+	br_cleanup(br_closep) int fd = tmp ? mkostemp(tmp, O_CLOEXEC) : -1;
+	int r;
+
+	if (fd < 0)
+		return br_error_set(err, tmp ? errno : ENOMEM, "%s: %s", j->q->out, strerror(tmp ? errno : ENOMEM));
+	if (j->img) {
+		r = write_spans(j->img, fd);
+		if (r < 0)
+			br_error_set(err, -r, "%s: %s", j->q->out, strerror(-r));
+	} else {
+		r = fetch(j, fd, err);
+	}
+	if (!r && (fchmod(fd, 0644) < 0 || fsync(fd) < 0 || rename(tmp, j->q->out) < 0))
+		r = br_error_set(err, errno, "%s: %m", j->q->out);
+	if (r < 0)
+		unlink(tmp);
+	return r;
+}
+
+static void warn_of_size(const char *out, size_t len)
+{
+	char text[16];
+
+	br_format_size(text, sizeof(text), len);
+	if (len > BR_BOOTIMG_SAFE)
+		br_cli_fail(BR_EXIT_OK, "%s: warning: %s; firmware before March 2022 takes 96 MiB at most, and EEPROMs before September 2025 "
+			"cannot fetch so much over TFTP", out, text);
+	else if (len > BR_BOOTIMG_LARGE)
+		br_cli_fail(BR_EXIT_OK, "%s: note: %s; it loads slowly (--model leaves out what only other models need)", out, text);
+}
+
+static int sign_out(struct job *j, struct br_error *err)
+{
+	br_cleanup(br_freep) char *sig = br_sign_beside(j->q->out, ".sig");
+	br_cleanup(br_freep) uint8_t *data = NULL;
+	struct br_rsakey *key = NULL;
+	size_t len;
+	int r = br_sign_read(j->q->out, &data, &len, err);
+
+	if (r < 0)
+		return r;
+	warn_of_size(j->q->out, len);
+	if (!j->q->key.key)
+		return 0;
+	r = sig ? br_sign_open_key(j->q, NULL, &key, err) : br_error_set(err, ENOMEM, "out of memory");
+	if (!r)
+		r = br_sign_write_sig(sig, data, len, key, j->q->target_soc, err);
+	br_rsakey_free(key);
+	return r;
+}
+
+/* What the word names: a directory, else a stored image, else a board. */
+static int gather(struct job *j, struct br_error *err)
+{
+	struct br_store *store = NULL;
+	struct stat st;
+
+	if (stat(j->what, &st) == 0 && S_ISDIR(st.st_mode))
+		return from_directory(j, err);
+	if (strchr(j->what, '/'))
+		return br_error_set(err, ENOENT, "%s: no such directory", j->what);
+	if (!br_common_store(&j->q->common, &store, NULL)) {
+		int r = from_image(j, store, err);
+
+		br_store_close(store);
+		if (r != -ENOENT)
+			return r;
+	}
+	return 0; /* the daemon knows the boards: write_out() asks it */
+}
+
+int br_cli_sign_bootimg(int argc, char **argv)
+{
+	struct br_sign_request q = { 0 };
+	struct job j = { .q = &q };
+	struct br_error err = BR_ERROR_NULL;
+	int code = br_sign_options(argc, argv, "koms", 1, 1, "a directory, image or board", &q);
+	int r;
+
+	if (!code && !q.out)
+		code = br_cli_usage("-o FILE is needed");
+	if (!code && q.target_soc && !q.key.key)
+		code = br_cli_usage("--target-soc goes into boot.sig: --key is needed");
+	j.model = !code && q.model ? br_pi_model_by_id(q.model) : NULL;
+	if (!code && q.model && !j.model)
+		code = br_cli_usage("--model %s: no such model", q.model);
+	if (!code) {
+		j.what = argv[q.first_word];
+		r = gather(&j, &err);
+		r = !r ? write_out(&j, &err) : r;
+		r = !r ? sign_out(&j, &err) : r;
+		code = r < 0 ? br_cli_error(&err, r) : BR_EXIT_OK;
+	}
+	job_done(&j);
+	br_sign_done(&q);
+	return code;
+}

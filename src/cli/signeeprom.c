@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bramble sign eeprom: configuration signature, public key and counter-signatures into an EEPROM image. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "cli/audit.h"
+#include "cli/cli.h"
+#include "cli/signopts.h"
+#include "cli/signverify.h"
+#include "pi/countersign.h"
+#include "pi/eeprom.h"
+#include "pi/sigfile.h"
+
+const char br_cli_sign_eeprom_help[] =
+	BR_SIGN_KEY_HELP
+	"  -o, --output FILE  the signed image; its .sig (hash and time, for updates) is written beside it\n"
+	"  --config FILE      this bootconf.txt goes in first; else the image's own is signed\n"
+	"  --no-countersign   of BCM2712: leaves the boot code as it is (boards that are not fused refuse a counter-signed one)\n"
+	"  --fw-version N     of the counter-signatures, 0 (default) to 32\n"
+	"  --force            also an image older than signed boot (2021-09-20)\n"
+	"The image given is not changed. 'bramble sign verify FILE --key KEY' checks the result.\n";
+
+#define FLOOR 1632136573u /* no older firmware may be on boards with signed boot (systems notes d.4) */
+
+/* bootconf.txt, its signature and the key. */
+static int sign_config(struct br_sign_request *q, struct br_eeprom *e, struct br_rsakey *key, struct br_error *err)
+{
+	br_cleanup(br_freep) char *config = NULL;
+	struct br_text text = BR_TEXT_NULL;
+	struct br_sigfile sig = { .has_ts = true };
+	struct iovec whole;
+	size_t len = 0;
+	int r = 0;
+
+	if (q->config) {
+		r = br_file_read(q->config, 65536, &config, &len, err);
+		if (!r)
+			r = br_eeprom_replace(e, BR_EEPROM_CONFIG, config, len, err);
+	}
+	if (!r)
+		r = br_sigfile_time(&sig.ts, err);
+	if (r < 0)
+		return r;
+	whole.iov_base = (void *)(uintptr_t)br_eeprom_get(e, BR_EEPROM_CONFIG, &whole.iov_len);
+	if (!whole.iov_base)
+		return br_error_set(err, ENOENT, "there is no bootconf.txt in it");
+	r = br_rsakey_sign_file(key, &whole, 1, &sig, err);
+	if (r < 0)
+		return r;
+	br_sigfile_write(&sig, &text);
+	r = text.failed ? br_error_set(err, ENOMEM, "out of memory")
+			: br_eeprom_replace(e, BR_EEPROM_CONFIG_SIG, text.buf, text.len, err);
+	br_text_done(&text);
+	if (!r)
+		r = br_eeprom_replace(e, BR_EEPROM_PUBKEY, br_rsakey_public(key)->bytes, BR_RSAPUB_BYTES, err);
+	return r;
+}
+
+static int countersign(struct br_sign_request *q, struct br_eeprom *e, const char *name, struct br_rsakey *key, struct br_error *err)
+{
+	br_cleanup(br_freep) uint8_t *out = NULL;
+	size_t len, n;
+	const uint8_t *code = br_eeprom_get(e, name, &len);
+	int r = code ? br_countersign(code, len, key, q->version, &out, &n, err) : br_error_set(err, ENOENT, "it is not there");
+
+	if (!r)
+		r = br_eeprom_replace(e, name, out, n, err);
+	return r < 0 ? br_error_prefix(err, "%s", name) : 0;
+}
+
+static int check_age(struct br_sign_request *q, const struct br_eeprom *e, struct br_error *err)
+{
+	struct br_eeprom_build build;
+
+	br_eeprom_build(e, &build);
+	if (build.time >= FLOOR)
+		return 0;
+	if (q->force)
+		return br_audit(&q->common, "force", NULL, NULL, "signed an EEPROM image that is older than signed boot", err);
+	if (!build.time)
+		return br_error_set(err, EPERM, "it does not say when it was made; boards with signed boot need %u (2021-09-20) or later. "
+			"--force signs it nevertheless", FLOOR);
+	return br_error_set(err, EPERM, "it was made at %" PRIu32 ", before signed boot (%u, 2021-09-20): a fused board would not "
+		"start with it. --force signs it nevertheless", build.time, FLOOR);
+}
+
+/* Everything, in memory. */
+static int sign(struct br_sign_request *q, struct br_eeprom *e, struct br_rsakey *key, struct br_error *err)
+{
+	bool two = e->soc == BR_SOC_BCM2712 && !q->no_countersign;
+	int r;
+
+	if (!br_eeprom_find(e, BR_EEPROM_CONFIG_SIG) || !br_eeprom_find(e, BR_EEPROM_PUBKEY))
+		return br_error_set(err, EPERM, "it has no place for a signature and a key: it is from before signed boot (2021-09-20)");
+	r = check_age(q, e, err);
+	if (!r && q->version && !two)
+		r = br_error_set(err, EINVAL, "--fw-version is of counter-signatures, and this image gets none");
+	if (!r && two)
+		r = countersign(q, e, BR_EEPROM_BOOTCODE, key, err);
+	if (!r && two && e->ab)
+		r = countersign(q, e, BR_EEPROM_BOOTSYS, key, err);
+	return r < 0 ? r : sign_config(q, e, key, err);
+}
+
+/* What we are about to write must hold in its own checks. */
+static int prove(const struct br_eeprom *e, struct br_rsakey *key, struct br_error *err)
+{
+	struct br_sign_findings f = { .rows = json_array() };
+	int r = br_sign_check_eeprom(&f, e->data, e->len, br_rsakey_public(key), err);
+
+	if (!r && (f.invalid || f.unchecked))
+		r = br_error_set(err, EIO, "the signed image does not verify; nothing was written");
+	json_decref(f.rows);
+	return r;
+}
+
+static int run(struct br_sign_request *q, const char *image, struct br_error *err)
+{
+	br_cleanup(br_freep) char *sig = br_sign_beside(q->out, ".sig");
+	br_cleanup(br_freep) uint8_t *data = NULL;
+	struct br_eeprom e = { 0 };
+	struct br_rsakey *key = NULL;
+	size_t len;
+	int r = sig ? br_sign_open_key(q, NULL, &key, err) : br_error_set(err, ENOMEM, "out of memory");
+
+	if (!r)
+		r = br_sign_read(image, &data, &len, err);
+	if (!r) {
+		r = br_eeprom_open(data, len, &e, err);
+		r = !r ? sign(q, &e, key, err) : r;
+		r = !r ? prove(&e, key, err) : r;
+		if (r < 0)
+			br_error_prefix(err, "%s", image);
+	}
+	if (!r)
+		r = br_file_write(q->out, e.data, e.len, 0644, err);
+	if (!r)
+		r = br_sign_write_sig(sig, e.data, e.len, NULL, q->target_soc, err);
+	br_eeprom_done(&e);
+	br_rsakey_free(key);
+	return r;
+}
+
+int br_cli_sign_eeprom(int argc, char **argv)
+{
+	struct br_sign_request q = { 0 };
+	struct br_error err = BR_ERROR_NULL;
+	int code = br_sign_options(argc, argv, "koCcvFs", 1, 1, "an IMAGE", &q);
+	int r;
+
+	if (!code && (!q.key.key || !q.out))
+		code = br_cli_usage("--key KEY and -o FILE are needed");
+	if (!code) {
+		r = run(&q, argv[q.first_word], &err);
+		code = r < 0 ? br_cli_error(&err, r) : BR_EXIT_OK;
+	}
+	br_sign_done(&q);
+	return code;
+}
+
+/* ---- verify ---- */
+
+static void check_config(struct br_sign_findings *f, const struct br_eeprom *e, const struct br_rsapub *given)
+{
+	struct br_error err = BR_ERROR_NULL;
+	struct br_sigfile sig;
+	struct br_rsapub pub;
+	size_t n_config = 0, n_sig = 0, n_pub = 0;
+	const uint8_t *config = br_eeprom_get(e, BR_EEPROM_CONFIG, &n_config);
+	const uint8_t *text = br_eeprom_get(e, BR_EEPROM_CONFIG_SIG, &n_sig);
+	const uint8_t *key = br_eeprom_get(e, BR_EEPROM_PUBKEY, &n_pub);
+	bool has_sig = br_eeprom_has(e, BR_EEPROM_CONFIG_SIG), has_key = br_eeprom_has(e, BR_EEPROM_PUBKEY);
+
+	if (!config || (!has_sig && !has_key)) {
+		br_sign_find(f, "signature", given ? BR_SIGN_INVALID : BR_SIGN_VALID, "none");
+		return;
+	}
+	if (!has_key || n_pub < BR_RSAPUB_BYTES) {
+		br_sign_find(f, "key", BR_SIGN_INVALID, "there is no pubkey.bin in the image");
+		return;
+	}
+	memcpy(pub.bytes, key, BR_RSAPUB_BYTES);
+	if (br_rsapub_check(&pub, &err) < 0) {
+		br_sign_find(f, "key", BR_SIGN_INVALID, "pubkey.bin: %s", err.text);
+		return;
+	}
+	br_sign_check_key(f, &pub, given);
+	if (!has_sig) {
+		br_sign_find(f, "signature", BR_SIGN_INVALID, "there is no bootconf.sig in the image");
+	} else if (br_sigfile_parse((const char *)text, strnlen((const char *)text, n_sig), &sig, &err) < 0) {
+		br_sign_find(f, "signature", BR_SIGN_INVALID, "bootconf.sig: %s", err.text);
+	} else {
+		br_sign_check_sig(f, config, n_config, &sig, &pub);
+		br_sign_check_ts(f, &sig, 0);
+	}
+}
+
+static int check_code(struct br_sign_findings *f, const struct br_eeprom *e, const char *name, const struct br_rsapub *given,
+	struct br_error *err)
+{
+	struct br_signblocks blocks;
+	size_t len;
+	const uint8_t *code = br_eeprom_get(e, name, &len);
+	int r = code ? br_signblocks_read(code, len, &blocks, err) : br_error_set(err, EBADMSG, "%s is missing", name);
+
+	if (r < 0)
+		return r;
+	/* without a customer's block it is right for boards that are not fused */
+	br_sign_check_blocks(f, &blocks, blocks.has_customer ? given : NULL);
+	return 0;
+}
+
+int br_sign_check_eeprom(struct br_sign_findings *f, const uint8_t *data, size_t len, const struct br_rsapub *pub,
+	struct br_error *err)
+{
+	struct br_eeprom e;
+	int r = br_eeprom_open(data, len, &e, err);
+
+	if (r < 0)
+		return r;
+	f->of = "bootconf.txt ";
+	check_config(f, &e, pub);
+	f->of = "bootcode ";
+	if (e.soc == BR_SOC_BCM2712)
+		r = check_code(f, &e, BR_EEPROM_BOOTCODE, pub, err);
+	f->of = "bootsys ";
+	if (!r && e.ab)
+		r = check_code(f, &e, BR_EEPROM_BOOTSYS, pub, err);
+	f->of = NULL;
+	br_eeprom_done(&e);
+	return r;
+}

@@ -19,7 +19,7 @@
 /* letter: of 'allowed'; val: what getopt_long() gives back, 'o' and 'q' aside letters of our own above 300 */
 enum {
 	OPT_WRAPPER = 300, OPT_PASSPHRASE, OPT_NO_KEY, OPT_SOC, OPT_VERSION, OPT_NO_COUNTERSIGN, OPT_SIG, OPT_CONFIG, OPT_MODEL,
-	OPT_BOARD, OPT_IMAGE, OPT_SERIAL, OPT_LABEL, OPT_MIN_TS, OPT_BURN, OPT_FORCE, OPT_FIRMWARE,
+	OPT_IMAGE, OPT_MIN_TS, OPT_BURN, OPT_FORCE, OPT_FIRMWARE,
 };
 
 static const struct option options[] = {
@@ -28,8 +28,7 @@ static const struct option options[] = {
 	{ "target-soc", required_argument, NULL, OPT_SOC }, { "fw-version", required_argument, NULL, OPT_VERSION },
 	{ "no-countersign", no_argument, NULL, OPT_NO_COUNTERSIGN }, { "sig", required_argument, NULL, OPT_SIG },
 	{ "config", required_argument, NULL, OPT_CONFIG }, { "model", required_argument, NULL, OPT_MODEL },
-	{ "board", required_argument, NULL, OPT_BOARD }, { "image", required_argument, NULL, OPT_IMAGE },
-	{ "serial", required_argument, NULL, OPT_SERIAL }, { "label", required_argument, NULL, OPT_LABEL },
+	{ "image", required_argument, NULL, OPT_IMAGE },
 	{ "min-ts", required_argument, NULL, OPT_MIN_TS }, { "burn", no_argument, NULL, OPT_BURN },
 	{ "force", no_argument, NULL, OPT_FORCE }, { "firmware", required_argument, NULL, OPT_FIRMWARE },
 	{ "dir", required_argument, NULL, 'o' }, BR_COMMON_LONG,
@@ -44,7 +43,7 @@ static char group(int c)
 	} groups[] = {
 		{ 'k', 'k' }, { OPT_WRAPPER, 'k' }, { OPT_PASSPHRASE, 'k' }, { OPT_NO_KEY, 'n' }, { OPT_SOC, 's' },
 		{ OPT_VERSION, 'v' }, { OPT_NO_COUNTERSIGN, 'c' }, { OPT_SIG, 'S' }, { OPT_CONFIG, 'C' }, { OPT_MODEL, 'm' },
-		{ OPT_BOARD, 'b' }, { OPT_IMAGE, 'i' }, { OPT_SERIAL, 'N' }, { OPT_LABEL, 'l' }, { OPT_MIN_TS, 't' },
+		{ OPT_IMAGE, 'i' }, { OPT_MIN_TS, 't' },
 		{ OPT_BURN, 'B' }, { OPT_FORCE, 'F' }, { OPT_FIRMWARE, 'w' }, { 'q', 'f' },
 	};
 
@@ -70,10 +69,7 @@ static int take_text(struct br_sign_request *q, int c)
 	case OPT_SIG: q->sig = optarg; return 0;
 	case OPT_CONFIG: q->config = optarg; return 0;
 	case OPT_MODEL: q->model = optarg; return 0;
-	case OPT_BOARD: q->board = optarg; return 0;
 	case OPT_IMAGE: q->image = optarg; return 0;
-	case OPT_SERIAL: q->serial = optarg; return 0;
-	case OPT_LABEL: q->label = optarg; return 0;
 	case OPT_FIRMWARE: q->firmware = optarg; return 0;
 	default: return 1;
 	}
@@ -140,7 +136,6 @@ int br_sign_options(int argc, char **argv, const char *allowed, int min, int max
 
 void br_sign_done(struct br_sign_request *q)
 {
-	free(q->key_path);
 	free(q->key_dir);
 }
 

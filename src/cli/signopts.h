@@ -9,13 +9,11 @@
 struct br_sign_request {
 	struct br_common common;
 	struct br_rsakey_options key; /* .key NULL: none was given */
-	char *key_path;		      /* owned */
 	char *key_dir;		      /* owned: the state directory's */
 	bool no_key, no_countersign, burn, force;
 	unsigned target_soc, version;
 	uint64_t min_ts;
-	const char *out, *sig, *config, *model, *board, *image, *serial, *label;
-	const char *files[4], *firmware;
+	const char *out, *sig, *config, *model, *image, *firmware;
 	int first_word; /* argv index of the words */
 };
 

@@ -24,7 +24,7 @@ const char br_cli_sign_bootimg_help[] =
 	"  --model MODEL      4B, CM4, 5 ...: leaves out what only other models need, and says what is missing\n"
 	BR_SIGN_KEY_HELP
 	"  --target-soc SOC   put into boot.sig: 2711 or 2712\n"
-	"A bare FAT file system named BOOT, one sector per cluster, without times: the same files give the same bytes. Over 128 MiB\n"
+	"A bare FAT file system named BOOT, one sector per cluster, all times the same: the same files give the same bytes. Over 128 MiB\n"
 	"nothing is written, as no firmware takes it; over 96 MiB old firmware does not, over 20 MiB it loads slowly.\n";
 
 struct job {

@@ -19,7 +19,7 @@
 #define SECTOR 512u
 #define SLOT 32u
 #define DIR_SLOTS_MAX 65536u /* the specification's limit */
-#define ROOT_SLOTS 512u	     /* of FAT12/16, where it has a place of its own */
+#define ROOT_SLOTS 256u	     /* of FAT12/16, where it has a place of its own: as rpi-make-boot-image, more only when needed */
 #define ROOT_SLOTS_MAX 65520u
 #define FAT12_MAX 4084u
 #define FAT16_MAX 65524u

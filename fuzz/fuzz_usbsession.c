@@ -117,7 +117,9 @@ static void complete(enum br_usb_status status, size_t done)
 {
 	struct br_usb_transfer *t = rig->queue[0];
 
-	memmove(rig->queue, rig->queue + 1, --rig->n * sizeof(rig->queue[0]));
+	rig->n--;
+	for (size_t i = 0; i < rig->n; i++)
+		rig->queue[i] = rig->queue[i + 1];
 	t->status = status;
 	t->done = done < t->len ? done : t->len;
 	br_usb_session_completed(rig->s, t, rig->now_ns);

@@ -178,8 +178,10 @@ static inline void script_complete(struct script *k, enum br_usb_status status, 
 
 	assert_true(k->n > 0);
 	k->n--;
-	memmove(k->queue, k->queue + 1, k->n * sizeof(k->queue[0]));
-	memmove(k->cancelled, k->cancelled + 1, k->n * sizeof(k->cancelled[0]));
+	for (size_t i = 0; i < k->n; i++) {
+		k->queue[i] = k->queue[i + 1];
+		k->cancelled[i] = k->cancelled[i + 1];
+	}
 	t->status = status;
 	t->done = done;
 	br_usb_session_completed(k->s, t, k->now_ns);

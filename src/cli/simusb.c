@@ -2,6 +2,7 @@
 /* bramble sim --usb: virtual boards in USB boot mode on the ports of a QEMU. */
 #include "cli/simusb.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
 #include <poll.h>
@@ -291,6 +292,7 @@ static int set_up(struct usb_sim *s, struct br_error *err)
 {
 	int r = 0;
 
+	assert(s->sockets); /* parse_options() */
 	if (s->check_dir)
 		r = br_sim_usb_payload_open(s->check_dir, &s->payload, err);
 	if (!r && mkdir(s->sockets, 0700) < 0 && errno != EEXIST)

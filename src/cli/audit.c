@@ -46,7 +46,8 @@ static int append(const char *state, json_t *entry, struct br_error *err)
 	if (r < 0)
 		return r;
 	gmtime_r(&now, &tm);
-	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	if (!strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm))
+		when[0] = 0;
 	json_object_set_new(entry, "at", json_string(when));
 	line = json_dumps(entry, JSON_COMPACT | JSON_SORT_KEYS);
 	br_text_addf(&text, "%s\n", line ?: "");

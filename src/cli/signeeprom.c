@@ -204,7 +204,7 @@ static void check_config(struct br_sign_findings *f, const struct br_eeprom *e, 
 static int check_code(struct br_sign_findings *f, const struct br_eeprom *e, const char *name, const struct br_rsapub *given,
 	struct br_error *err)
 {
-	struct br_signblocks blocks;
+	struct br_signblocks blocks = { 0 };
 	size_t len;
 	const uint8_t *code = br_eeprom_get(e, name, &len);
 	int r = code ? br_signblocks_read(code, len, &blocks, err) : br_error_set(err, EBADMSG, "%s is missing", name);

@@ -97,7 +97,7 @@ static int check_image(struct fuse *f, struct br_error *err)
 {
 	struct br_sign_findings found = { .rows = json_array() };
 	struct br_eeprom_build build;
-	struct br_signblocks blocks;
+	struct br_signblocks blocks = { 0 };
 	bool countersigned = true;
 	int r = br_sign_check_eeprom(&found, f->image.data, f->image.len, br_rsakey_public(f->key), err);
 
@@ -128,7 +128,7 @@ static int check_image(struct fuse *f, struct br_error *err)
 
 static int check_firmware(struct fuse *f, struct br_error *err)
 {
-	struct br_signblocks blocks;
+	struct br_signblocks blocks = { 0 };
 	int r;
 
 	if (f->image.soc != BR_SOC_BCM2712)

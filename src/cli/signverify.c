@@ -176,7 +176,7 @@ static int check(struct br_sign_request *q, const char *file, const struct br_rs
 	br_cleanup(br_freep) char *sig_path = q->sig ? strdup(q->sig) : br_sign_beside(file, ".sig");
 	br_cleanup(br_freep) uint8_t *data = NULL;
 	struct br_error err = BR_ERROR_NULL;
-	struct br_signblocks blocks;
+	struct br_signblocks blocks = { 0 };
 	struct br_sigfile sig;
 	size_t len;
 	bool inside, has_sig; /* it has signatures inside */

@@ -303,6 +303,18 @@ def test_signed_boards_boot_their_plan(t):
     assert r.returncode and "boot.sig: missing" in r.stdout, r.stdout[-900:]
     missing = [e for e in daemon.jsonl("event", "list", "pi2") if e["type"] == "file.missing" and "boot.sig" in e["fields"]["path"]]
     assert "lab.pem" in missing[-1]["fields"].get("reason", ""), missing
+    # what cannot be undone is in the timeline when a daemon answers
+    example = shared("eeprom", "2712-2026-08-12.bin")
+    if example:
+        sign(t, "eeprom", example, "--key", "gone", "-o", t.path("pieeprom.bin"))
+        put(t.path("recovery.bin"), sections(read(example))["bootcode"])
+        key_hash = sign(t, "key", "hash", "gone").stdout.strip()
+        t.run(*net.exec(t.bramble, "--state", t.path("state"), "sign", "fuse", "pi2", "--key", "gone", "--image", t.path("pieeprom.bin"),
+                        "--firmware", t.path("recovery.bin"), "--dir", t.path("fuse"), "--burn"),
+              input=f"1000b002\n{key_hash[:16]}\n")
+        audit = daemon.jsonl("event", "list", "pi2", "-t", "audit")
+        assert len(audit) == 1 and audit[0]["fields"]["action"] == "fuse" and key_hash in audit[0]["fields"]["text"], audit
+        assert not os.path.exists(t.path("state/audit.log"))
     # what the command line makes of the board is what the daemon serves it
     daemon.cli("sign", "bootimg", "pi1", "-o", t.path("cli.img"))
     t.run(*net.exec("curl", "-sS", "-f", "-m", "60", "--unix-socket", t.path("state/api.sock"), "-o", t.path("boot.img"),

@@ -76,7 +76,7 @@ def build_image(t, root_mib):
     with open(os.path.join(tree, "etc", "fstab"), "w", encoding="ascii") as f:
         f.write("PARTUUID=12345678-02 / ext4 defaults 0 1\n")
     t.run("truncate", "-s", f"{root_mib}M", root)
-    t.run("mke2fs", "-q", "-t", "ext4", "-d", tree, root)
+    t.run("mke2fs", "-q", "-t", "ext4", "-b", "4096", "-d", tree, root)
     t.run("truncate", "-s", f"{BOOT_MIB}M", fat)
     t.run("mkfs.fat", "-n", "bootfs", fat)
     boot_files(t)
@@ -99,6 +99,12 @@ def root_partition(t, image):
     """Start in bytes of the last partition, which is the root's."""
     table = json.loads(t.run("sfdisk", "-J", image).stdout)["partitiontable"]["partitions"]
     return table[-1]["start"] * 512
+
+
+def ext4(t, image):
+    """What dumpe2fs says of the root, by its words."""
+    said = t.run("dumpe2fs", "-h", f"{image}?offset={root_partition(t, image)}").stdout
+    return {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in said.splitlines())}
 
 
 def debugfs(t, image, commands):
@@ -137,13 +143,14 @@ def change_files(t, image, files, used):
 def change_blocks(t, image, files, used):
     """Another image in which as many of its files' blocks are others, each by itself."""
     path, start, noise = t.path("blocks.img"), root_partition(t, image), random.Random(2)
+    size = int(ext4(t, image)["Block size"])
     t.run("cp", "--sparse=always", image, path)
     said = debugfs(t, path, [f"blocks {name}" for name, size in files if size])
     blocks = [int(w) for line in said.splitlines() if not line.startswith("debugfs") for w in line.split() if w.isdigit()]
     with open(path, "r+b") as f:
-        for b in noise.sample(blocks, min(len(blocks), used // 100 // 4096)):
-            f.seek(start + b * 4096)
-            f.write(noise.randbytes(4096))
+        for b in noise.sample(blocks, min(len(blocks), used // 100 // size)):
+            f.seek(start + b * size)
+            f.write(noise.randbytes(size))
     return path
 
 
@@ -278,9 +285,7 @@ def arguments():
 
 def in_use(t, image):
     """Bytes of blocks that its file systems call used, as their own tools say, and what is before the first."""
-    start = root_partition(t, image)
-    said = t.run("dumpe2fs", "-h", f"{image}?offset={start}").stdout
-    value = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in said.splitlines())}
+    value = ext4(t, image)
     used = (int(value["Block count"]) - int(value["Free blocks"])) * int(value["Block size"])
     table = json.loads(t.run("sfdisk", "-J", image).stdout)["partitiontable"]["partitions"][0]
     free = [line for line in t.run("mdir", "-i", f"{image}@@{table['start'] * 512}", "::").stdout.splitlines() if "bytes free" in line]

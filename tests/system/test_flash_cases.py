@@ -7,7 +7,7 @@ from cards import (MAC, MIB, P1_SIZE, P1_START, check_system, digest, drive, fla
                    status, uboot_binary)
 from guests import PATIENCE, UBoot
 from netlab import ADDRESS
-from systemtests import quick, wait_until
+from systemtests import long, quick, wait_until
 
 OTHER_MAC = "dc:a6:32:00:00:42"
 
@@ -104,6 +104,7 @@ def test_an_image_with_a_gpt_lies_behind_the_recovery_partition(t):
     assert digest(card, P1_START, P1_SIZE) == first
 
 
+@long
 def test_the_server_vanishes_at_each_chunk(t):
     """Killed when a window has been fetched, back at once: the board goes on, or begins anew; it ends verified."""
     net, daemon, _ = serve(t, image=numbered_image(t, 36, 48))

@@ -58,7 +58,7 @@ static void cell_serial(const json_t *row, char out[static BR_CELL_MAX])
 
 static void cell_access(const json_t *row, char out[static BR_CELL_MAX])
 {
-	snprintf(out, BR_CELL_MAX, "%s", json_is_true(json_object_get(row, "accessible")) ? "yes" : "no permission");
+	snprintf(out, BR_CELL_MAX, "%s", json_is_true(json_object_get(row, "accessible")) ? "yes" : "no");
 }
 
 /* What the table has no room for. */

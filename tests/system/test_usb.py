@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""'bramble usb boot' on a real kernel's USB stack: virtual Compute Modules on the ports of a PC under QEMU."""
+import hashlib
+import json
+import os
+import tarfile
+
+from systemtests import long
+from usbguest import Boards, UsbGuest, path_of
+
+DATA = "bootfiles.bin"
+CHIPS = {"2710": ("bootcode.bin", "start.elf", "fixup.dat"), "2711": ("bootcode4.bin", "mcb.bin", "memsys00.bin", "memsys07.bin",
+         "bootmain"), "2712": ("bootcode5.bin", "mcb.bin", "memsys01.bin", "bootmain", "rp1c0fw1.bin")}
+
+
+def noise(name, size):
+    return hashlib.shake_128(name.encode()).digest(size)
+
+
+def real_bootfiles():
+    """A stock bootfiles.bin where there is one: in $BRAMBLE_TEST_DATA, or in shared/data beside the tree or a folder up."""
+    top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    places = [os.environ.get("BRAMBLE_TEST_DATA") or os.path.join(top, "..", "shared", "data"),
+              os.path.join(top, "..", "..", "shared", "data")]
+    return next((p for p in (os.path.join(place, DATA) for place in places) if os.path.exists(p)), None)
+
+
+def write(path, data):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as f:
+        f.write(data)
+
+
+def payload(t):
+    """A directory as rpiboot's users have it; 2710 is not in the stock archive."""
+    top, real = t.path("payload"), real_bootfiles()
+    if real:
+        t.run("cp", real, f"{t.dir}/{DATA}")
+    else:
+        t.say("...   no stock bootfiles.bin: one that is made here instead")
+        with tarfile.open(t.path(DATA), "w", format=tarfile.USTAR_FORMAT) as tar:
+            for chip in ("2711", "2712"):
+                for name in CHIPS[chip]:
+                    write(t.path("parts", chip, name), noise(chip + name, 60_000))
+                    tar.add(t.path("parts", chip, name), f"{chip}/{name}")
+    write(f"{top}/{DATA}", open(t.path(DATA), "rb").read())
+    for name in CHIPS["2710"]:
+        write(f"{top}/2710/{name}", noise(name, 50_000))
+    write(f"{top}/config.txt", b"boot_ramdisk=1\nuart_2ndstage=1\n")
+    write(f"{top}/2712/boot.img", noise("boot.img", 3_000_000))
+    write(f"{top}/2712/boot.sig", noise("boot.sig", 600))
+    write(f"{top}/2711/pieeprom.bin", noise("pieeprom.bin", 524_288))
+    write(f"{top}/2711/pieeprom.sig", b"0" * 64 + b"\nts: 1700000000\n")
+    return top
+
+
+def boot(guest, n, *more):
+    """(status, {path: session}) of 'bramble usb boot' in the guest."""
+    status, said = guest.run("/bin/bramble", "usb", "boot", "-d", "/payload", "-w", str(n), "-o", "jsonl", *more)
+    rows = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    assert len(rows) == n, f"{len(rows)} of {n} boards were told of (status {status}): {said[-2000:]}"
+    return status, {row["path"]: row for row in rows}
+
+
+def start(t, kinds):
+    boards = t.enter(Boards(t, kinds, "--check-dir", payload(t)))
+    return boards, t.enter(UsbGuest(t, boards, {t.bramble: "/bin/bramble"}, {t.path("payload"): "payload"}))
+
+
+def seen(boards, number, what):
+    return [e for e in boards.events(number) if e["what"] == what]
+
+
+PLAIN = ["cm3", "cm4", "cm5", "zero2", "cm4", "cm5", "cm3", "cm4"]
+# what goes wrong, and the verdict
+TROUBLE = [
+    ("cm4:no-done", "next-stage"), ("cm4:silent=15s", "done"), ("cm5:slow=500K", "done"), ("cm4:order", "done"),
+    ("cm4:name-dots", "done"), ("cm3:name-absolute", "done"), ("cm4:name-long", "no-sense"), ("cm4:name-unprintable", "no-sense"),
+    ("cm4:command", "no-sense"), ("cm4:short-request", "no-sense"), ("cm3:short-status", "done"),
+    ("cm4:no-endpoint", "not-sent"), ("cm3:stall-rom", "not-sent"), ("cm4:stall-request", "broken-off"),
+    ("cm4:stall-file", "broken-off"), ("cm3:bad-status=5", "refused"), ("cm3:vanish-rom", "vanished"),
+    ("cm4:no-return", "never-back"), ("cm4:rom-index", "broken-off"), ("cm4:stage-index", "not-sent"),
+]
+# that need more than half a minute
+SLOW = [("cm3:mute", "not-sent"), ("cm4:vanish", "vanished"), ("cm4:no-gadget", "vanished"), ("cm4:silent=90s", "silent"), ("cm4:silent=45s", "done"),
+        ("cm4:missing", "vanished"), ("cm4:endless", "endless"), ("cm4:flood", "endless")]
+
+
+def check_plain(boards, number, row):
+    """A board that is as it should be: its timeline from ROM to done, and what it says itself."""
+    steps = [s["step"] for s in row["steps"]]
+    assert row["verdict"] == "done" and row["ok"], row
+    assert steps[0] == "found" and row["steps"][0]["name"] == "rom" and steps[-2:] == ["done", "verdict"], row
+    assert [s["name"] for s in row["steps"] if s["step"] == "found"] == ["rom", "file-server"], row
+    assert [s["t"] for s in row["steps"]] == sorted(s["t"] for s in row["steps"]), row
+    assert not seen(boards, number, "wrong") and len(seen(boards, number, "done")) == 1, boards.events(number)
+    mine = [(e["name"], e["bytes"]) for e in seen(boards, number, "file")]
+    assert [(s["name"], s["bytes"]) for s in row["steps"] if s["step"] == "file"] == mine and len(mine) == row["files"], row
+    told = {e["name"]: e["text"] for e in seen(boards, number, "metadata")}
+    assert {k: row["metadata"][k] for k in told} == told and bool(told) == (row["chip"] == "BCM2711"), row
+
+
+def check_trouble(boards, number, quirk, verdict, row):
+    assert row["verdict"] == verdict, f"{quirk}: {row}"
+    assert row["reason"] and row["ok"] == (verdict in ("done", "next-stage")), f"{quirk}: {row}"
+    assert seen(boards, number, "odd"), f"{quirk} did not strike: {boards.events(number)}"
+    assert not seen(boards, number, "wrong"), f"{quirk}: the host did wrong: {boards.events(number)}"
+
+
+def test_boards_boot_whatever_others_do(t):
+    """Eight boards from ROM to the last file, and beside them, at the same time, one of each trouble."""
+    boards, guest = start(t, PLAIN + [quirk for quirk, _ in TROUBLE])
+    status, rows = boot(guest, len(PLAIN) + len(TROUBLE))
+    assert status == 1, status
+    for i in range(1, len(PLAIN) + 1):
+        check_plain(boards, i, rows[path_of(i)])
+    wrong = []
+    for i, (quirk, verdict) in enumerate(TROUBLE, len(PLAIN) + 1):
+        try:
+            check_trouble(boards, i, quirk, verdict, rows[path_of(i)])
+        except AssertionError as e:
+            wrong.append(str(e))
+    assert not wrong, "\n".join(wrong)
+
+
+@long
+def test_boards_that_keep_their_host_waiting(t):
+    """Troubles whose verdict takes a minute or two."""
+    boards, guest = start(t, [quirk for quirk, _ in SLOW])
+    _, rows = boot(guest, len(SLOW))
+    for i, (quirk, verdict) in enumerate(SLOW, 1):
+        check_trouble(boards, i, quirk, verdict, rows[path_of(i)])
+
+
+@long
+def test_boards_that_begin_anew_for_ever(t):
+    boards, guest = start(t, ["cm4:resets=2s", "cm4:loop"])
+    for number, quirk in enumerate(("resets", "loop"), 1):
+        _, rows = boot(guest, 1, "-p", path_of(number))
+        check_trouble(boards, number, quirk, "resets", rows[path_of(number)])

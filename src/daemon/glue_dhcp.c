@@ -305,6 +305,7 @@ static void report(void *ctx, const struct br_dhcp_report *rep)
 	};
 	struct br_glue *glue = ctx;
 	struct br_boot_status st = { 0 };
+	bool system = br_dhcp_client_may_be_system(rep->client);
 	int64_t board_id;
 	const char *client = br_dhcp_client_name(rep->client->kind);
 	char mac[BR_MAC_TEXT], ip[BR_IP_TEXT], server[BR_IP_TEXT];
@@ -324,8 +325,8 @@ static void report(void *ctx, const struct br_dhcp_report *rep)
 		br_boots_status(glue->boots, board_id, &st);
 	else if (rep->kind == BR_DHCP_REPORT_ELSEWHERE || !br_pool_may_tell(glue->pool, br_now_ns()))
 		return; /* no board, and not about us; or one of a flood */
-	if (board_id && glue->flash && rep->ip && rep->kind != BR_DHCP_REPORT_NAK)
-		br_flash_seen(glue->flash, board_id, rep->client->kind == BR_DHCP_OS ? "dhcp" : "boot");
+	if (board_id && glue->flash && rep->ip && rep->kind != BR_DHCP_REPORT_NAK && (system || rep->client->kind != BR_DHCP_OTHER))
+		br_flash_seen(glue->flash, board_id, system ? "dhcp" : "boot", br_now_ns());
 	br_event_emit(glue->fleet, board_id, st.boot, types[rep->kind],
 		json_pack("{s:s, s:s*, s:s*, s:s, s:s*, s:s*}", "client", client, "ip",
 			rep->ip ? br_ip_format(ip, rep->ip) : NULL, "proxied", rep->ip ? NULL : client, "mac",

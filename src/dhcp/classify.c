@@ -31,6 +31,13 @@ bool br_dhcp_client_is_loader(enum br_dhcp_client_kind kind)
 	return kind == BR_DHCP_UBOOT || kind == BR_DHCP_IPXE || kind == BR_DHCP_UEFI;
 }
 
+bool br_dhcp_client_may_be_system(const struct br_dhcp_client *c)
+{
+	if (c->kind == BR_DHCP_OTHER) /* a PC's BIOS, or firmware that we do not know */
+		return !br_str_starts(c->vendor_class, "PXEClient") && !br_str_starts(c->vendor_class, "HTTPClient") && !c->guid.kind;
+	return c->kind == BR_DHCP_OS;
+}
+
 /* Every stage of Raspberry Pi's firmware claims to be an x86 BIOS with UNDI 2.1. */
 #define PI_CLASS "PXEClient:Arch:00000:UNDI:002001"
 
@@ -49,6 +56,7 @@ static const struct shape shapes[] = {
 	{ BR_DHCP_KERNEL, false, 9, { 1, 3, 6, 12, 15, 17, 26, 40, 42 } }, /* newer kernels */
 	{ BR_DHCP_INITRAMFS, false, 10, { 1, 3, 6, 12, 15, 17, 26, 28, 40, 119 } },
 	{ BR_DHCP_UBOOT, false, 5, { 1, 3, 28, 6, 42 } }, /* the lwIP stack, which has no class */
+	{ BR_DHCP_OS, false, 13, { 1, 28, 2, 3, 15, 6, 119, 12, 44, 47, 26, 121, 42 } }, /* ISC dhclient as Debian sets it */
 };
 
 static enum br_dhcp_client_kind by_shape(const struct br_dhcp_message *m, bool pi_class)

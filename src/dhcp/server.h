@@ -55,6 +55,11 @@ bool br_dhcp_client_is_firmware(enum br_dhcp_client_kind kind);
 /* U-Boot, UEFI or iPXE: what the firmware may start instead of a kernel, and asks again. */
 bool br_dhcp_client_is_loader(enum br_dhcp_client_kind kind);
 
+struct br_dhcp_client;
+/* A running system's own client: one that is known (BR_DHCP_OS), or none that boots anything: ISC dhclient and udhcpc have no
+ * shape that would tell them from a stranger. */
+bool br_dhcp_client_may_be_system(const struct br_dhcp_client *c);
+
 /* What the client gets, filled by ops->address. */
 struct br_dhcp_grant {
 	uint32_t ip;

@@ -35,8 +35,7 @@ void br_flash_blob_unref(void *ref)
 	free(blob);
 }
 
-/* Takes data over, also on failure. */
-static int make_blob(uint8_t *data, size_t len, struct br_flash_blob **ret)
+int flash_blob_new(uint8_t *data, size_t len, struct br_flash_blob **ret)
 {
 	struct br_flash_blob *blob = calloc(1, sizeof(*blob));
 
@@ -58,14 +57,14 @@ static int make_script(struct br_text *t, struct br_flash_blob **ret)
 	int r = t->failed || !t->buf ? -ENOMEM : br_uimage_pack_script("bramble flash", 0, t->buf, t->len, &data, &len);
 
 	br_text_done(t);
-	return r < 0 ? r : make_blob(data, len, ret);
+	return r < 0 ? r : flash_blob_new(data, len, ret);
 }
 
 static int make_answer(const char *text, struct br_flash_blob **ret)
 {
 	char *copy = strdup(text);
 
-	return copy ? make_blob((uint8_t *)copy, strlen(text), ret) : -ENOMEM;
+	return copy ? flash_blob_new((uint8_t *)copy, strlen(text), ret) : -ENOMEM;
 }
 
 /* ---- one name each. The lock is held ---- */
@@ -124,8 +123,6 @@ static int give_start(struct asked *a)
 	}
 	if (r < 0)
 		return r;
-	br_flash_blob_unref(run->chunk); /* another U-Boot may want the other kind of image under the same name */
-	run->chunk = NULL;
 	br_flash_script_start(&run->job, &t);
 	return make_script(&t, a->ret);
 }
@@ -250,35 +247,29 @@ static int chunk(struct asked *a, bool fit)
 	struct br_flash_mask mask;
 	uint64_t w, bytes;
 	const char *end;
-	uint8_t *data;
-	size_t len;
 	int r;
 
 	if (!run->plan || number(a->rest, &end, UINT32_MAX, &w) < 0 || *end != '/' || w >= br_flash_plan_windows(run->plan) ||
 		br_flash_mask_parse(end + 1, br_flash_map_leaves(br_flash_plan_map(run->plan), (uint32_t)w), &mask) < 0)
 		return -ENOENT;
-	if (run->chunk && !strcmp(run->chunk_name, a->rest)) {
-		run->chunk->refs++;
-		run->retries++;
-		run->fetched += run->chunk->span.len;
-		*a->ret = run->chunk;
-		return 0;
-	}
-	r = br_flash_chunk(&run->job, run->plan, fit, (uint32_t)w, &mask, &data, &len, &bytes, &err);
-	if (!r)
-		r = make_blob(data, len, a->ret);
+	r = flash_pack_get(a->flash, run, fit, (uint32_t)w, &mask, a->ret, &bytes, &err);
+	if (r == -EINPROGRESS)
+		return r;
 	if (r < 0) {
 		snprintf(a->reason, a->size, "%s", br_error_text(&err, r));
 		return r;
 	}
-	br_flash_blob_unref(run->chunk);
-	run->chunk = *a->ret;
-	run->chunk->refs++;
+	run->fetched += (*a->ret)->span.len;
+	if (!strcmp(run->chunk_name, a->rest)) {
+		run->retries++;
+		return 0;
+	}
 	snprintf(run->chunk_name, sizeof(run->chunk_name), "%s", a->rest);
 	run->done = (uint32_t)w;
 	run->written++;
 	run->written_bytes += bytes;
-	run->fetched += len;
+	if (!run->job.fine && !strcmp(end + 1, "all")) /* on a card that is new to us the next is likely to differ, too */
+		flash_pack_ahead(a->flash, run, fit, (uint32_t)w + 1);
 	return 0;
 }
 
@@ -298,7 +289,7 @@ static int give_probe(struct asked *a)
 	size_t len;
 	int r = br_flash_probe(&data, &len, NULL);
 
-	return r < 0 ? r : make_blob(data, len, a->ret);
+	return r < 0 ? r : flash_blob_new(data, len, a->ret);
 }
 
 static int give_table(struct asked *a)
@@ -312,7 +303,7 @@ static int give_table(struct asked *a)
 		return -ENOENT;
 	a->run->done = br_flash_plan_windows(a->run->plan);
 	r = br_flash_table(&a->run->job, a->run->plan, *a->rest == 'w', &data, &len, &err);
-	return r < 0 ? r : make_blob(data, len, a->ret);
+	return r < 0 ? r : flash_blob_new(data, len, a->ret);
 }
 
 /* From now on the board boots what it has. */
@@ -445,7 +436,7 @@ int br_flash_file(struct br_flash *flash, const struct br_board *board, const ch
 	if (!board)
 		return -ENOENT;
 	if (!strcasecmp(path, UP)) {
-		br_flash_seen(flash, board->id, "url");
+		br_flash_seen(flash, board->id, "url", br_now_ns());
 		return make_answer("ok\n", ret);
 	}
 	pthread_mutex_lock(&flash->lock);

@@ -39,7 +39,6 @@ static void run_free(struct flash_run *run)
 {
 	br_flash_plan_unref(run->plan);
 	br_flash_map_unref(run->map);
-	br_flash_blob_unref(run->chunk);
 	free(run);
 }
 
@@ -97,8 +96,10 @@ int flash_store(struct br_flash *flash, struct flash_run *run, enum br_flash_sta
 	int r;
 
 	run->order.state = state;
-	if (state == BR_FLASH_VERIFIED)
+	if (state == BR_FLASH_VERIFIED) {
 		run->order.verified_at = now_s();
+		run->verified_ns = br_now_ns();
+	}
 	if (ended)
 		run->order.ended_at = now_s();
 	r = br_flash_order_save(flash->fleet, &run->order, err);
@@ -126,15 +127,19 @@ void flash_up(struct br_flash *flash, struct flash_run *run, const char *by)
 	(void)flash_store(flash, run, BR_FLASH_DONE, NULL); /* tried again with the next sign of life */
 }
 
-void br_flash_seen(struct br_flash *flash, int64_t board_id, const char *by)
+void br_flash_seen(struct br_flash *flash, int64_t board_id, const char *by, uint64_t now_ns)
 {
-	struct flash_seen seen = { .board_id = board_id };
+	unsigned i = 0;
 
-	br_strcpy(seen.by, sizeof(seen.by), by);
 	pthread_mutex_lock(&flash->seen_lock);
-	/* a flood of them: the next sign of life will do */
-	if (flash->n_seen < FLASH_SEEN && (!flash->n_seen || memcmp(&flash->seen[flash->n_seen - 1], &seen, sizeof(seen)) != 0))
-		flash->seen[flash->n_seen++] = seen;
+	while (i < flash->n_seen && (flash->seen[i].board_id != board_id || strcmp(flash->seen[i].by, by) != 0))
+		i++;
+	if (i < FLASH_SEEN) { /* a flood of boards: the next sign of life will do */
+		flash->seen[i].board_id = board_id;
+		br_strcpy(flash->seen[i].by, sizeof(flash->seen[i].by), by);
+		flash->seen[i].at_ns = now_ns;
+		flash->n_seen += i == flash->n_seen;
+	}
 	pthread_mutex_unlock(&flash->seen_lock);
 }
 
@@ -161,13 +166,14 @@ static int run_add(struct br_flash *flash, const struct br_flash_order *order, b
 	run->job.id = (uint64_t)order->id;
 	run->job.verify = verify_of(order->verify);
 	run->job.fine = fine;
+	run->since_ns = run->verified_ns = br_now_ns();
 	br_flash_target_parse(order->target, run->job.bif, &run->job.dev);
 	old = flash_run_of_board(flash, order->board_id);
 	if (old) /* one whose system was still awaited: a new order ends that */
 		supersede(flash, old, order->id);
 	run->next = flash->runs;
 	flash->runs = run;
-	pthread_cond_signal(&flash->wake);
+	pthread_cond_broadcast(&flash->wake);
 	return 0;
 }
 
@@ -339,7 +345,7 @@ int br_flash_new(struct br_fleet *fleet, struct br_store *store, struct br_flash
 	if (r < 0)
 		br_error_set(err, -r, "cannot read the flash orders: %s", strerrordesc_np(-r));
 	else
-		r = flash_worker_start(flash, err);
+		r = flash_workers_start(flash, err);
 	if (r < 0) {
 		br_flash_free(flash);
 		return r;
@@ -352,7 +358,7 @@ void br_flash_free(struct br_flash *flash)
 {
 	if (!flash)
 		return;
-	flash_worker_stop(flash);
+	flash_workers_stop(flash);
 	while (flash->runs)
 		run_remove(flash, flash->runs);
 	pthread_cond_destroy(&flash->wake);

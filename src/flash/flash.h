@@ -40,7 +40,7 @@ struct br_flash_status {
 	struct br_flash_order order;
 	char board[BR_BOARD_NAME_MAX + 1]; /* "" : removed since */
 	bool preparing;		  /* the image is being read */
-	bool contact;		  /* it asked for an address since it was ordered */
+	bool contact;		  /* its firmware or U-Boot asked for an address since it was ordered */
 	uint32_t windows, done;	  /* pieces; how many are right on the card */
 	uint32_t written;	  /* of these, those that had to be written */
 	uint64_t size, written_bytes, fetched; /* bytes: of all pieces; unpacked, written; on the wire */
@@ -57,9 +57,9 @@ void br_flash_blob_unref(void *blob);
 
 /* Whether a cleaned boot-file name is one of ours. */
 bool br_flash_is_name(const char *path);
-/* -ENOENT: not for this board (any more); -EACCES: another board's order. reason (may be NULL): words. */
+/* -ENOENT: not for this board (any more); -EACCES: another board's order; -EINPROGRESS: it is being made, ask again. reason (may be NULL): words. */
 int br_flash_file(struct br_flash *flash, const struct br_board *board, const char *path, struct br_flash_blob **ret,
 	char *reason, size_t size);
-/* It showed itself: its system asked for an address ("dhcp") or called back ("url"), or something else of it asked for an
- * address ("boot"). Never blocks. */
-void br_flash_seen(struct br_flash *flash, int64_t board_id, const char *by);
+/* It showed itself at now_ns (monotonic): its system asked for an address ("dhcp") or called back ("url"), or its firmware or
+ * U-Boot asked for one ("boot"). What is older than the order, or than its verification, counts for nothing. Never blocks. */
+void br_flash_seen(struct br_flash *flash, int64_t board_id, const char *by, uint64_t now_ns);

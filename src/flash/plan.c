@@ -556,6 +556,11 @@ int br_flash_plan_read(const struct br_flash_plan *plan, uint32_t w, uint32_t of
 	return r;
 }
 
+bool br_flash_plan_touches(const struct br_flash_plan *plan, uint32_t w)
+{
+	return touched_of(plan, w) != NULL;
+}
+
 uint32_t br_flash_plan_crc(const struct br_flash_plan *plan, uint32_t w)
 {
 	const struct touched *t = touched_of(plan, w);

@@ -48,6 +48,7 @@ uint64_t br_flash_plan_to(const struct br_flash_plan *plan, const struct br_flas
 
 /* As of the map, with what differs. */
 int br_flash_plan_read(const struct br_flash_plan *plan, uint32_t w, uint32_t offset, void *buf, uint32_t len);
+bool br_flash_plan_touches(const struct br_flash_plan *plan, uint32_t w); /* bytes of it differ from the image's */
 uint32_t br_flash_plan_crc(const struct br_flash_plan *plan, uint32_t w);
 const uint32_t *br_flash_plan_leaf_crcs(const struct br_flash_plan *plan, uint32_t w);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What takes long, in a thread of its own: images are read, and flashed systems looked for. */
+/* What takes long, in threads of its own: images are read, and flashed systems looked for. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -117,24 +117,33 @@ static void probe(struct br_flash *flash, struct flash_run *run)
 		flash_up(flash, run, "ssh");
 }
 
-/* 1: something was done, the list may have changed. */
-static int work(struct br_flash *flash)
+/* True: something was done, the list may have changed. */
+static bool look_for_systems(struct br_flash *flash)
+{
+	for (struct flash_run *run = flash->runs; run; run = run->next) {
+		if (run->order.state != BR_FLASH_VERIFIED)
+			continue;
+		if (!strcmp(run->order.up, "none")) {
+			flash_up(flash, run, "none");
+			return true;
+		}
+		if (!strcmp(run->order.up, "ssh") && br_now_ns() >= run->probe_ns) {
+			probe(flash, run);
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool read_images(struct br_flash *flash)
 {
 	for (struct flash_run *run = flash->runs; run; run = run->next) {
 		if (run->image == FLASH_UNREAD && br_flash_open_state(run->order.state)) {
 			prepare(flash, run);
-			return 1;
-		}
-		if (run->order.state == BR_FLASH_VERIFIED && !strcmp(run->order.up, "none")) {
-			flash_up(flash, run, "none");
-			return 1;
-		}
-		if (run->order.state == BR_FLASH_VERIFIED && !strcmp(run->order.up, "ssh") && br_now_ns() >= run->probe_ns) {
-			probe(flash, run);
-			return 1;
+			return true;
 		}
 	}
-	return 0;
+	return false;
 }
 
 static void take_seen(struct br_flash *flash)
@@ -150,51 +159,76 @@ static void take_seen(struct br_flash *flash)
 	for (unsigned i = 0; i < n; i++) {
 		struct flash_run *run = flash_run_of_board(flash, seen[i].board_id);
 
-		if (run)
+		if (!run)
+			continue;
+		/* a system that renews its lease says nothing of a reset, its firmware does */
+		if (!strcmp(seen[i].by, "boot") && seen[i].at_ns > run->since_ns)
 			run->contact = true;
-		if (run && run->order.state == BR_FLASH_VERIFIED && !strcmp(run->order.up, seen[i].by))
+		/* what was before is the old system's */
+		if (run->order.state == BR_FLASH_VERIFIED && !strcmp(run->order.up, seen[i].by) && seen[i].at_ns > run->verified_ns)
 			flash_up(flash, run, seen[i].by);
 	}
 }
 
-static void *loop(void *arg)
+void flash_wait(struct br_flash *flash, uint64_t ns)
+{
+	uint64_t end_ns = br_now_ns() + ns; /* CLOCK_MONOTONIC, as the condition's */
+	struct timespec t = { .tv_sec = (time_t)(end_ns / BR_S), .tv_nsec = (long)(end_ns % BR_S) };
+
+	pthread_cond_timedwait(&flash->wake, &flash->lock, &t);
+}
+
+static void *watch(void *arg)
 {
 	struct br_flash *flash = arg;
 
 	pthread_mutex_lock(&flash->lock);
 	while (!flash->stopping) {
-		struct timespec t;
-
 		take_seen(flash);
-		if (work(flash))
-			continue;
-		clock_gettime(CLOCK_MONOTONIC, &t); /* as the condition's */
-		t.tv_sec++;
-		pthread_cond_timedwait(&flash->wake, &flash->lock, &t);
+		if (!look_for_systems(flash))
+			flash_wait(flash, BR_S);
 	}
 	pthread_mutex_unlock(&flash->lock);
 	return NULL;
 }
 
-int flash_worker_start(struct br_flash *flash, struct br_error *err)
+static void *read_them(void *arg)
 {
-	int e = br_thread_start(&flash->thread, loop, flash);
+	struct br_flash *flash = arg;
 
-	if (e)
-		return br_error_set(err, e, "cannot start a thread: %s", strerrordesc_np(e));
-	flash->thread_runs = true;
-	return 0;
+	pthread_mutex_lock(&flash->lock);
+	while (!flash->stopping)
+		if (!read_images(flash))
+			flash_wait(flash, BR_S);
+	pthread_mutex_unlock(&flash->lock);
+	return NULL;
 }
 
-void flash_worker_stop(struct br_flash *flash)
+int flash_workers_start(struct br_flash *flash, struct br_error *err)
 {
-	if (!flash->thread_runs)
-		return;
+	int e = br_thread_start(&flash->watcher, watch, flash);
+
+	if (!e) {
+		flash->n_threads++;
+		e = br_thread_start(&flash->reader, read_them, flash);
+	}
+	if (e)
+		return br_error_set(err, e, "cannot start a thread: %s", strerrordesc_np(e));
+	flash->n_threads++;
+	return flash_packers_start(flash, err);
+}
+
+void flash_workers_stop(struct br_flash *flash)
+{
 	pthread_mutex_lock(&flash->lock);
 	flash->stopping = true;
 	flash->cancelled = true;
-	pthread_cond_signal(&flash->wake);
+	pthread_cond_broadcast(&flash->wake);
 	pthread_mutex_unlock(&flash->lock);
-	pthread_join(flash->thread, NULL);
-	flash->thread_runs = false;
+	if (flash->n_threads > 1)
+		pthread_join(flash->reader, NULL);
+	if (flash->n_threads > 0)
+		pthread_join(flash->watcher, NULL);
+	flash->n_threads = 0;
+	flash_packers_done(flash);
 }

@@ -41,9 +41,23 @@
 #define MAX_DOUBLINGS	6
 #define MORE_RETRANSMITS 6 /* so that short intervals add up to the same patience */
 
+/* Requests for what is being made. */
+#define HELD_MAX	256
+#define HELD_BYTES	512 /* RFC 2347: of a request with its options */
+#define HELD_AGAIN_NS	(10 * BR_MS)
+
+struct held {
+	struct br_tftp_peer peer;
+	uint64_t hash, since_ns;
+	size_t len;
+	uint8_t data[HELD_BYTES];
+};
+
 struct br_tftp {
 	struct br_tftp_options opt;
 	struct br_tftp_table table;
+	struct held *held; /* HELD_MAX, once there is one */
+	unsigned n_held;
 	uint64_t now_ns; /* of the call that runs */
 	struct br_span pieces[BR_TFTP_PIECES_MAX];
 };
@@ -145,6 +159,7 @@ void br_tftp_free(struct br_tftp *tftp)
 		end(tftp, t, BR_TFTP_FAILED, "the server was stopped");
 	}
 	br_tftp_table_done(&tftp->table);
+	free(tftp->held);
 	free(tftp);
 }
 
@@ -205,6 +220,7 @@ static const struct refusal *refusal_of(int r)
 		return &no_access;
 	case EBUSY:
 	case EAGAIN:
+	case EINPROGRESS:
 		return &busy;
 	default:
 		return &server_failed;
@@ -253,34 +269,9 @@ static bool make_room(struct br_tftp *tftp)
 	return true;
 }
 
-static void start(struct br_tftp *tftp, const struct br_tftp_peer *peer, const struct br_tftp_request *req,
+static void begin(struct br_tftp *tftp, struct br_tftp_transfer *t, const struct br_tftp_peer *peer, const struct br_tftp_request *req,
 	uint64_t request_hash)
 {
-	const struct br_tftp_ops *ops = tftp->opt.ops;
-	struct br_tftp_transfer *t = calloc(1, sizeof(*t));
-	const struct refusal *why = NULL;
-	int r;
-
-	if (!t) {
-		refuse(tftp, peer, &busy, req->name, NULL, ENOMEM);
-		return;
-	}
-	r = ops->open(tftp->opt.ctx, peer->ip, req->name, &t->file);
-	if (r < 0) {
-		refuse(tftp, peer, refusal_of(r), req->name, &t->file, -r);
-		free(t);
-		return;
-	}
-	if (!br_tftp_file_valid(&t->file))
-		why = &server_failed;
-	else if (!make_room(tftp))
-		why = &busy;
-	if (why) {
-		refuse(tftp, peer, why, req->name, &t->file, EIO);
-		ops->release(tftp->opt.ctx, &t->file);
-		free(t);
-		return;
-	}
 	t->peer = *peer;
 	t->peer.proven = t->peer.again = t->peer.plain = false;
 	t->request_hash = request_hash;
@@ -294,6 +285,86 @@ static void start(struct br_tftp *tftp, const struct br_tftp_peer *peer, const s
 		send_oack(tftp, t);
 	else
 		send_window(tftp, t);
+}
+
+/* True: it is to be asked again later, nothing was sent. hold: whether it may be. */
+static bool start(struct br_tftp *tftp, const struct br_tftp_peer *peer, const struct br_tftp_request *req,
+	uint64_t request_hash, bool hold)
+{
+	const struct br_tftp_ops *ops = tftp->opt.ops;
+	struct br_tftp_transfer *t = calloc(1, sizeof(*t));
+	const struct refusal *why = NULL;
+	int r;
+
+	if (!t) {
+		refuse(tftp, peer, &busy, req->name, NULL, ENOMEM);
+		return false;
+	}
+	r = ops->open(tftp->opt.ctx, peer->ip, req->name, &t->file);
+	if (r == -EINPROGRESS && hold) {
+		free(t);
+		return true;
+	}
+	if (r < 0) {
+		refuse(tftp, peer, refusal_of(r), req->name, &t->file, -r);
+		free(t);
+		return false;
+	}
+	if (!br_tftp_file_valid(&t->file))
+		why = &server_failed;
+	else if (!make_room(tftp))
+		why = &busy;
+	if (why) {
+		refuse(tftp, peer, why, req->name, &t->file, EIO);
+		ops->release(tftp->opt.ctx, &t->file);
+		free(t);
+		return false;
+	}
+	begin(tftp, t, peer, req, request_hash);
+	return false;
+}
+
+/* ---- requests that wait ---- */
+
+static struct held *held_of(struct br_tftp *tftp, const struct br_tftp_peer *peer)
+{
+	for (unsigned i = 0; i < tftp->n_held; i++)
+		if (tftp->held[i].peer.ip == peer->ip && tftp->held[i].peer.port == peer->port)
+			return &tftp->held[i];
+	return NULL;
+}
+
+static void drop_held(struct br_tftp *tftp, struct held *h)
+{
+	*h = tftp->held[--tftp->n_held];
+}
+
+static void hold(struct br_tftp *tftp, const struct br_tftp_peer *peer, const uint8_t *data, size_t len, uint64_t hash)
+{
+	struct held *h;
+
+	if (!tftp->held)
+		tftp->held = calloc(HELD_MAX, sizeof(*tftp->held));
+	if (!tftp->held)
+		return; /* it asks again by itself */
+	h = &tftp->held[tftp->n_held++];
+	h->peer = *peer;
+	h->hash = hash;
+	h->since_ns = tftp->now_ns;
+	h->len = len;
+	memcpy(h->data, data, len);
+}
+
+static void try_held(struct br_tftp *tftp)
+{
+	for (unsigned i = tftp->n_held; i-- > 0;) {
+		struct held *h = &tftp->held[i];
+		struct br_tftp_request req;
+
+		if (br_tftp_decode_request(h->data, h->len, &req) < 0 ||
+			!start(tftp, &h->peer, &req, h->hash, tftp->now_ns - h->since_ns < BR_TFTP_HELD_NS))
+			drop_held(tftp, h); /* the last takes its place: it was tried before */
+	}
 }
 
 /* A request from a port that has a transfer. Returns whether it was dealt with; else the old transfer is gone. */
@@ -326,6 +397,7 @@ static void on_request(struct br_tftp *tftp, struct br_tftp_transfer *t, const s
 	const uint8_t *data, size_t len)
 {
 	uint64_t hash = hash_bytes(data, len);
+	struct held *held = held_of(tftp, peer);
 	struct br_tftp_request req;
 	int r = br_tftp_decode_request(data, len, &req);
 
@@ -337,14 +409,18 @@ static void on_request(struct br_tftp *tftp, struct br_tftp_transfer *t, const s
 		refuse(tftp, peer, &read_only, req.name, NULL, 0);
 		return;
 	}
+	if (held && held->hash == hash)
+		return; /* it asks again for what is being made */
+	if (held)
+		drop_held(tftp, held);
 	if (t && request_again(tftp, t, hash))
 		return;
 	if (r == -ENAMETOOLONG)
 		refuse(tftp, peer, &no_such_file, req.name, NULL, 0);
 	else if (!req.octet)
 		refuse(tftp, peer, &not_octet, req.name, NULL, 0);
-	else
-		start(tftp, peer, &req, hash);
+	else if (start(tftp, peer, &req, hash, tftp->n_held < HELD_MAX && len <= HELD_BYTES))
+		hold(tftp, peer, data, len, hash);
 }
 
 /* RFC 6298, section 2; Karn's rule (section 3) for what went out twice: a longer interval until one is measured. */
@@ -499,5 +575,8 @@ uint64_t br_tftp_tick(struct br_tftp *tftp, uint64_t now_ns)
 	tftp->now_ns = now_ns;
 	while ((t = br_tftp_table_due(&tftp->table, now_ns, &next_ns)))
 		on_timeout(tftp, t);
+	try_held(tftp);
+	if (tftp->n_held && now_ns + HELD_AGAIN_NS < next_ns)
+		next_ns = now_ns + HELD_AGAIN_NS;
 	return next_ns;
 }

@@ -17,6 +17,8 @@
  */
 struct br_tftp;
 
+#define BR_TFTP_HELD_NS (60 * 1000000000ull)
+
 /* A file being served: spans of bytes that stay put until release. */
 struct br_tftp_file {
 	const struct br_span *spans; /* together at least 'size' bytes */
@@ -64,7 +66,8 @@ struct br_tftp_report {
 struct br_tftp_ops {
 	/* name: hostile text as in the request, at most 511 bytes. 0 or a negative errno: -ENOENT (also -ENOTDIR,
 	 * -EISDIR, -ENAMETOOLONG, -EINVAL, -ELOOP) is answered with ERROR 1, -EACCES and -EPERM with ERROR 2, others with
-	 * ERROR 0. file is all zeros before; path and board_id may be filled in either case. */
+	 * ERROR 0. -EINPROGRESS: it is being made; it is called again every few milliseconds, for BR_TFTP_HELD_NS at most, and the
+	 * client is answered then. file is all zeros before; path and board_id may be filled in either case. */
 	int (*open)(void *ctx, uint32_t ip, const char *name, struct br_tftp_file *file);
 	/* Once for each open() that returned 0. */
 	void (*release)(void *ctx, struct br_tftp_file *file);

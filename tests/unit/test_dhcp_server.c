@@ -163,7 +163,8 @@ static const struct {
 	{ "networkd and NetworkManager, DUID", "350101" "3d13" "ffebff0001000100012a2a2a2a0200000000" "01" "390205c0"
 		"370a01031c060c0f1a2a2179" "ff", BR_DHCP_OS },
 	{ "udhcpc", "350101" "3d0701b827eb010203" "39020240" "370701030c0f060f1c" "ff", BR_DHCP_OS },
-	{ "dhclient, which has neither", "350101" "0c0470693037" "370d011c02030f06770c2c2f1a792a" "ff", BR_DHCP_OTHER },
+	{ "dhclient of Debian, which has neither", "350101" "0c0470693037" "370d011c02030f06770c2c2f1a792a" "ff", BR_DHCP_OS },
+	{ "dhclient set otherwise", "350101" "0c0470693037" "3704011c0203" "ff", BR_DHCP_OTHER },
 	{ "PC BIOS", "350101" "3c20" PI_CLASS_HEX "5d020000" "5e03010201" "6111004c4c4544004b3510805ac2c04f4e3132" "3704010306" "2b"
 		"390204ec" "ff", BR_DHCP_OTHER },
 	{ "bare", "350101" "ff", BR_DHCP_OTHER },
@@ -184,6 +185,29 @@ static void clients_are_told_by_shape(void **state)
 	assert_string_equal(br_dhcp_client_name(99), "other");
 	assert_true(br_dhcp_client_is_firmware(BR_DHCP_EEPROM));
 	assert_false(br_dhcp_client_is_firmware(BR_DHCP_KERNEL));
+}
+
+/* What shows that a flashed system is up: any client that is not on its way to one. */
+static void systems_are_told_from_what_boots(void **state)
+{
+	static const struct {
+		enum br_dhcp_client_kind kind;
+		const char *class;
+		bool system;
+	} cases[] = {
+		{ BR_DHCP_OS, "dhcpcd-9.4", true }, { BR_DHCP_OTHER, "", true }, { BR_DHCP_OTHER, "udhcp 1.36.1", true },
+		{ BR_DHCP_OTHER, "PXEClient:Arch:00000:UNDI:002001", false }, { BR_DHCP_OTHER, "HTTPClient:Arch:00019", false },
+		{ BR_DHCP_ROM, "", false }, { BR_DHCP_EEPROM, "", false }, { BR_DHCP_UBOOT, "bramble.4-b", false },
+		{ BR_DHCP_IPXE, "", false }, { BR_DHCP_KERNEL, "", false }, { BR_DHCP_INITRAMFS, "", false },
+	};
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++) {
+		struct br_dhcp_client c = { .kind = cases[i].kind };
+
+		snprintf(c.vendor_class, sizeof(c.vendor_class), "%s", cases[i].class);
+		if (br_dhcp_client_may_be_system(&c) != cases[i].system)
+			fail_msg("case %zu", i);
+	}
 }
 
 static void what_a_client_says_is_cleaned(void **state)
@@ -626,6 +650,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		T(clients_are_told_by_shape),
+		T(systems_are_told_from_what_boots),
 		T(what_a_client_says_is_cleaned),
 		T(firmware_gets_the_best_single_offer),
 		T(only_the_3b_rom_is_nudged),

@@ -441,6 +441,33 @@ static void vanished_clients_leave_nothing(void **state)
 	bench_done(&b);
 }
 
+/* What is being made is waited for: the client that asks again is not answered twice, one that wants another file does. */
+static void what_is_being_made_is_answered_when_it_is_there(void **state)
+{
+	static const struct step steps[] = {
+		{ "RRQ made3 octet tsize=0", "" }, { "RRQ made3 octet tsize=0", "" }, { "@RRQ f9", "DATA 1 9" },
+		{ "WAIT 5", "" }, { "WAIT 40", "OACK tsize=9" }, { "ACK 0", "DATA 1 9" }, { "@ACK 1", "[sent 9]" }, { "ACK 1", "[sent 9]" },
+		{ "RRQ made99999", "" }, { "RRQ f3", "DATA 1 3" }, { "ACK 1", "[sent 3]" }, { "WAIT 70000", "" },
+		{ "RRQ made99999", "" }, { "WAIT 59000", "" }, { "WAIT 1100", "ERROR 0; [refused]" }, { "WAIT 5000", "" },
+	};
+	struct bench b;
+
+	bench_init(&b, 0, 0);
+	test_files_calls = 0;
+	for (size_t i = 0; i < BR_ARRAY_SIZE(steps); i++) {
+		br_text_done(&b.log);
+		say(&b, steps[i].say);
+		if (strcmp(b.log.buf ?: "", steps[i].expect) != 0)
+			fail_msg("%s: %s", steps[i].say, b.log.buf ?: "");
+	}
+	/* no more of them than there is room for, and none is left behind */
+	for (unsigned port = 1; port <= 300; port++)
+		input(&b, (uint16_t)port, "\0\1made99999\0octet", 18);
+	br_text_done(&b.log);
+	assert_int_equal(br_tftp_running(b.tftp), 0);
+	bench_done(&b);
+}
+
 static void a_transfer_is_small(void **state)
 {
 	assert_true(sizeof(struct br_tftp_transfer) < 1024);
@@ -496,6 +523,7 @@ int main(void)
 		cmocka_unit_test(when_all_are_busy_the_next_is_told_so),
 		cmocka_unit_test(vanished_clients_leave_nothing),
 		cmocka_unit_test(a_transfer_is_small),
+		cmocka_unit_test(what_is_being_made_is_answered_when_it_is_there),
 		cmocka_unit_test(stopping_tells_the_clients),
 		cmocka_unit_test(blocks_roll_over_to_zero),
 	};

@@ -3,8 +3,8 @@
 
 /*
  * Files for the TFTP tests: "f<size>" in one span, "p<size>" in pieces of odd lengths (some empty), as a fragmented
- * FAT gives them; every byte tells its offset. "secret" may not be read, "broken" cannot be, "short" lies about its
- * size, "dust" is 4000 pieces of one byte, all else is missing.
+ * FAT gives them; every byte tells its offset. "secret" may not be read, "broken" cannot be, "madeN" is ready when
+ * it was asked for N times, "short" lies about its size, "dust" is 4000 pieces of one byte, all else is missing.
  */
 #include "base/cleanup.h"
 #include "base/text.h"
@@ -13,6 +13,7 @@
 #define TEST_FILE_MAX (8 << 20)
 
 static unsigned test_files_open; /* opened and not released */
+static unsigned test_files_calls; /* of "made" */
 
 static inline uint8_t test_file_byte(uint64_t i)
 {
@@ -65,6 +66,10 @@ static int test_open(void *ctx, uint32_t ip, const char *name, struct br_tftp_fi
 		return -EACCES;
 	if (strcmp(name, "broken") == 0)
 		return -EIO;
+	if (strncmp(name, "made", 4) == 0 && test_files_calls++ < strtoul(name + 4, NULL, 10))
+		return -EINPROGRESS;
+	if (strncmp(name, "made", 4) == 0)
+		name = "f9";
 	if (strcmp(name, "short") == 0) {
 		file->size = 100;
 		file->ref = test_pieces(99, 50, &file->n_spans);

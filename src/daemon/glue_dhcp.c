@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/glue.h"
+#include "daemon/glue_file.h"
 #include "daemon/pool.h"
 #include "daemon/turns.h"
 #include "dhcp/io.h"
@@ -250,6 +251,12 @@ static void grant_boot(struct br_glue *glue, const struct br_dhcp_client *c, boo
 	}
 	r = loader ? loader_plan(glue, board, offer, &plan, &err) :
 		     br_boots_reach(glue->boots, board, offer ? stage : BR_STAGE_NONE, &plan, NULL, &err);
+	if (r < 0 && br_glue_boots_itself(glue, board)) { /* no image of ours: its U-Boot's script is all there is */
+		ret->boot = c->kind == BR_DHCP_UBOOT && !wants_efi(c);
+		if (ret->boot)
+			snprintf(ret->boot_file, sizeof(ret->boot_file), "%s", c->model[0] ? BR_UBOOT_STAGE2 : "boot.scr.uimg");
+		return;
+	}
 	if (r < 0) {
 		br_log_warning("%s", br_error_text(&err, r));
 		return;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -22,18 +23,53 @@ static int client_plan(struct br_glue *glue, const struct br_board *board, struc
 	return r < 0 ? -ENOENT : 0;
 }
 
-static int open_local(const struct br_board *board, const char *name, struct br_glue_file *ret)
+struct local { /* a script of its own for one request */
+	struct br_span span;
+	uint8_t *data;
+};
+
+static void free_local(void *ref)
+{
+	struct local *l = ref;
+
+	free(l->data);
+	free(l);
+}
+
+/* Stage 2 without any image: an order to flash, or what the board has. */
+static int open_stage2(struct br_glue *glue, const struct br_board *board, struct br_glue_file *ret)
+{
+	struct br_plan_flashed flashed;
+	struct local *l = calloc(1, sizeof(*l));
+	int r = l ? br_boots_flashed(glue->fleet, board, &flashed) : -ENOMEM;
+
+	if (r >= 0)
+		r = br_uboot_local_file(ret->path, board->name, &flashed, &l->data, &l->span.len);
+	if (r < 0) {
+		free(l);
+		return r;
+	}
+	l->span.data = l->data;
+	ret->bf = (struct br_bootfile){ .spans = &l->span, .n_spans = 1, .size = l->span.len, .origin = "local" };
+	ret->ref = l;
+	ret->unref = free_local;
+	return 0;
+}
+
+static int open_local(struct br_glue *glue, const struct br_board *board, const char *name, struct br_glue_file *ret)
 {
 	const char *path = ret->path, *slash;
+	int r;
 
 	if (br_boot_path_clean(name, ret->path, sizeof(ret->path)) < 0)
 		return -ENOENT;
 	slash = strchr(path, '/');
 	if (slash && br_boot_path_own_dir(board, path, (size_t)(slash - path)))
 		memmove(ret->path, slash + 1, strlen(slash));
-	if (!br_uboot_local_file(ret->path, &ret->bf))
-		return 0;
-	if (strcasecmp(ret->path, "start4.elf"))
+	r = open_stage2(glue, board, ret);
+	if (r != -ENOENT)
+		return r;
+	if (strcasecmp(ret->path, "start4.elf") != 0 || strcmp(board->road, "local") != 0)
 		return -ENOENT;
 	ret->bf = (struct br_bootfile){ .origin = "local" };
 	return 0;
@@ -78,6 +114,11 @@ static void explain(struct br_glue_file *f, const struct br_plan *plan)
 	snprintf(f->reason, sizeof(f->reason), "%s", words ?: "");
 }
 
+bool br_glue_boots_itself(struct br_glue *glue, const struct br_board *board)
+{
+	return board && glue->flash && (!strcmp(board->road, "flash") || br_flash_pending(glue->flash, board->id));
+}
+
 int br_glue_file_open_for(struct br_glue *glue, const struct br_board *board, const char *name,
 	struct br_glue_file *ret)
 {
@@ -91,12 +132,14 @@ int br_glue_file_open_for(struct br_glue *glue, const struct br_board *board, co
 	r = open_flash(glue, board, name, ret);
 	if (r <= 0)
 		return r;
+	if (br_uboot_is_menu(ret->path) && board && glue->flash && br_flash_pending(glue->flash, board->id))
+		return -ENOENT; /* a U-Boot that takes the menu never asks for its order: without it, it takes the script */
 	br_vis(ret->path, sizeof(ret->path), name, strlen(name));
 	if (board && !strcmp(board->road, "local"))
-		return open_local(board, name, ret);
+		return open_local(glue, board, name, ret);
 	r = client_plan(glue, board, &plan);
 	if (r < 0)
-		return r;
+		return br_glue_boots_itself(glue, board) ? open_local(glue, board, name, ret) : r;
 	ret->boot = board ? br_plan_input(plan)->boot : 0;
 	r = br_plan_bootfile(plan, name, &ret->bf, ret->path);
 	if (r >= 0 && !strcmp(ret->bf.origin, "image")) {

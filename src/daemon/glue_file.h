@@ -26,5 +26,7 @@ int br_glue_file_open(struct br_glue *glue, uint32_t ip, const char *name, struc
 /* The same for a board that is known already (NULL: no board), from which HTTP took the directory off. */
 int br_glue_file_open_for(struct br_glue *glue, const struct br_board *board, const char *name,
 	struct br_glue_file *ret);
+/* Without an image of ours there is still a stage 2 for it: it is to be flashed, or boots what was flashed. */
+bool br_glue_boots_itself(struct br_glue *glue, const struct br_board *board);
 /* A file went out whole: a kernel brings the boot further. */
 void br_glue_file_sent(struct br_glue *glue, int64_t board_id, const char *path);

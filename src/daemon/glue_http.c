@@ -82,7 +82,7 @@ static int open_file(void *ctx, uint32_t ip, const char *path, struct br_http_fi
 		.boot = f.boot,
 	};
 	memcpy(file->path, f.path, sizeof(file->path));
-	br_strcpy(file->reason, sizeof(file->reason), f.reason);
+	br_strcpy(file->reason, sizeof(file->reason), r == -EINPROGRESS ? "it is being made: ask again" : f.reason);
 	if (r >= 0 && f.bf.size > SAFE_BOOTIMG && f.bf.origin && !strcmp(f.bf.origin, "made"))
 		br_log_warning("%s: boot.img has %llu MB; not every firmware takes more than 96", known ? board.name : "-",
 			(unsigned long long)f.bf.size / 1000000);

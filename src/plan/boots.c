@@ -238,16 +238,29 @@ static uint64_t persist_of(const struct br_boots *boots, const struct br_board *
 	return size;
 }
 
+struct finding_flashed {
+	int64_t board_id;
+	struct br_plan_flashed *ret;
+};
+
 static int find_flashed(void *ctx, const struct br_flash_order *o)
 {
-	struct br_plan_input *in = ctx;
+	struct finding_flashed *f = ctx;
 
-	if (o->board_id != in->board.id || !o->verified_at)
+	if (o->board_id != f->board_id || !o->verified_at)
 		return 0;
-	br_strcpy(in->flashed.target, sizeof(in->flashed.target), o->target);
-	br_strcpy(in->flashed.sha256, sizeof(in->flashed.sha256), o->sha256);
-	in->flashed.awaited = o->state == BR_FLASH_VERIFIED;
+	br_strcpy(f->ret->target, sizeof(f->ret->target), o->target);
+	br_strcpy(f->ret->sha256, sizeof(f->ret->sha256), o->sha256);
+	f->ret->awaited = o->state == BR_FLASH_VERIFIED;
 	return 1;
+}
+
+int br_boots_flashed(struct br_fleet *fleet, const struct br_board *board, struct br_plan_flashed *ret)
+{
+	struct finding_flashed f = { board->id, ret };
+
+	*ret = (struct br_plan_flashed){ 0 };
+	return strcmp(board->road, "flash") ? 0 : br_flash_order_list(fleet, 0, find_flashed, &f);
 }
 
 /* Makes the plan of a board for a boot number. Locked. */
@@ -274,11 +287,9 @@ static int make_plan(struct br_boots *boots, const struct br_board *board, uint6
 		if (!signing)
 			return br_error_set(err, ENOMEM, "out of memory");
 	}
-	if (!strcmp(board->road, "flash")) {
-		r = br_flash_order_list(boots->fleet, 0, find_flashed, &in);
-		if (r < 0)
-			return br_error_set(err, -r, "board %s: cannot read its flash orders: %s", board->name, strerror(-r));
-	}
+	r = br_boots_flashed(boots->fleet, board, &in.flashed);
+	if (r < 0)
+		return br_error_set(err, -r, "board %s: cannot read its flash orders: %s", board->name, strerror(-r));
 	r = br_board_secret(boots->fleet, board->id, "ssh-ed25519-seed", in.ssh_seed, sizeof(in.ssh_seed));
 	if (!r)
 		r = br_board_secret(boots->fleet, board->id, "machine-id", in.machine_id, sizeof(in.machine_id));

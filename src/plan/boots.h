@@ -64,6 +64,9 @@ int br_boots_plan(struct br_boots *boots, const struct br_board *board, struct b
 /* The plan of clients that are no board: the default image's boot files. */
 int br_boots_anonymous(struct br_boots *boots, struct br_plan **ret_plan, struct br_error *err);
 
+/* What lies on the storage of a board whose road is 'flash', as its last order that went well says; else nothing. */
+int br_boots_flashed(struct br_fleet *fleet, const struct br_board *board, struct br_plan_flashed *ret);
+
 /* Bytes of the largest boot file of the image the board would boot now; 0: not known. */
 uint64_t br_boots_largest(struct br_boots *boots, const struct br_board *board);
 

@@ -120,7 +120,7 @@ static const struct made *find_made(const struct br_uboot_files *files, const ch
 	return NULL;
 }
 
-static bool is_menu(const char *path)
+bool br_uboot_is_menu(const char *path)
 {
 	return !strncasecmp(path, MENU_DIR, strlen(MENU_DIR));
 }
@@ -136,7 +136,7 @@ static int get(struct br_uboot_files *files, const struct br_uboot_context *ctx,
 	bool fit = false;
 	int r = 0;
 
-	if (is_menu(path))
+	if (br_uboot_is_menu(path))
 		path = MENU_DIR;
 	if (!br_uboot_script_source(path, text_name, sizeof(text_name), &fit))
 		text_name[0] = 0;
@@ -311,7 +311,7 @@ static bool others_have_a_say(const struct br_uboot_context *ctx)
 		if (br_override_find(ctx->overrides, scripts[i]) || (i != 2 && has_file(ctx, scripts[i])))
 			return true;
 	for (size_t i = 0; (o = br_override_at(ctx->overrides, i)); i++)
-		if (is_menu(o->path))
+		if (br_uboot_is_menu(o->path))
 			return true;
 	return br_fat_lookup(boot_of(ctx), "pxelinux.cfg") || br_image_script_find(&ctx->in->base->scripts, "boot.cmd") ||
 	       br_image_script_find(&ctx->in->base->scripts, "stage2.cmd");
@@ -383,7 +383,7 @@ static bool may_be_ours(const char *path)
 	bool fit;
 
 	return br_uboot_script_source(path, text_name, sizeof(text_name), &fit) || !strcasecmp(path, "start.uboot") ||
-	       is_menu(path);
+	       br_uboot_is_menu(path);
 }
 
 int br_uboot_files_other(struct br_uboot_files *files, const struct br_uboot_context *ctx, const char *path,
@@ -392,31 +392,22 @@ int br_uboot_files_other(struct br_uboot_files *files, const struct br_uboot_con
 	return may_be_ours(path) ? get(files, ctx, path, find_other, ret) : -ENOENT;
 }
 
-static struct {
-	pthread_once_t once;
-	uint8_t *data;
-	struct br_span span;
-} local = { .once = PTHREAD_ONCE_INIT };
-
-static void make_local(void)
+int br_uboot_local_file(const char *path, const char *board, const struct br_plan_flashed *flashed, uint8_t **ret, size_t *ret_len)
 {
-	const struct br_uboot_stage2 in = { .board = "this board", .image = "whatever it has", .road = BR_UBOOT_FLASH_ROAD };
+	const struct br_uboot_stage2 in = {
+		.board = board,
+		.image = "what it has",
+		.road = BR_UBOOT_FLASH_ROAD,
+		.target = flashed->target,
+		.only_target = flashed->awaited,
+	};
 	const struct br_uboot_script script = { .name = "stage2" };
-	br_cleanup(br_freep) char *text = br_uboot_stage2(&in);
+	br_cleanup(br_freep) char *text = NULL;
 
-	if (text && !br_uboot_script_pack(&script, text, strlen(text), &local.data, &local.span.len, NULL))
-		local.span.data = local.data;
-}
-
-int br_uboot_local_file(const char *path, struct br_bootfile *ret)
-{
-	if (strcasecmp(path, BR_UBOOT_STAGE2) != 0)
+	if (strcasecmp(path, BR_UBOOT_STAGE2) != 0 && strcasecmp(path, "boot.scr.uimg") != 0)
 		return -ENOENT;
-	pthread_once(&local.once, make_local);
-	if (!local.span.data)
-		return -ENOMEM;
-	*ret = (struct br_bootfile){ .spans = &local.span, .n_spans = 1, .size = local.span.len, .origin = "local" };
-	return 0;
+	text = br_uboot_stage2(&in);
+	return text ? br_uboot_script_pack(&script, text, strlen(text), ret, ret_len, NULL) : -ENOMEM;
 }
 
 struct telling {

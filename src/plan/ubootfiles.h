@@ -34,8 +34,12 @@ int br_uboot_files_override(struct br_uboot_files *files, const struct br_uboot_
 int br_uboot_files_other(struct br_uboot_files *files, const struct br_uboot_context *ctx, const char *path,
 	struct br_bootfile *ret);
 
-/* Stage 2 of boards that are to boot by themselves (road local): the same bytes always, never freed. -ENOENT: not that name. */
-int br_uboot_local_file(const char *path, struct br_bootfile *ret);
+/* Stage 2 of boards that boot what they have, without any image of ours: by its own name, and by the one that U-Boot asks for in
+ * its network boot. flashed->target "" : whichever disk. *ret: free(). -ENOENT: not that name. */
+int br_uboot_local_file(const char *path, const char *board, const struct br_plan_flashed *flashed, uint8_t **ret, size_t *ret_len);
+
+/* A name of PXELINUX's menus, all of which mean the one. path is clean. */
+bool br_uboot_is_menu(const char *path);
 
 /* What U-Boot would not understand in the scripts among these overrides, as words; NULL: nothing. free(). */
 char *br_uboot_problems(const struct br_override_set *overrides);

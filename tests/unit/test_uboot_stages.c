@@ -164,23 +164,33 @@ static void a_menu(void **state)
 /* What a board gets that is left to boot by itself. */
 static void a_stage2_for_road_local(void **state)
 {
-	struct br_bootfile file, again;
+	static const struct {
+		struct br_plan_flashed flashed;
+		const char *first, *never;
+	} cases[] = {
+		{ { 0 }, "for bif in mmc nvme", "does not start" },
+		{ { .target = "usb1" }, "for bif in usb;", "does not start" }, /* then the others */
+		{ { .target = "usb1", .awaited = true }, "for bif in usb;", "for bif in mmc nvme" },
+	};
+	uint8_t *data = NULL;
+	size_t size, len;
 	const char *text;
-	size_t len;
-	br_cleanup(br_freep) char *copy = NULL;
 
-	assert_int_equal(br_uboot_local_file("config.txt", &file), -ENOENT);
-	assert_int_equal(br_uboot_local_file("bramble/stage2.scr", &file), 0);
-	assert_int_equal(br_uboot_local_file("BRAMBLE/STAGE2.SCR", &again), 0);
-	assert_ptr_equal(file.spans, again.spans);
-	assert_int_equal(file.n_spans, 1);
-	assert_int_equal(file.size, file.spans[0].len);
-	assert_int_equal(br_uboot_script_unpack(file.spans[0].data, file.size, &text, &len, NULL), 0);
-	copy = calloc(1, len + 1);
-	assert_non_null(copy);
-	memcpy(copy, text, len); /* no NUL behind it: strict_string_checks forbids strndup() */
-	takes(copy);
-	has(copy, "for p in 2 1;");
+	assert_int_equal(br_uboot_local_file("config.txt", "pi1", &cases[0].flashed, &data, &size), -ENOENT);
+	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++) {
+		br_cleanup(br_freep) char *copy = NULL;
+
+		assert_int_equal(br_uboot_local_file(i ? "BRAMBLE/STAGE2.SCR" : "boot.scr.uimg", "pi1", &cases[i].flashed, &data, &size), 0);
+		assert_int_equal(br_uboot_script_unpack(data, size, &text, &len, NULL), 0);
+		copy = calloc(1, len + 1);
+		assert_non_null(copy);
+		memcpy(copy, text, len); /* no NUL behind it: strict_string_checks forbids strndup() */
+		free(data);
+		takes(copy);
+		has(copy, "bramble/flash.scr");
+		has(copy, cases[i].first);
+		assert_null(strstr(copy, cases[i].never));
+	}
 }
 
 int main(void)

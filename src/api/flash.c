@@ -21,13 +21,14 @@ static json_t *status_json(const struct br_flash_status *st)
 	const struct br_flash_order *o = &st->order;
 
 	return json_pack("{s:I, s:s*, s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:b, s:b, s:s*, s:s*, s:s*, s:{s:I, s:I, s:I, s:I, s:I, "
-			 "s:I, s:I}, s:o, s:o, s:o, s:o}",
+			 "s:I, s:I, s:I}, s:s*, s:o, s:o, s:o, s:o}",
 		"order", (json_int_t)o->id, "board", st->board[0] ? st->board : NULL, "image", o->image, "sha256", o->sha256, "target",
 		o->target, "verify", o->verify, "up", o->up, "keep", o->keep, "state", br_flash_state_name(o->state), "preparing",
 		st->preparing, "contact", st->contact, "what", o->what[0] ? o->what : NULL, "reason", o->reason[0] ? o->reason : NULL,
 		"place", o->place[0] ? o->place : NULL, "progress", "pieces", (json_int_t)st->windows, "done", (json_int_t)st->done,
 		"written", (json_int_t)st->written, "size", (json_int_t)st->size, "written_bytes", (json_int_t)st->written_bytes,
-		"fetched", (json_int_t)st->fetched, "retries", (json_int_t)st->retries, "ordered_at", time_json(o->ordered_at),
+		"fetched", (json_int_t)st->fetched, "retries", (json_int_t)st->retries, "begun", (json_int_t)st->begun, "notes",
+		st->notes[0] ? st->notes : NULL, "ordered_at", time_json(o->ordered_at),
 		"started_at", time_json(o->started_at), "verified_at", time_json(o->verified_at), "ended_at", time_json(o->ended_at));
 }
 

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/netif.h"
 #include "base/text.h"
+#include "flash/flash.h"
 #include "plan/boots.h"
 #include "plan/disks.h"
 #include "store/image.h"
@@ -113,6 +114,38 @@ static void add_room(struct br_api *api, struct br_why_input *in)
 	snprintf(in->disk_full_words, sizeof(in->disk_full_words), "the file system of the state directory has no room left");
 }
 
+/* The board's last order to be flashed; wall clock times become ours. */
+static void add_flash(struct br_api *api, const struct br_board *b, struct br_why_input *in)
+{
+	static const int states[] = {
+		[BR_FLASH_WAITING] = BR_WHY_FLASH_WAITING, [BR_FLASH_WRITING] = BR_WHY_FLASH_WRITING, [BR_FLASH_VERIFIED] = BR_WHY_FLASH_VERIFIED,
+		[BR_FLASH_DONE] = BR_WHY_FLASH_ENDED, [BR_FLASH_FAILED] = BR_WHY_FLASH_FAILED, [BR_FLASH_CANCELLED] = BR_WHY_FLASH_ENDED,
+	};
+	struct br_flash_order o;
+	struct br_flash_status st;
+	int64_t offset_ns = (int64_t)in->now_ns - (int64_t)in->now_wall_ns;
+
+	if (!api->flash || !b->id || br_flash_order_last(api->fleet, b->id, &o) < 0 || br_flash_status(api->flash, o.id, &st) < 0)
+		return;
+	in->flash.state = states[st.order.state];
+	if (br_flash_open_state(st.order.state) || !strcmp(b->road, "flash"))
+		in->image = true; /* none is needed for that */
+	in->flash.order = (uint32_t)st.order.id;
+	br_strcpy(in->flash.target, sizeof(in->flash.target), st.order.target);
+	br_strcpy(in->flash.up, sizeof(in->flash.up), st.order.up);
+	br_strcpy(in->flash.what, sizeof(in->flash.what), st.order.what);
+	br_strcpy(in->flash.word, sizeof(in->flash.word), br_flash_fail_word(st.order.reason));
+	br_strcpy(in->flash.reason, sizeof(in->flash.reason), st.order.reason);
+	snprintf(in->flash.progress, sizeof(in->flash.progress), "%u of %u pieces", st.done, st.windows);
+	in->flash.begun = st.begun;
+	in->flash.contact_ns = st.contact_ns;
+	in->flash.asked_ns = st.asked_ns;
+	if (st.order.verified_at)
+		in->flash.verified_ns = (uint64_t)(st.order.verified_at * (int64_t)BR_S + offset_ns);
+	if (st.order.ended_at)
+		in->flash.ended_ns = (uint64_t)(st.order.ended_at * (int64_t)BR_S + offset_ns);
+}
+
 static int gather(struct br_api *api, const struct br_board *b, struct br_why_input *in, struct br_error *err)
 {
 	struct br_event_filter filter = { .board_id = b->id, .limit = EVENTS_MAX };
@@ -125,6 +158,7 @@ static int gather(struct br_api *api, const struct br_board *b, struct br_why_in
 	hour_ago = in->now_ns > 3600 * BR_S ? in->now_ns - 3600 * BR_S : 0;
 	add_settings(api, b, in);
 	add_image(api, b, in);
+	add_flash(api, b, in);
 	in->heard = br_watch_facts(api->watch, b->mac, &in->facts) >= 0;
 	if (in->heard)
 		br_watch_twin(api->watch, b->mac, in->facts.guid.serial, hour_ago, &in->twin);

@@ -21,6 +21,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "cli/carddevice.h"
 #include "cli/cli.h"
 #include "cli/table.h"
 #include "store/partition.h"
@@ -113,45 +114,17 @@ static int size_for(struct request *q, struct br_error *err)
 
 /* ---- onto a card ---- */
 
-static bool is_mounted(const char *name)
-{
-	br_cleanup(br_fclosep) FILE *f = fopen("/proc/mounts", "re");
-	char line[PATH_MAX + 64], dev[64];
-
-	snprintf(dev, sizeof(dev), "/dev/%.50s", name);
-	while (f && fgets(line, sizeof(line), f))
-		if (br_str_starts(line, dev))
-			return true;
-	return false;
-}
-
-static bool says_one(const char *name, const char *what)
-{
-	char path[160];
-	br_cleanup(br_freep) char *text = NULL;
-	size_t n;
-
-	snprintf(path, sizeof(path), "/sys/class/block/%.60s/%s", name, what);
-	return !br_file_read(path, 16, &text, &n, NULL) && text[0] == '1';
-}
-
-/* Cards in readers on the PCI bus do not say 'removable', but are called mmcblk. */
 static int check_device(const char *device, int fd, uint64_t *ret_size, struct br_error *err)
 {
-	const char *name = strrchr(device, '/') ? strrchr(device, '/') + 1 : device;
 	struct stat st;
+	int r;
 
 	if (fstat(fd, &st) < 0 || !S_ISBLK(st.st_mode))
 		return br_error_set(err, ENOTBLK, "%s is no disk; with -o an image file is made", device);
-	if (says_one(name, "partition"))
-		return br_error_set(err, EINVAL, "%s is a partition: name the whole card", device);
-	if (!says_one(name, "removable") && !br_str_starts(name, "mmcblk"))
-		return br_error_set(err, EPERM, "%s is not removable: it is no card", device);
-	if (is_mounted(name))
-		return br_error_set(err, EBUSY, "%s is mounted: unmount what is on it first", device);
-	if (ioctl(fd, BLKGETSIZE64, ret_size) < 0)
-		return br_error_set(err, errno, "%s: %m", device);
-	return 0;
+	r = br_card_device_check(device, st.st_rdev, "/sys", "/proc/self/mountinfo", err);
+	if (r < 0)
+		return r;
+	return ioctl(fd, BLKGETSIZE64, ret_size) < 0 ? br_error_set(err, errno, "%s: %m", device) : 0;
 }
 
 static bool ask(const char *device, int fd, uint64_t size)
@@ -218,6 +191,8 @@ static int make(struct request *q, struct br_error *err)
 	}
 	if (!r)
 		r = br_card_write(card, fd, err);
+	if (r < 0 && fd >= 0 && !q->device) /* half a card would look like one */
+		(void)unlink(q->to);
 	if (!r && !q->common.quiet)
 		printf("%s: recovery card for\n%s", q->device ?: q->to, br_card_notes(card));
 	br_card_free(card);

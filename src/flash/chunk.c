@@ -14,6 +14,7 @@
 #include "uboot/legacy.h"
 
 #define SECTORS(bytes) ((uint64_t)(bytes) / BR_FLASH_SECTOR)
+#define TABLE_BYTES    48 /* entries 2 to 4 of an MBR */
 
 BR_DEFINE_CLEANUP(struct br_fit *, br_fit_free);
 
@@ -235,25 +236,51 @@ int br_flash_chunk(const struct br_flash_job *job, const struct br_flash_plan *p
 	return r;
 }
 
-/* What is right already is not written. */
+/* A sector of the table's data, at packed of ${fileaddr}, into its place. What is right already is not written. */
+static void add_sector(const struct br_flash_job *job, uint32_t packed, uint64_t at, struct br_text *t)
+{
+	br_text_addf(t, "setexpr bf_x ${fileaddr} + %2$x; cp.b ${bf_x} ${bf_d} 200; mw.b ${bf_a} 0 200\n"
+			"if %1$s read ${bf_a} %3$" PRIx64 " 1; then true; fi\n"
+			"if cmp.b ${bf_d} ${bf_a} 200; then true; else\n"
+			"if %1$s write ${bf_d} %3$" PRIx64 " 1; then mw.b ${bf_a} 0 200; if %1$s read ${bf_a} %3$" PRIx64 " 1; then true; fi; fi\n"
+			"if cmp.b ${bf_d} ${bf_a} 200; then true; else setenv bf_i 1; fi\nfi\n", job->bif, packed, SECTORS(at));
+}
+
+/* The sectors of logical partitions first, then the MBR that leads to them. */
+static void table_script(const struct br_flash_job *job, bool fit, const uint8_t *table, const uint64_t *at, unsigned n, struct br_text *t)
+{
+	uint32_t crc = br_flash_as_loaded(job, (uint32_t)crc32(0, table, TABLE_BYTES));
+
+	br_text_addf(t, "setenv bf_e table; setenv bf_i 1; setexpr bf_y ${bf_c} + 800; setexpr bf_z ${bf_c} + 1ce\n%s setenv bf_i 0; fi\n"
+			"if test \"${bf_i}\" = 0; then\n",
+		find_data(fit));
+	for (unsigned i = 0; i < n; i++)
+		add_sector(job, BR_FLASH_SECTOR * (i + 1), at[i], t);
+	br_text_addf(t, "true; fi\nif test \"${bf_i}\" = 0; then if %1$s read ${bf_c} 0 1; then\n"
+			"crc32 ${bf_z} 30 ${bf_y}\n"
+			"if itest.l *${bf_y} == %2$08x; then true; else cp.b ${fileaddr} ${bf_z} 30; %1$s write ${bf_c} 0 1; mw.b ${bf_c} 0 200; fi\n"
+			"if %1$s read ${bf_c} 0 1; then crc32 ${bf_z} 30 ${bf_y}; if itest.l *${bf_y} == %2$08x; then setenv bf_v 0; fi; fi\n"
+			"fi; fi\ntrue\n",
+		job->bif, crc);
+}
+
 int br_flash_table(const struct br_flash_job *job, const struct br_flash_plan *plan, bool fit, uint8_t **ret, size_t *ret_len,
 	struct br_error *err)
 {
-	uint8_t table[48];
-	struct br_span data = { table, sizeof(table) };
+	br_cleanup(br_freep) uint8_t *table = calloc(BR_PARTITIONS_MAX + 1, BR_FLASH_SECTOR);
+	uint64_t at[BR_PARTITIONS_MAX];
 	struct br_text t = BR_TEXT_NULL;
-	uint32_t crc;
+	struct br_span data;
+	unsigned n = 0;
 	int r;
 
+	if (!table)
+		return br_error_set(err, ENOMEM, "out of memory");
 	br_flash_plan_table(plan, table);
-	crc = br_flash_as_loaded(job, (uint32_t)crc32(0, table, sizeof(table)));
-	br_text_addf(&t, "setenv bf_e table; setexpr bf_y ${bf_c} + 800; setexpr bf_z ${bf_c} + 1ce\n"
-			 "%3$s if %1$s read ${bf_c} 0 1; then\n"
-			 "crc32 ${bf_z} 30 ${bf_y}\n"
-			 "if itest.l *${bf_y} == %2$08x; then true; else cp.b ${fileaddr} ${bf_z} 30; %1$s write ${bf_c} 0 1; mw.b ${bf_c} 0 200; fi\n"
-			 "if %1$s read ${bf_c} 0 1; then crc32 ${bf_z} 30 ${bf_y}; if itest.l *${bf_y} == %2$08x; then setenv bf_v 0; fi; fi\n"
-			 "fi; fi\ntrue\n",
-		job->bif, crc, find_data(fit));
+	while (n < BR_PARTITIONS_MAX && br_flash_plan_logical(plan, n, table + (size_t)BR_FLASH_SECTOR * (n + 1), &at[n]))
+		n++;
+	data = (struct br_span){ table, n ? (size_t)BR_FLASH_SECTOR * (n + 1) : TABLE_BYTES };
+	table_script(job, fit, table, at, n, &t);
 	r = pack(fit, &data, &t, ret, ret_len, err);
 	br_text_done(&t);
 	return r;

@@ -112,6 +112,7 @@ static int give_start(struct asked *a)
 	struct br_text t = BR_TEXT_NULL;
 	int r = 0;
 
+	run->begun++;
 	if (!run->seen) {
 		run->seen = true;
 		run->started_ns = br_now_ns();
@@ -161,7 +162,7 @@ static int make_plan(struct asked *a, struct br_error *err)
 	struct flash_run *run = a->run;
 	struct br_flash_plan *plan = NULL;
 	struct br_flash_place place;
-	char text[sizeof(run->order.place)];
+	char text[sizeof(run->order.place)], disk[BR_FLASH_DISK_NAME];
 	bool native = *a->rest == 'n';
 	int r = (*a->rest == 'n' || *a->rest == 's') && a->rest[1] == '/' ? br_flash_place_parse(a->rest + 2, &place) : -EINVAL;
 
@@ -174,7 +175,8 @@ static int make_plan(struct asked *a, struct br_error *err)
 	br_flash_place_format(&place, text, sizeof(text));
 	if (run->plan && !strcmp(run->order.place, text))
 		return 0;
-	r = br_flash_plan_new(run->map, &place, &plan, err);
+	br_flash_linux_disk(run->job.bif, run->job.dev, disk);
+	r = br_flash_plan_new(run->map, &place, disk, &plan, err);
 	if (r < 0)
 		return r;
 	br_flash_plan_unref(run->plan);
@@ -338,7 +340,11 @@ static const struct {
 	const char *word, *text;
 } failures[] = {
 	{ "device", "U-Boot has no such device: see --target" },
-	{ "layout", "its first partition is that of a recovery card, but its partition table cannot be read" },
+	{ "layout", "the board was started from this card, or its first partition may be that of a recovery card, but cannot be read well "
+		    "enough to say so: it is not overwritten. Make the recovery card anew" },
+	{ "read", "the card cannot be read, not even its first sectors" },
+	{ "sectors", "the disk has sectors of 4096 bytes (4Kn): an image of sectors of 512 bytes cannot lie on it. Take another disk, or "
+		     "one that can be formatted to 512" },
 	{ "small", "the card is smaller than the image, or cannot be read at its end" },
 	{ "fetch", "a piece of the image could not be fetched" },
 	{ "download", "a piece of the image arrived damaged, three times" },
@@ -351,6 +357,14 @@ static const struct {
 	{ "table", "the partition table could not be written" },
 	{ "plan", "" }, /* the order has the words already */
 };
+
+const char *br_flash_fail_word(const char *reason)
+{
+	for (size_t i = 0; i < BR_ARRAY_SIZE(failures); i++)
+		if (*failures[i].text && br_str_starts(reason, failures[i].text))
+			return failures[i].word;
+	return "";
+}
 
 static int give_fail(struct asked *a)
 {
@@ -417,6 +431,7 @@ static int under(struct asked *a, const struct br_board *board, const char *s)
 		return -EACCES;
 	if (!a->run || !br_flash_open_state(a->run->order.state))
 		return ask_again(a, board, id, s);
+	a->run->asked_ns = br_now_ns();
 	for (size_t i = 0; i < BR_ARRAY_SIZE(verbs); i++) {
 		if (br_str_starts(s, verbs[i].verb)) {
 			a->rest = s + strlen(verbs[i].verb);

@@ -285,7 +285,12 @@ int br_flash_status(struct br_flash *flash, int64_t id, struct br_flash_status *
 		st.written_bytes = run->written_bytes;
 		st.fetched = run->fetched;
 		st.retries = run->retries;
-		st.contact = run->contact || run->seen;
+		st.contact = run->contact_ns || run->seen;
+		st.contact_ns = run->contact_ns;
+		st.asked_ns = run->asked_ns;
+		st.begun = run->begun;
+		if (run->plan)
+			br_strcpy(st.notes, sizeof(st.notes), br_flash_plan_notes(run->plan));
 	} else {
 		r = br_flash_order_by_id(flash->fleet, id, &st.order);
 	}

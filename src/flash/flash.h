@@ -45,7 +45,13 @@ struct br_flash_status {
 	uint32_t written;	  /* of these, those that had to be written */
 	uint64_t size, written_bytes, fetched; /* bytes: of all pieces; unpacked, written; on the wire */
 	uint32_t retries;
+	uint32_t begun;	    /* how often the board began */
+	uint64_t contact_ns, asked_ns; /* monotonic: it asked for an address, for a piece last; 0: not since the daemon runs */
+	char notes[400];    /* what of the image is changed on this board, or will not fit: lines; "" : nothing */
 };
+
+/* A failed order's reason as the board's own word ("verify", "small"); "" : the board said none. */
+const char *br_flash_fail_word(const char *reason);
 int br_flash_status(struct br_flash *flash, int64_t id, struct br_flash_status *ret);
 /* Whether the board is to be flashed when it comes. */
 bool br_flash_pending(struct br_flash *flash, int64_t board_id);

@@ -27,7 +27,9 @@ struct flash_run {
 	uint64_t written_bytes, fetched;
 	uint64_t started_ns, verified_ns; /* monotonic */
 	uint64_t since_ns; /* it is there: signs of life before it are another's */
-	bool contact; /* its firmware or U-Boot asked for an address */
+	uint64_t contact_ns; /* its firmware or U-Boot asked for an address */
+	uint64_t asked_ns;   /* for a name of the order, last */
+	uint32_t begun;
 	bool seen; /* this process gave it the start script */
 	char chunk_name[160]; /* the chunk that was given last: it may be asked for again */
 	uint64_t probe_ns; /* ssh: when to look next */

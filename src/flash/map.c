@@ -145,6 +145,7 @@ static int add_partition(struct br_flash_map *map, const struct br_partition *p,
 	const struct br_image_info *info = br_image_info(map->image);
 	struct adding a = { .map = map, .part = p->number, .start = p->start, .size = p->size & ~511ull };
 	const struct br_fat *boot = br_image_boot(map->image);
+	uint32_t n_windows = map->n_windows, n_extents = map->n_extents;
 	int r = 1;
 
 	if (p->number == info->boot && boot)
@@ -159,7 +160,10 @@ static int add_partition(struct br_flash_map *map, const struct br_partition *p,
 	}
 	if (r < 0 && r != -EUCLEAN)
 		return br_error_set(err, -r, "image %s, partition %u: %s", info->name, p->number, strerrordesc_np(-r));
-	if (r) { /* another file system, or a damaged one: as it is, zeros and all */
+	if (r) { /* another file system, or a damaged one: as it is, zeros and all. What was found before the damage counts once */
+		map->n_windows = n_windows;
+		map->n_extents = n_extents;
+		map->cut = true;
 		a.to = a.from = 0;
 		r = add_run(&a, 0, a.size);
 	}

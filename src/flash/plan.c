@@ -20,7 +20,9 @@
 #include "store/fs.h"
 
 #define CARD_ALIGN (4u << 20) /* what cards erase at once, or a part of it */
+#define EXTENDED   0x0f	      /* by sectors */
 #define BEHIND_MAX 3	      /* partitions behind the first: an MBR has four entries */
+#define LOGICAL_MAX 32	      /* partitions in its extended one: fewer than any kernel and U-Boot finds */
 #define TEXT_MAX   65536u     /* of a file we look into */
 
 struct patch { /* bytes that differ from the image's */
@@ -39,7 +41,9 @@ struct br_flash_plan {
 	struct br_flash_map *map;
 	struct br_flash_place place;
 	uint64_t to[BR_PARTITIONS_MAX];	     /* of the image's partition i: bytes from the card's start */
+	uint64_t lead[BR_PARTITIONS_MAX];    /* of a logical one: its sector of the chain */
 	unsigned number[BR_PARTITIONS_MAX];
+	unsigned primary; /* partitions of the image that have an entry of the MBR; the others are logical */
 	uint64_t end;
 	struct patch *patches;
 	size_t n_patches;
@@ -100,81 +104,6 @@ void br_flash_place_format(const struct br_flash_place *place, char *ret, size_t
 			place->first_size / BR_FLASH_SECTOR, place->disk_id);
 }
 
-/* ---- names of partitions in texts ---- */
-
-static bool ends_name(const char *s, const char *end)
-{
-	return s == end || (!isalnum((unsigned char)*s) && *s != '-');
-}
-
-/* "PARTUUID=" was read. How long the old name is, 0: none of the image's. */
-static size_t rename_uuid(const struct br_image_info *info, const unsigned *to, uint32_t disk_id, char *s, const char *end)
-{
-	for (unsigned i = 0; i < info->n_partitions; i++) {
-		size_t n = strlen(info->partitions[i].partuuid);
-		char fresh[24];
-
-		if (!n || !to[i] || n > (size_t)(end - s) || strncasecmp(s, info->partitions[i].partuuid, n) != 0 ||
-			!ends_name(s + n, end))
-			continue;
-		snprintf(fresh, sizeof(fresh), "%08x-%02x", disk_id, to[i]);
-		if (n < strlen(fresh))
-			return 0;
-		memset(s, ' ', n); /* a GPT's is longer: blanks part words in both files */
-		memcpy(s, fresh, strlen(fresh));
-		return n;
-	}
-	return 0;
-}
-
-/* "/dev/mmcblk0p2", "/dev/sda2", "/dev/nvme0n1p2": s is behind "/dev/". */
-static size_t rename_device(const struct br_image_info *info, const unsigned *to, char *s, const char *end)
-{
-	size_t n = 0;
-
-	if (end - s > 8 && !memcmp(s, "mmcblk", 6) && isdigit((unsigned char)s[6]) && s[7] == 'p')
-		n = 8;
-	else if (end - s > 8 && !memcmp(s, "nvme", 4) && isdigit((unsigned char)s[4]) && s[5] == 'n' &&
-		 isdigit((unsigned char)s[6]) && s[7] == 'p')
-		n = 8;
-	else if (end - s > 3 && (!memcmp(s, "sd", 2) || !memcmp(s, "vd", 2)) && islower((unsigned char)s[2]))
-		n = 3;
-	if (!n || s + n >= end || !isdigit((unsigned char)s[n]) || !ends_name(s + n + 1, end))
-		return 0;
-	for (unsigned i = 0; i < info->n_partitions; i++) {
-		if (info->partitions[i].number == (unsigned)(s[n] - '0') && to[i] && to[i] < 10) {
-			s[n] = (char)('0' + to[i]);
-			return n + 1;
-		}
-	}
-	return 0;
-}
-
-unsigned br_flash_rename(const struct br_image_info *info, const unsigned *to, uint32_t disk_id, char *text, size_t len)
-{
-	static const char uuid[] = "PARTUUID=", dev[] = "/dev/", by[] = "/dev/disk/by-partuuid/";
-	char *end = text + len;
-	unsigned changed = 0;
-
-	for (char *s = text; s < end;) {
-		size_t left = (size_t)(end - s), n = 0, skip = 1;
-
-		if (left > sizeof(uuid) && !memcmp(s, uuid, sizeof(uuid) - 1)) {
-			skip = sizeof(uuid) - 1;
-			n = rename_uuid(info, to, disk_id, s + skip, end);
-		} else if (left > sizeof(by) && !memcmp(s, by, sizeof(by) - 1)) {
-			skip = sizeof(by) - 1;
-			n = rename_uuid(info, to, disk_id, s + skip, end);
-		} else if (left > sizeof(dev) && !memcmp(s, dev, sizeof(dev) - 1)) {
-			skip = sizeof(dev) - 1;
-			n = rename_device(info, to, s + skip, end);
-		}
-		changed += n > 0;
-		s += skip + n;
-	}
-	return changed;
-}
-
 /* ---- files of the image that name partitions ---- */
 
 struct run { /* a piece of a file in the image's disk */
@@ -226,38 +155,51 @@ static int patch_runs(struct br_flash_plan *plan, const struct runs *runs, const
 	return 0;
 }
 
-static int change_text(struct br_flash_plan *plan, const char *name, const struct runs *runs, char *text, size_t len)
-{
-	const struct br_image_info *info = br_image_info(br_flash_map_image(plan->map));
-	br_cleanup(br_freep) char *was = malloc(len + 1);
-	unsigned n;
+struct text { /* a file of the image that names partitions */
+	const char *name;
+	bool fstab;
+	char *text;
+	size_t len;
+	struct runs runs;
+};
 
-	if (!was)
-		return -ENOMEM;
-	memcpy(was, text, len);
-	n = br_flash_rename(info, plan->number, plan->place.disk_id, text, len);
-	if (n)
-		br_text_addf(&plan->notes, "%s: %u name%s of partitions changed\n", name, n, n == 1 ? "" : "s");
-	return patch_runs(plan, runs, was, text, len);
+#define TEXTS_MAX 16 /* cmdline.txt in several directories, and fstab */
+struct texts {
+	struct text v[TEXTS_MAX];
+	size_t n;
+};
+
+static inline void texts_done(struct texts *texts)
+{
+	for (size_t i = 0; i < texts->n; i++)
+		free(texts->v[i].text);
+}
+/* A place for another; NULL: no memory, or there are too many. */
+static struct text *text_new(struct texts *texts, const char *name, bool fstab, size_t size)
+{
+	struct text *t = &texts->v[texts->n];
+
+	if (texts->n == TEXTS_MAX)
+		return NULL;
+	*t = (struct text){ .name = name, .fstab = fstab, .text = malloc(size ? size : 1) };
+	texts->n += t->text != NULL;
+	return t->text ? t : NULL;
 }
 
-static int change_boot_file(struct br_flash_plan *plan, const struct br_partition *part, const struct br_fat_entry *e,
-	const uint8_t *base)
+static int read_boot_file(struct texts *texts, const struct br_partition *part, const struct br_fat_entry *e, const uint8_t *base)
 {
-	br_cleanup(br_freep) char *text = malloc(e->size + 1);
-	struct runs runs = { 0 };
-	size_t at = 0;
+	struct text *t = text_new(texts, e->path, false, e->size);
 
-	if (!text)
+	if (!t)
 		return -ENOMEM;
-	for (size_t i = 0; i < e->n_spans && i < BR_ARRAY_SIZE(runs.v); i++) {
-		size_t n = e->spans[i].len < e->size - at ? e->spans[i].len : e->size - at;
+	for (size_t i = 0; i < e->n_spans && i < BR_ARRAY_SIZE(t->runs.v); i++) {
+		size_t n = e->spans[i].len < e->size - t->len ? e->spans[i].len : e->size - t->len;
 
-		memcpy(text + at, e->spans[i].data, n);
-		runs.v[runs.n++] = (struct run){ at, part->start + (uint64_t)(e->spans[i].data - base), n };
-		at += n;
+		memcpy(t->text + t->len, e->spans[i].data, n);
+		t->runs.v[t->runs.n++] = (struct run){ t->len, part->start + (uint64_t)(e->spans[i].data - base), n };
+		t->len += n;
 	}
-	return change_text(plan, e->path, &runs, text, at);
+	return 0;
 }
 
 static const struct br_partition *partition(const struct br_image_info *info, unsigned number)
@@ -275,7 +217,7 @@ static bool is_cmdline(const char *path)
 	return !strcasecmp(slash ? slash + 1 : path, "cmdline.txt");
 }
 
-static int change_boot(struct br_flash_plan *plan)
+static int read_boot(struct br_flash_plan *plan, struct texts *texts)
 {
 	struct br_image *image = br_flash_map_image(plan->map);
 	const struct br_image_info *info = br_image_info(image);
@@ -286,9 +228,9 @@ static int change_boot(struct br_flash_plan *plan)
 
 	if (!fat || !part)
 		return 0;
-	for (size_t i = 0; !r && (e = br_fat_walk(fat, i)); i++)
+	for (size_t i = 0; !r && texts->n < TEXTS_MAX - 1 && (e = br_fat_walk(fat, i)); i++)
 		if (!e->is_dir && e->size && e->size <= TEXT_MAX && is_cmdline(e->path))
-			r = change_boot_file(plan, part, e, br_fat_data(fat));
+			r = read_boot_file(texts, part, e, br_fat_data(fat));
 	return r;
 }
 
@@ -313,37 +255,81 @@ static void fs_close(struct br_fs *fs)
 }
 BR_DEFINE_CLEANUP(struct br_fs *, fs_close);
 
-static int change_root(struct br_flash_plan *plan)
+/* /etc/fstab of the root. What cannot be read has none for us. */
+static int read_root(struct br_flash_plan *plan, struct texts *texts)
 {
 	struct br_image *image = br_flash_map_image(plan->map);
 	const struct br_image_info *info = br_image_info(image);
 	const struct br_partition *part = partition(info, info->root);
 	br_cleanup(fs_closep) struct br_fs *fs = NULL;
-	br_cleanup(br_freep) char *text = malloc(TEXT_MAX);
-	struct runs runs = { 0 };
-	struct finding f = { .runs = &runs };
 	struct br_error err = BR_ERROR_NULL;
-	size_t len = 0;
+	struct finding f = { 0 };
+	struct text *t;
 	uint64_t ino;
 	bool eof;
 	int r;
 
-	if (!text)
-		return -ENOMEM;
-	if (!part || !br_image_blocks(image) || strncmp(part->fs, "ext", 3) != 0 || br_image_fs(image, &fs, &err) < 0)
-		return 0; /* what cannot be read has no fstab for us */
-	if (br_fs_walk_follow(fs, "/etc/fstab", &ino) < 0)
+	if (!part || !br_image_blocks(image) || strncmp(part->fs, "ext", 3) != 0 || br_image_fs(image, &fs, &err) < 0 ||
+		br_fs_walk_follow(fs, "/etc/fstab", &ino) < 0)
 		return 0;
-	r = fs->ops->read(fs, ino, 0, text, TEXT_MAX, &len, &eof);
-	f.start = part->start;
+	t = text_new(texts, "/etc/fstab", true, TEXT_MAX);
+	if (!t)
+		return -ENOMEM;
+	f = (struct finding){ &t->runs, part->start };
+	r = fs->ops->read(fs, ino, 0, t->text, TEXT_MAX, &t->len, &eof);
 	if (!r)
 		r = br_extfs_extents(fs, ino, found_run, &f);
-	if (r == -EOPNOTSUPP || r == -EFBIG) {
-		br_text_addf(&plan->notes, "/etc/fstab: its content lies so that it cannot be changed in place; "
-			"what it says of the boot partition will not be found\n");
+	if (!r)
+		return 0;
+	texts->n--;
+	free(t->text);
+	if (r == -ENOMEM)
+		return r;
+	/* inline in its inode, in too many pieces, or no file at all */
+	br_text_add(&plan->notes, "/etc/fstab: its content lies so that it cannot be changed in place; what it says of the boot partition "
+		"will not be found\n");
+	return 0;
+}
+
+static int change_text(struct br_flash_plan *plan, const struct br_flash_names *names, struct text *t, struct br_error *err)
+{
+	br_cleanup(br_freep) char *was = malloc(t->len + 1);
+	struct br_flash_renamed n;
+
+	if (!was)
+		return -ENOMEM;
+	memcpy(was, t->text, t->len);
+	n = br_flash_rename(names, t->text, t->len);
+	if (n.stuck)
+		return br_error_set(err, ENOTSUP, "image %s: %s names its partitions as %s..., which is %s... on this target, and there is no "
+			"room for the longer name. Let the image say PARTUUID=", names->info->name, t->name, names->was, names->is);
+	if (n.changed)
+		br_text_addf(&plan->notes, "%s: %u name%s of partitions changed\n", t->name, n.changed, n.changed == 1 ? "" : "s");
+	return patch_runs(plan, &t->runs, was, t->text, t->len);
+}
+
+/* What names partitions, read first: only the disk that the image means by its own root is renamed. */
+static int change_texts(struct br_flash_plan *plan, const char *disk, struct br_error *err)
+{
+	br_cleanup(texts_done) struct texts texts = { 0 };
+	struct br_flash_names names = { .info = br_image_info(br_flash_map_image(plan->map)), .to = plan->number,
+		.disk_id = plan->place.disk_id };
+	int r = read_boot(plan, &texts);
+
+	br_strcpy(names.is, sizeof(names.is), disk);
+	if (!r)
+		r = read_root(plan, &texts);
+	for (size_t i = 0; !r && !names.was[0] && i < texts.n; i++)
+		br_flash_own_disk(texts.v[i].text, texts.v[i].len, texts.v[i].fstab, names.was);
+	if (!r && !plan->place.card) { /* as it is: nothing is changed, but it may not boot so */
+		if (names.was[0] && strcmp(names.was, names.is) != 0)
+			br_text_addf(&plan->notes, "it names its root /dev/%s..., and this target is likely to be /dev/%s...: then it does not boot. "
+				"Let the image say PARTUUID=\n", names.was, names.is);
 		return 0;
 	}
-	return r < 0 ? r : change_text(plan, "/etc/fstab", &runs, text, len);
+	for (size_t i = 0; !r && i < texts.n; i++)
+		r = change_text(plan, &names, &texts.v[i], err);
+	return r;
 }
 
 /* ---- CRCs of what was touched ---- */
@@ -419,36 +405,54 @@ static int sum_patched(struct br_flash_plan *plan)
 
 /* ---- the whole ---- */
 
-static int lay_out(struct br_flash_plan *plan, struct br_error *err)
+static uint64_t aligned(uint64_t at)
+{
+	return (at + CARD_ALIGN - 1) & ~(uint64_t)(CARD_ALIGN - 1);
+}
+
+/* Behind partition 1: three as 2, 3 and 4; of more the first two so, the others as logical ones from 5 on, each behind the
+ * sector that leads to it. */
+static int lay_out_card(struct br_flash_plan *plan, struct br_error *err)
 {
 	const struct br_image_info *info = br_image_info(br_flash_map_image(plan->map));
 	uint64_t next = plan->place.first_start + plan->place.first_size;
+	unsigned primary = info->n_partitions > BEHIND_MAX ? BEHIND_MAX - 1 : info->n_partitions;
 
-	if (plan->place.card && info->n_partitions > BEHIND_MAX)
-		return br_error_set(err, ENOTSUP,
-			"image %s has %u partitions: behind the recovery partition of a card there is room for %d. Give the board "
-			"another --target, which gets the image as it is", info->name, info->n_partitions, BEHIND_MAX);
-	plan->end = plan->place.card ? 0 : info->size & ~511ull;
+	if (info->n_partitions > LOGICAL_MAX + primary)
+		return br_error_set(err, ENOTSUP, "image %s has %u partitions: behind the recovery partition of a card there is room for %u. Give "
+			"the board another --target, which gets the image as it is", info->name, info->n_partitions, LOGICAL_MAX + primary);
 	for (unsigned i = 0; i < info->n_partitions; i++) {
-		const struct br_partition *p = &info->partitions[i];
+		bool logical = i >= primary;
 
-		if (plan->place.card) {
-			next = (next + CARD_ALIGN - 1) & ~(uint64_t)(CARD_ALIGN - 1);
-			plan->to[i] = next;
-			plan->number[i] = i + 2;
-			next += p->size;
-			plan->end = next;
-		} else {
-			plan->to[i] = p->start;
-			plan->number[i] = p->number;
-		}
+		next = aligned(next);
+		if (logical)
+			plan->lead[i] = next;
+		plan->to[i] = next + (logical ? CARD_ALIGN : 0);
+		plan->number[i] = logical ? i - primary + 5 : i + 2;
+		next = plan->to[i] + info->partitions[i].size;
 	}
-	if (plan->place.card && next / BR_FLASH_SECTOR > UINT32_MAX)
+	plan->primary = primary;
+	plan->end = next;
+	if (next / BR_FLASH_SECTOR > UINT32_MAX)
 		return br_error_set(err, EFBIG, "image %s: its partitions end beyond 2 TiB, which an MBR cannot say", info->name);
 	return 0;
 }
 
-int br_flash_plan_new(struct br_flash_map *map, const struct br_flash_place *place, struct br_flash_plan **ret,
+static int lay_out(struct br_flash_plan *plan, struct br_error *err)
+{
+	const struct br_image_info *info = br_image_info(br_flash_map_image(plan->map));
+
+	if (plan->place.card)
+		return lay_out_card(plan, err);
+	plan->end = info->size & ~511ull;
+	for (unsigned i = 0; i < info->n_partitions; i++) {
+		plan->to[i] = info->partitions[i].start;
+		plan->number[i] = info->partitions[i].number;
+	}
+	return 0;
+}
+
+int br_flash_plan_new(struct br_flash_map *map, const struct br_flash_place *place, const char *disk, struct br_flash_plan **ret,
 	struct br_error *err)
 {
 	br_cleanup(br_flash_plan_unrefp) struct br_flash_plan *plan = calloc(1, sizeof(*plan));
@@ -460,15 +464,12 @@ int br_flash_plan_new(struct br_flash_map *map, const struct br_flash_place *pla
 	plan->map = br_flash_map_ref(map);
 	plan->place = *place;
 	r = lay_out(plan, err);
-	if (r < 0)
+	if (!r)
+		r = change_texts(plan, disk, err);
+	if (!r)
+		r = sum_patched(plan);
+	if (r < 0 && err && err->code)
 		return r;
-	if (place->card) {
-		r = change_boot(plan);
-		if (!r)
-			r = change_root(plan);
-		if (!r)
-			r = sum_patched(plan);
-	}
 	if (r < 0 || plan->notes.failed)
 		return br_error_set(err, r < 0 ? -r : ENOMEM, "image %s: cannot be laid out: %s",
 			br_image_info(br_flash_map_image(map))->name, strerrordesc_np(r < 0 ? -r : ENOMEM));
@@ -575,23 +576,51 @@ const uint32_t *br_flash_plan_leaf_crcs(const struct br_flash_plan *plan, uint32
 	return t ? t->leaf_crcs : br_flash_map_leaf_crcs(plan->map, w);
 }
 
+static void put_entry(uint8_t e[static 16], uint8_t type, uint64_t start, uint64_t size)
+{
+	memcpy(e + 1, "\xfe\xff\xff", 3); /* no cylinders: the sectors count */
+	e[4] = type;
+	memcpy(e + 5, "\xfe\xff\xff", 3);
+	br_store_le32(e + 8, (uint32_t)(start / BR_FLASH_SECTOR));
+	br_store_le32(e + 12, (uint32_t)(size / BR_FLASH_SECTOR));
+}
+
+static uint8_t type_of(const struct br_partition *p)
+{
+	if (p->mbr_type)
+		return p->mbr_type;
+	return !strcmp(p->fs, "vfat") ? 0x0c : !strcmp(p->fs, "swap") ? 0x82 : 0x83;
+}
+
 void br_flash_plan_table(const struct br_flash_plan *plan, uint8_t ret[static 48])
 {
 	const struct br_image_info *info = br_image_info(br_flash_map_image(plan->map));
 
 	memset(ret, 0, 48);
-	for (unsigned i = 0; i < info->n_partitions && i < BEHIND_MAX; i++) {
-		const struct br_partition *p = &info->partitions[i];
-		uint8_t *e = ret + 16 * i, type = p->mbr_type;
+	for (unsigned i = 0; i < plan->primary; i++)
+		put_entry(ret + 16 * i, type_of(&info->partitions[i]), plan->to[i], info->partitions[i].size);
+	if (plan->primary < info->n_partitions)
+		put_entry(ret + 16 * plan->primary, EXTENDED, plan->lead[plan->primary], plan->end - plan->lead[plan->primary]);
+}
 
-		if (!type)
-			type = !strcmp(p->fs, "vfat") ? 0x0c : !strcmp(p->fs, "swap") ? 0x82 : 0x83;
-		memcpy(e + 1, "\xfe\xff\xff", 3); /* no cylinders: the sectors count */
-		e[4] = type;
-		memcpy(e + 5, "\xfe\xff\xff", 3);
-		br_store_le32(e + 8, (uint32_t)(plan->to[i] / BR_FLASH_SECTOR));
-		br_store_le32(e + 12, (uint32_t)(p->size / BR_FLASH_SECTOR));
-	}
+bool br_flash_plan_logical(const struct br_flash_plan *plan, unsigned i, uint8_t ret[static BR_FLASH_SECTOR], uint64_t *ret_at)
+{
+	const struct br_image_info *info = br_image_info(br_flash_map_image(plan->map));
+	unsigned k = plan->primary + i;
+	uint64_t extended;
+
+	if (!plan->place.card || k >= info->n_partitions)
+		return false;
+	extended = plan->lead[plan->primary];
+	memset(ret, 0, BR_FLASH_SECTOR);
+	/* its own from here, the next sector of the chain from the extended partition's beginning */
+	put_entry(ret + 446, type_of(&info->partitions[k]), plan->to[k] - plan->lead[k], info->partitions[k].size);
+	if (k + 1 < info->n_partitions)
+		put_entry(ret + 462, EXTENDED, plan->lead[k + 1] - extended, plan->to[k + 1] + info->partitions[k + 1].size - plan->lead[k + 1]);
+	ret[510] = 0x55;
+	ret[511] = 0xaa;
+	*ret_at = plan->lead[k];
+	return true;
 }
 
 unsigned br_flash_plan_number(const struct br_flash_plan *plan, unsigned part)

@@ -91,7 +91,18 @@ static const char open_whole[] =
 	"if %1$s write ${bf_c} 0 8; then mw.b ${bf_c} ff 1000; if %1$s read ${bf_c} 0 8; then "
 	"if cmp.b ${bf_c} ${bf_a} 1000; then setenv bf_opened 1; fi; fi; fi; fi; test -n \"${bf_opened}\"'\n";
 
-/* Partition 1 with our mark is kept for ever. */
+/* A disk of sectors of 4096 bytes would fill eight times the memory that is meant, and lay all in other places: what is behind
+ * the first 512 bytes must stay as it is. A disk that cannot be read now is not to be taken for an empty one. */
+static const char sectors[] =
+	"setexpr bf_x ${bf_c} + 200; mw.l ${bf_x} b7a3b1e5 8\n"
+	"if test -z \"${bf_fail}\"; then setenv bf_fail read; if %1$s read ${bf_c} 0 1; then setenv bf_fail; fi; fi\n"
+	"if test -z \"${bf_fail}\"; then setenv bf_fail sectors; if itest.l *${bf_x} == b7a3b1e5; then setenv bf_fail; fi; fi\n";
+
+/*
+ * Partition 1 with our mark is kept for ever. Without it the disk is written from its first sector on, which is the end of a
+ * recovery card: only when that is certain. It is not when U-Boot was started from here (stage 1 says), nor when there is a FAT
+ * whose directory cannot be read, or has the mark.
+ */
 static const char find[] =
 	"setenv bf_at whole\n"
 	"if test -z \"${bf_fail}\"; then\n"
@@ -100,6 +111,16 @@ static const char find[] =
 	"setenv bf_at card/${bf_x}/${bf_y}/${bf_z}\n"
 	"fi; fi; fi\n"
 	"if test \"${bf_at}\" = whole; then setenv bf_fail layout; fi\n"
+	"else\n"
+	"if test \"${bramble_card}\" = \"%1$s %2$x\"; then setenv bf_fail layout; fi\n"
+	"if part start %1$s %2$x 1 bf_x; then\n"
+	"setenv bf_y 0; if %1$s read ${bf_c} ${bf_x} 1; then\n"
+	"setexpr bf_z ${bf_c} + 52; cp.b ${bf_z} ${bf_d} 4; if itest.l *${bf_d} == 33544146; then setenv bf_y 1; fi\n" /* "FAT3" */
+	"setexpr bf_z ${bf_c} + 36; cp.b ${bf_z} ${bf_d} 4; if itest.l *${bf_d} == 31544146; then setenv bf_y 1; fi\n" /* "FAT1" */
+	"else setenv bf_fail read; fi\n"
+	"if test \"${bf_y}\" = 1; then if ls %1$s %2$x:1; then true; else setenv bf_fail layout; fi\n"
+	"if test -e %1$s %2$x:1 bramble.txt; then setenv bf_fail layout; fi; fi\n"
+	"fi\n"
 	"fi\nfi\n";
 
 static const char probe[] =
@@ -139,7 +160,10 @@ void br_flash_script_start(const struct br_flash_job *job, struct br_text *t)
 	br_text_addf(t, "setenv bf_o bramble/flash/%" PRIu64 "\n", job->id);
 	br_text_add(t, "setenv tftpblocksize 1468; setenv tftpwindowsize 16\n"
 		       "setenv tftptimeout 1000; setenv tftptimeoutcountmax 15\n"
-		       "setenv bf_fail; setenv bf_opened; setenv bf_k 0; setenv bf_r 0; setenv verify y\n");
+		       "setenv bf_fail; setenv bf_opened; setenv bf_k 0; setenv bf_r 0; setenv verify y\n"
+		       /* nobody would serve it here for minutes; and what is read back must not come from a cache */
+		       "if test -n \"${bramble_wdt}\"; then wdt stop; setenv bramble_wdt; fi\n"
+		       "if blkcache configure 0 0; then true; fi\n");
 	for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++)
 		br_text_addf(t, "setexpr %s ${kernel_addr_r} + %s\n", buffers[i].name, buffers[i].at);
 	br_text_add(t, net);
@@ -150,6 +174,7 @@ void br_flash_script_start(const struct br_flash_job *job, struct br_text *t)
 		if (!strcmp(targets[i].bif, job->bif) && targets[i].prepare)
 			br_text_addf(t, "%s\n", targets[i].prepare);
 	br_text_addf(t, "if %s dev %x; then true; else setenv bf_fail device; fi\n", job->bif, job->dev);
+	br_text_addf(t, sectors, job->bif);
 	br_text_addf(t, find, job->bif, job->dev);
 	br_text_addf(t, "if test \"${bf_at}\" = whole; then\n");
 	br_text_addf(t, open_whole, job->bif);
@@ -179,6 +204,24 @@ static void add_io(const struct br_flash_job *job, const char *op, const char *b
 		packed, job->bif, op, SECTORS(to), SECTORS(len), otherwise);
 }
 
+/* It differs until its sums, over all of it and over its second half, say that it does not: 32 bits alone are too few for what
+ * nobody looks at again. Where a read failed, memory still holds what was there before. */
+static void add_equal(const struct br_flash_job *job, const struct br_flash_plan *plan, uint32_t w, struct br_text *t)
+{
+	const struct br_flash_window *win = br_flash_map_window(br_flash_plan_map(plan), w);
+	uint32_t n = br_flash_map_leaves(br_flash_plan_map(plan), w), half = n / 2, at = half * BR_FLASH_LEAF;
+	uint32_t sum = br_flash_crc_join(win, br_flash_plan_leaf_crcs(plan, w), half, n - half);
+
+	br_text_addf(t, "if test \"${bf_r}\" = 2; then if crc32 ${bf_a} %x ${bf_c}; then if itest.l *${bf_c} == %08x; then ", win->len,
+		br_flash_as_loaded(job, br_flash_plan_crc(plan, w)));
+	if (half)
+		br_text_addf(t, "setexpr bf_x ${bf_a} + %x; if crc32 ${bf_x} %x ${bf_c}; then if itest.l *${bf_c} == %08x; then "
+				"setenv bf_r 0; fi; fi; ", at, win->len - at, br_flash_as_loaded(job, sum));
+	else
+		br_text_add(t, "setenv bf_r 0; ");
+	br_text_add(t, "fi; fi; fi\n");
+}
+
 static void add_window(const struct br_flash_job *job, const struct br_flash_plan *plan, uint32_t w, const char *differs,
 	struct br_text *t)
 {
@@ -189,9 +232,7 @@ static void add_window(const struct br_flash_job *job, const struct br_flash_pla
 	br_text_addf(t, "if test -z \"${bf_fail}\"; then\nsetenv bf_k %x; setenv bf_r 2\n", w);
 	for (uint32_t i = 0; i < win->n; packed += e[i++].len)
 		add_io(job, "read", "bf_a", packed, br_flash_plan_to(plan, &e[i]), e[i].len, "setenv bf_r 1", t);
-	/* it differs until its sum says that it does not; where a read failed, memory still holds what was there before */
-	br_text_addf(t, "if test \"${bf_r}\" = 2; then if crc32 ${bf_a} %x ${bf_c}; then if itest.l *${bf_c} == %08x; then "
-			"setenv bf_r 0; fi; fi; fi\n", win->len, br_flash_as_loaded(job, br_flash_plan_crc(plan, w)));
+	add_equal(job, plan, w, t);
 	/* what cannot be read is fetched whole, what reads and differs is looked at more closely */
 	br_text_addf(t, "if test \"${bf_r}\" = 1; then %s; fi\nif test \"${bf_r}\" = 2; then setenv bf_r 0; %s; fi\nfi\n", differs,
 		differs);

@@ -163,7 +163,7 @@ static void take_seen(struct br_flash *flash)
 			continue;
 		/* a system that renews its lease says nothing of a reset, its firmware does */
 		if (!strcmp(seen[i].by, "boot") && seen[i].at_ns > run->since_ns)
-			run->contact = true;
+			run->contact_ns = seen[i].at_ns;
 		/* what was before is the old system's */
 		if (run->order.state == BR_FLASH_VERIFIED && !strcmp(run->order.up, seen[i].by) && seen[i].at_ns > run->verified_ns)
 			flash_up(flash, run, seen[i].by);

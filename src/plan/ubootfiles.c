@@ -425,6 +425,17 @@ static void tell(void *ctx, const struct br_hush_problem *p)
 			p->error ? "" : "warning: ", p->text);
 }
 
+static bool is_stage2(const char *path)
+{
+	return !strcasecmp(path, OWN_DIR "stage2.cmd") || !strcasecmp(path, OWN_DIR "stage2.scr");
+}
+
+/* Also in an image of a script: its text is in it as it is. */
+static bool asks_for_flash(const struct br_span *s)
+{
+	return memmem(s->data, s->len, BR_UBOOT_FLASH, strlen(BR_UBOOT_FLASH)) != NULL;
+}
+
 char *br_uboot_problems(const struct br_override_set *overrides)
 {
 	struct telling to = { 0 };
@@ -438,6 +449,9 @@ char *br_uboot_problems(const struct br_override_set *overrides)
 			(br_uboot_script_source(to.o->path, text_name, sizeof(text_name), &fit) &&
 				!br_uboot_script_is_image(s->data, s->len) && br_hush_is_text(s->data, s->len)))
 			br_hush_check((const char *)s->data, s->len, tell, &to, NULL);
+		if (is_stage2(to.o->path) && !asks_for_flash(s))
+			tell(&to, &(struct br_hush_problem){ .line = 1, .text = "it does not fetch " BR_UBOOT_FLASH
+				": boards that run it cannot be flashed" });
 	}
 	if (to.n > PROBLEMS_MAX)
 		br_text_addf(&to.t, "; and %u more", to.n - PROBLEMS_MAX);

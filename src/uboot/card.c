@@ -162,12 +162,32 @@ static bool wanted(const char *list, const char *name)
 	return false;
 }
 
+/* Every word of the list is a model: a card that lacks one that was asked for is found out at the board only. */
+static int check_models(const char *list, struct br_error *err)
+{
+	for (const char *s = list;; s++) {
+		size_t n = strcspn(s, ","), i = 0;
+		char vis[80];
+
+		while (i < BR_ARRAY_SIZE(models) && (strlen(models[i].name) != n || strncmp(s, models[i].name, n) != 0))
+			i++;
+		if (i == BR_ARRAY_SIZE(models))
+			return br_error_set(err, EINVAL, "model '%s': 3b+, 4, 5, several with commas, or all", br_vis(vis, sizeof(vis), s, n));
+		s += n;
+		if (!*s)
+			return 0;
+	}
+}
+
 static int add_models(struct br_card *card, const struct br_card_options *opt, struct br_error *err)
 {
 	bool all = !strcmp(opt->models, "all");
 	struct br_error first = BR_ERROR_NULL;
 	size_t n = 0;
+	int wrong = all ? 0 : check_models(opt->models, err);
 
+	if (wrong < 0)
+		return wrong;
 	for (size_t i = 0; i < BR_ARRAY_SIZE(models); i++) {
 		size_t before = card->n_files;
 		int r;
@@ -190,11 +210,8 @@ static int add_models(struct br_card *card, const struct br_card_options *opt, s
 	}
 	if (n)
 		return 0;
-	if (first.code) {
-		*err = first;
-		return -first.code;
-	}
-	return br_error_set(err, EINVAL, "model '%s': 3b+, 4, 5, several with commas, or all", opt->models);
+	*err = first;
+	return -first.code;
 }
 
 static int add_own(struct br_card *card, const struct br_card_options *opt, struct br_error *err)

@@ -264,9 +264,13 @@ static void add_local_disks(struct br_text *t, const struct br_uboot_kernel *k, 
 		"  if test ${bif} = nvme; then nvme scan; fi\n"
 		"  if test ${bif} = virtio; then virtio scan; fi\n"
 		"  if test ${bif} = scsi; then scsi scan; fi\n");
-	br_text_addf(t, "  for n in %s; do for p in 2 1; do\n", devs);
+	/* "2 5 6", in hexadecimal; without a table there is only 1 to try. What is behind the recovery partition comes first: an
+	 * image's boot partition need not be its first */
+	br_text_addf(t, "  for n in %s; do\n  setenv bramble_parts; if part list ${bif} ${n} bramble_parts; then true; fi\n", devs);
 	br_text_add(t,
-		"    if test -e ${bif} ${n}:${p} config.txt && load ${bif} ${n}:${p} ${bramble_r} config.txt; then\n"
+		"  for q in ${bramble_parts} last; do\n"
+		"    setenv p ${q}; if test ${q} = 1; then setenv p none; fi; if test ${q} = last; then setenv p 1; fi\n"
+		"    if test ${p} != none && test -e ${bif} ${n}:${p} config.txt && load ${bif} ${n}:${p} ${bramble_r} config.txt; then\n"
 		"      if test -e ${bif} ${n}:${p} " BR_UBOOT_CARD_MARK "; then echo \"bramble: ${bif} ${n}:${p} is the recovery system\"\n"
 		"      else\n"
 		"        echo \"bramble: the system on ${bif} ${n}:${p}\"\n");
@@ -305,6 +309,10 @@ static void add_local(struct br_text *t, const struct br_uboot_stage2 *in)
 		/* the names are those of what was flashed there */
 		add_local_disks(t, &(struct br_uboot_kernel){ 0 }, "mmc nvme usb virtio scsi", "0 1");
 	} else {
+		/* the disk whose script this is, where it is stage 1 of a card: its own system, not one that somebody plugged in */
+		br_text_add(t, "if test -n \"${bramble_card}\"; then\n");
+		add_local_disks(t, &in->arm64, "${devtype}", "${devnum}");
+		br_text_add(t, "fi\n");
 		add_local_disks(t, &in->arm64, "mmc nvme usb virtio scsi", "0 1");
 	}
 	br_text_add(t, "echo \"bramble: no system was found on the storage of the board\"\n");
@@ -347,6 +355,15 @@ static void add_model(struct br_text *t)
 		"setenv bootp_vci \"bramble.${bramble_model}\"\n");
 }
 
+/* bramble_card: the disk with the recovery partition that this script was started from, "mmc 0". U-Boot's own boot sets the
+ * variables, also for disks on which it found nothing before it turned to the network: the mark decides. */
+static void add_card(struct br_text *t)
+{
+	br_text_add(t,
+		"setenv bramble_card; if test -n \"${devtype}\" && test -n \"${devnum}\"; then\n"
+		"  if test -e ${devtype} ${devnum}:1 " BR_UBOOT_CARD_MARK "; then setenv bramble_card \"${devtype} ${devnum}\"; fi\nfi\n");
+}
+
 char *br_uboot_stage1(const struct br_uboot_stage1 *in)
 {
 	unsigned wait = in->wait_s ? in->wait_s : DEFAULT_WAIT, tries = (wait + TRY_S - 1) / TRY_S;
@@ -355,6 +372,7 @@ char *br_uboot_stage1(const struct br_uboot_stage1 *in)
 	br_text_add(&t, "echo \"bramble: stage 1\"\n");
 	if (in->server)
 		br_text_addf(&t, "setenv bramble_server %s\n", in->server);
+	add_card(&t);
 	add_model(&t);
 	add_watchdog(&t);
 	br_text_addf(&t,

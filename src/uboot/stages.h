@@ -12,7 +12,8 @@
  * 2025.01 for Raspberry Pi and for QEMU have in common, and nothing that the two do differently (QEMU notes 4).
  *
  * Variables that scripts of people may set or read: bramble_server (address of the server, if not DHCP's), bramble_model,
- * bramble_args (kernel arguments that the firmware gave, without those about a root), bramble_fdt (the device tree).
+ * bramble_args (kernel arguments that the firmware gave, without those about a root), bramble_fdt (the device tree),
+ * bramble_card (the disk with the recovery partition that stage 1 was started from: "mmc 0").
  */
 
 /* What stage 1 asks for, by TFTP. */

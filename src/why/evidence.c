@@ -228,6 +228,23 @@ static void show_packets(const struct br_case *c, struct br_verdict *v)
 	br_watch_packets(c->in->watch, c->in->mac, show_packet, &s);
 }
 
+static void show_flash(const struct br_case *c, struct br_verdict *v)
+{
+	const struct br_why_flash *f = &c->in->flash;
+	char n[TIMES];
+
+	if (f->contact_ns)
+		line(c, v, f->contact_ns, "flash order %u, %s: its firmware or U-Boot asked for an address since", f->order, f->target);
+	if (f->asked_ns)
+		line(c, v, f->asked_ns, "flash order %u: asked for a piece last, began %s", f->order, times(n, f->begun));
+	if (f->verified_ns)
+		line(c, v, f->verified_ns, "flash order %u: all is verified", f->order);
+	if (f->ended_ns)
+		line(c, v, f->ended_ns, "flash order %u ended: %s", f->order, f->reason);
+	if (!f->contact_ns && !f->asked_ns && !f->ended_ns)
+		line(c, v, c->now, "flash order %u, %s: nothing was heard of it", f->order, f->target);
+}
+
 static void show_events(const struct br_case *c, struct br_verdict *v)
 {
 	for (unsigned i = 0; i < c->in->n_events; i++)
@@ -242,7 +259,7 @@ void br_why_show(const struct br_case *c, unsigned show, struct br_verdict *v)
 	} parts[] = {
 		{ BR_SHOW_LIVES, show_lives }, { BR_SHOW_DHCP, show_dhcp }, { BR_SHOW_ARP, show_arp },
 		{ BR_SHOW_FILES, show_files }, { BR_SHOW_WEB, show_web }, { BR_SHOW_ROOT, show_root },
-		{ BR_SHOW_PACKETS, show_packets },
+		{ BR_SHOW_PACKETS, show_packets }, { BR_SHOW_FLASH, show_flash },
 	};
 
 	for (size_t i = 0; i < BR_ARRAY_SIZE(parts); i++)

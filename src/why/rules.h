@@ -21,6 +21,7 @@ enum br_show { /* what is evidence */
 	BR_SHOW_LIVES = 16,
 	BR_SHOW_WEB = 32,
 	BR_SHOW_PACKETS = 64,
+	BR_SHOW_FLASH = 128,
 };
 
 /* A question being answered; a rule's predicate leaves here what its sentence names. */

@@ -46,3 +46,15 @@ bool br_sees_web_tls(struct br_case *c);
 bool br_sees_web_hung_up(struct br_case *c);
 bool br_sees_dns_dead(struct br_case *c);
 bool br_sees_booted_local(struct br_case *c);
+/* flashes.c */
+bool br_sees_flash_not_asked(struct br_case *c);
+bool br_sees_flash_bad_card(struct br_case *c);
+bool br_sees_flash_small(struct br_case *c);
+bool br_sees_flash_no_image(struct br_case *c);
+bool br_sees_flash_unfetched(struct br_case *c);
+bool br_sees_flash_failed(struct br_case *c);
+bool br_sees_flash_often(struct br_case *c);
+bool br_sees_flash_stopped(struct br_case *c);
+bool br_sees_flash_silent(struct br_case *c);
+bool br_sees_flash_waits(struct br_case *c);
+bool br_sees_flash_goes_on(struct br_case *c);

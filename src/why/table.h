@@ -23,6 +23,36 @@ const struct br_rule br_rules[] = {
 	{ 0, BR_WHY_WRONG, ANY_AT, br_sees_io, "Reading or writing its disk fails ({n} times, the last {time} ago).",
 		"Look at the daemon's log and at the host's disk (dmesg). If the host is sound: 'bramble disk export {board}' and 'e2fsck -fn' on that tell "
 		"whether the board's file system is.", BR_SHOW_ROOT },
+	/* --- its storage is to be flashed, or was --- */
+	{ 90, BR_WHY_WRONG, ANY_AT, br_sees_flash_not_asked,
+		"It was started since flash order {n} was given, and its U-Boot never came for the order.",
+		"Is bramble's recovery card in it ('bramble uboot card'), or does its U-Boot run bramble's stage 1 or 2? One that boots by a menu, or "
+		"a stage2.cmd of your own that does not fetch bramble/flash.scr, never asks. Its console shows which script it runs.",
+		BR_SHOW_FLASH | BR_SHOW_DHCP | BR_SHOW_FILES },
+	{ 91, BR_WHY_WRONG, ANY_AT, br_sees_flash_bad_card, "Flash order {n} failed at the card: {words}.",
+		"Replace the card: it does not hold what is written to it. If a second card fails in the same board, it is the board's slot or its "
+		"power. What was on it before is gone; order again.", BR_SHOW_FLASH },
+	{ 92, BR_WHY_WRONG, ANY_AT, br_sees_flash_small, "Flash order {n} failed: {words}. Nothing was written.",
+		"Take a larger card; behind a recovery partition an image needs 68 MiB more than its own size.", BR_SHOW_FLASH },
+	{ 93, BR_WHY_WRONG, ANY_AT, br_sees_flash_no_image, "Flash order {n} failed here, not at the board: {words}.",
+		"Order again with an image that 'bramble image list' shows, and 'bramble image check' finds whole; an image must not be replaced while an "
+		"order is open.", BR_SHOW_FLASH },
+	{ 94, BR_WHY_WRONG, ANY_AT, br_sees_flash_often, "It began to flash {words} {n} times and was cut off each time.",
+		"Each time it goes on where it was, but something ends it: a weak power supply (writing draws more), a watchdog, a power schedule. Look at "
+		"its console.", BR_SHOW_FLASH | BR_SHOW_LIVES },
+	{ 95, BR_WHY_WRONG, ANY_AT, br_sees_flash_silent,
+		"It was flashed and verified {time} ago ({file}), and its system has not shown itself ({words} was awaited).",
+		"All bytes are on it, so the image does not start on this model, or has no network: look at its console. A system that asks for no address "
+		"needs --up ssh, url or none.", BR_SHOW_FLASH | BR_SHOW_DHCP },
+	{ 96, BR_WHY_WRONG, ANY_AT, br_sees_flash_stopped, "It stopped in the middle of flash order {n}, {time} ago: its storage holds no system now.",
+		"Switch it off and on: it goes on where it was. Its console says more if it stops again.", BR_SHOW_FLASH },
+	{ 97, BR_WHY_WRONG, ANY_AT, br_sees_flash_unfetched, "Flash order {n} failed on the way: {words}.",
+		"Pieces of the image do not reach it whole: look at the cable and the switch's port, and order again. 'bramble capture {board}' has the last "
+		"packets.", BR_SHOW_FLASH | BR_SHOW_FILES },
+	{ 98, BR_WHY_WRONG, ANY_AT, br_sees_flash_failed, "Flash order {n} failed: {words}.",
+		"'bramble flash show {n}' has all of it; order again when the cause is gone.", BR_SHOW_FLASH },
+	{ 0, BR_WHY_BOOTING, ANY_AT, br_sees_flash_goes_on, "Flash order {n} is being written: {words}.", "", BR_SHOW_FLASH },
+
 	{ 54, BR_WHY_WRONG, ANY_AT & ~(BR_AT_ROOT | BR_AT_UP), br_sees_reboot_loop,
 		"It starts over and over: {n} times the kernel was fetched, and the firmware asked again, the last after {time}, before any root was mounted.",
 		"Watch its console. About 10 s is a reset by the firmware or a weak power supply, a minute or more a kernel panic: "
@@ -265,5 +295,8 @@ const struct br_rule br_rules[] = {
 		"Write rsize=131072,wsize=131072 in nfsroot= on its command line.", BR_SHOW_ROOT },
 	{ 73, BR_WHY_NOTE, BR_AT_ROOT, br_sees_slow_boot, "Its root is mounted since {time}, and it is not up yet: it waits for something.",
 		"On its console 'systemctl list-jobs' shows for what: mostly a partition in fstab, swap, or cloud-init.", BR_SHOW_ROOT },
+	{ 0, BR_WHY_BOOTING, ANY_AT & ~BR_AT_SILENT, br_sees_flash_waits,
+		"Flash order {n} ({words}) waits for it to be started: it takes the order when its U-Boot runs.",
+		"Reset it, or switch it off and on; with 'power-command' set, 'bramble flash --reset' does.", BR_SHOW_FLASH },
 	{ 0, 0, 0, NULL, NULL, NULL, 0 },
 };

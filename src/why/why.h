@@ -27,6 +27,28 @@ const char *br_why_level_name(enum br_why_level level); /* "fine", "booting", "n
 #define BR_WHY_EVIDENCE 32
 #define BR_WHY_LINE 200
 
+/* The board's last order to write its storage. */
+struct br_why_flash {
+	enum {
+		BR_WHY_FLASH_NONE,
+		BR_WHY_FLASH_WAITING,
+		BR_WHY_FLASH_WRITING,
+		BR_WHY_FLASH_VERIFIED,
+		BR_WHY_FLASH_ENDED, /* well, or withdrawn */
+		BR_WHY_FLASH_FAILED,
+	} state;
+	uint32_t order;
+	char target[12], up[8];
+	char what[16], word[12]; /* FAILED: the order's; the board's own word, where it was the board that failed */
+	char reason[200];
+	char progress[80];	 /* WRITING: how far, in words */
+	uint32_t begun;		 /* how often the board began */
+	/* monotonic, 0: never */
+	uint64_t contact_ns;	 /* its firmware or U-Boot asked for an address since the order */
+	uint64_t asked_ns;	 /* it asked for a piece last */
+	uint64_t verified_ns, ended_ns;
+};
+
 /* Everything a verdict is a function of. Zero, then filled. */
 struct br_why_input {
 	uint64_t now_ns, now_wall_ns; /* the same moment */
@@ -46,6 +68,7 @@ struct br_why_input {
 	bool link_down; /* our interface has no carrier */
 	size_t n_booting; /* boards whose firmware asked within the last minute */
 	struct br_mac twin; /* another board with its serial; zero: none */
+	struct br_why_flash flash;
 	uint64_t watching_since_ns;
 	struct br_watch *watch; /* for the last packets as evidence; may be NULL */
 	/* digest of events, by br_why_add_event() */

@@ -98,7 +98,7 @@ static void stage2_by_other_roads(void **state)
 		in.efi = "efi/boot/bootaa64.efi";
 		t = br_uboot_stage2(&in);
 		takes(t);
-		has(t, road == BR_UBOOT_EFI ? "bootefi ${kernel_addr_r} ${bramble_fdt}" : "for p in 2 1;");
+		has(t, road == BR_UBOOT_EFI ? "bootefi ${kernel_addr_r} ${bramble_fdt}" : "for q in ${bramble_parts} last;");
 		assert_null(strstr(t, "nfsroot="));
 	}
 }
@@ -117,7 +117,7 @@ static void stage2_of_a_flashed_board(void **state)
 		takes(t);
 		mine = strstr(t, "for bif in usb; do");
 		any = strstr(t, "for bif in mmc nvme usb virtio scsi; do");
-		has(t, "for n in c; do for p in 2 1;");
+		has(t, "for n in c; do\n  setenv bramble_parts; if part list ${bif} ${n} bramble_parts");
 		assert_non_null(mine);
 		if (only) {
 			assert_null(any);

@@ -578,12 +578,75 @@ static void r86(struct lab *l)
 		lab_udp(l, l->mac, all_macs, 0, UINT32_MAX, 68, 67, "garbage", 7);
 }
 
+/* An order of this board that came so far; then it is asked so many seconds later. */
+static void flashed(struct lab *l, struct br_why_flash f, const char *what, const char *word, const char *reason, double later_s)
+{
+	addressed(l);
+	f.order = 7;
+	strcpy(f.target, "mmc0");
+	strcpy(f.up, "dhcp");
+	snprintf(f.what, sizeof(f.what), "%s", what);
+	snprintf(f.word, sizeof(f.word), "%s", word);
+	snprintf(f.reason, sizeof(f.reason), "%s", reason);
+	l->flash = f;
+	wait_s(l, later_s);
+}
+#define FAILED_NOW { .state = BR_WHY_FLASH_FAILED, .ended_ns = l->now }
+
+static void r90(struct lab *l)
+{
+	flashed(l, (struct br_why_flash){ .state = BR_WHY_FLASH_WAITING, .contact_ns = l->now }, "", "", "", 100);
+}
+static void r90_failed(struct lab *l)
+{
+	flashed(l, (struct br_why_flash)FAILED_NOW, "bootloader", "", "its U-Boot never came", 5);
+}
+static void r91(struct lab *l)
+{
+	flashed(l, (struct br_why_flash)FAILED_NOW, "write", "verify", "what was read back is not what was written (mmc0, piece 3)", 5);
+}
+static void r92(struct lab *l)
+{
+	flashed(l, (struct br_why_flash)FAILED_NOW, "write", "small", "the card is smaller than the image", 5);
+}
+static void r93(struct lab *l)
+{
+	flashed(l, (struct br_why_flash)FAILED_NOW, "image", "", "image x has another content since it was ordered", 5);
+}
+static void r94(struct lab *l)
+{
+	flashed(l, (struct br_why_flash){ .state = BR_WHY_FLASH_WRITING, .begun = 5, .asked_ns = l->now }, "", "", "", 10);
+}
+static void r95(struct lab *l)
+{
+	flashed(l, (struct br_why_flash){ .state = BR_WHY_FLASH_VERIFIED, .verified_ns = l->now }, "", "", "", 200);
+}
+static void r95_failed(struct lab *l)
+{
+	flashed(l, (struct br_why_flash){ .state = BR_WHY_FLASH_FAILED, .verified_ns = l->now, .ended_ns = l->now + 9 * BR_S }, "silent", "", "it was silent", 20);
+}
+static void r96(struct lab *l)
+{
+	flashed(l, (struct br_why_flash){ .state = BR_WHY_FLASH_WRITING, .begun = 1, .asked_ns = l->now }, "", "", "", 100);
+}
+static void r97(struct lab *l)
+{
+	flashed(l, (struct br_why_flash)FAILED_NOW, "write", "fetch", "a piece of the image could not be fetched", 5);
+}
+static void r98(struct lab *l)
+{
+	flashed(l, (struct br_why_flash)FAILED_NOW, "write", "device", "U-Boot has no such device", 5);
+}
+
 static const struct {
 	unsigned row;
 	enum br_why_level level;
 	const char *model;
 	void (*play)(struct lab *l);
 } rows[] = {
+	{ 90, BR_WHY_WRONG, "4", r90 }, { 90, BR_WHY_WRONG, "4", r90_failed }, { 91, BR_WHY_WRONG, "4", r91 }, { 92, BR_WHY_WRONG, "4", r92 },
+	{ 93, BR_WHY_WRONG, "4", r93 }, { 94, BR_WHY_WRONG, "4", r94 }, { 95, BR_WHY_WRONG, "4", r95 }, { 95, BR_WHY_WRONG, "4", r95_failed },
+	{ 96, BR_WHY_WRONG, "4", r96 }, { 97, BR_WHY_WRONG, "4", r97 }, { 98, BR_WHY_WRONG, "4", r98 },
 	{ 1, BR_WHY_WRONG, "4", r1 }, { 2, BR_WHY_WRONG, "4", r2 }, { 3, BR_WHY_WRONG, "3b+", r3 },
 	{ 3, BR_WHY_WRONG, "3b+", r3_offered }, { 4, BR_WHY_WRONG, "3b", r4 }, { 5, BR_WHY_WRONG, "3b", r5 },
 	{ 6, BR_WHY_WRONG, "3b", r6 }, { 7, BR_WHY_WRONG, "4", r7 }, { 7, BR_WHY_WRONG, "3b+", r7 },

@@ -39,6 +39,7 @@ struct lab {
 	unsigned n_events;
 	struct br_boot_status boot;
 	bool has_boot;
+	struct br_why_flash flash;
 	struct br_verdict v;
 	FILE *seed;
 	uint64_t seed_ns;
@@ -493,6 +494,7 @@ static inline void ask_why(struct lab *l)
 	in.watch = l->watch;
 	in.boot = l->boot;
 	in.has_boot = l->has_boot;
+	in.flash = l->flash;
 	if (!l->unknown)
 		strcpy(in.name, "pi07");
 	if (in.heard)

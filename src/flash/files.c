@@ -342,7 +342,7 @@ static const struct {
 	{ "device", "U-Boot has no such device: see --target" },
 	{ "layout", "the board was started from this card, or its first partition may be that of a recovery card, but cannot be read well "
 		    "enough to say so: it is not overwritten. Make the recovery card anew" },
-	{ "read", "the card cannot be read, not even its first sectors" },
+	{ "read", "the card cannot be read, not even its first sector (this U-Boot may not know its kind: virtio disks of large sectors look so)" },
 	{ "sectors", "the disk has sectors of 4096 bytes (4Kn): an image of sectors of 512 bytes cannot lie on it. Take another disk, or "
 		     "one that can be formatted to 512" },
 	{ "small", "the card is smaller than the image, or cannot be read at its end" },

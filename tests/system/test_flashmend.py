@@ -51,9 +51,9 @@ def test_a_disk_of_large_sectors_is_refused(t):
     net, daemon = serve_without_image(t)
     disk = t.path("4kn.raw")
     t.run("truncate", "-s", "64M", disk)
-    order = daemon.json("flash", "small", "pi41", "--target", "virtio0")[0]["order"]
+    order = daemon.json("flash", "small", "pi41", "--target", "nvme0")[0]["order"]
     large = ["-drive", f"if=none,id=d0,format=raw,file={disk}",
-             "-device", "virtio-blk-pci,drive=d0,logical_block_size=4096,physical_block_size=4096"]
+             "-device", "nvme,serial=4kn,drive=d0,logical_block_size=4096,physical_block_size=4096"]
     with t.enter(UBoot(t, net, binary, MAC, more=large)) as u:
         flash_at_prompt(u)
     st = status(daemon, order)

@@ -4,6 +4,7 @@
 
 #include <sys/sysmacros.h>
 
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "cli/carddevice.h"
 #include "tests/unit/shell.h"
@@ -56,7 +57,7 @@ static void devices_are_judged_by_what_they_are(void **state)
 		{ "/dev/mmcblk1", 179, 32, "", -EPERM, "not removable" }, /* its eMMC */
 		{ "/dev/mmcblk0", 8, 1, "", -EINVAL, "is a partition" },
 		{ "/dev/x", 179, 34, "", -EINVAL, "is a partition" },
-		{ "/dev/sdb", 8, 16, "30 1 8:1 / / rw\n31 30 8:17 / /mnt/a\\040b rw,x - ext4 /dev/other rw\n", -EBUSY, "is mounted at /mnt/a\\\\040b" },
+		{ "/dev/sdb", 8, 16, "30 1 8:1 / / rw\n31 30 8:17 / /mnt/a\\040b rw,x - ext4 /dev/other rw\n", -EBUSY, "is mounted at /mnt/a" },
 		{ "/dev/sdb", 8, 16, "30 1 8:16 / /mnt rw\n", -EBUSY, "is mounted at /mnt" },
 		{ "/dev/sdb", 8, 16, "nonsense\n30 1 x:y / /mnt rw\n", 0, NULL },
 		{ "/dev/sdz", 65, 1, "", -ENODEV, "sysfs does not know" },

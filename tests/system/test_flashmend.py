@@ -21,25 +21,27 @@ def serve_without_image(t, *arguments):
     return net, daemon
 
 
+def boot_by_stage2(u, until):
+    u.run("setenv autoload no; setenv bootp_vci bramble.virt; dhcp")
+    u.send("tftpboot ${scriptaddr} bramble/stage2.scr && source ${scriptaddr}\n")
+    u.expect(until, PATIENCE)
+
+
 def test_a_server_without_an_image_for_the_board_flashes_it(t):
     """Stage 1 finds a stage 2, which asks for the order; then it boots the disk. ISC dhclient shows that it is up."""
     t.need_program("dhclient")
     binary = uboot_binary(t, "bookworm")
     net, daemon = serve_without_image(t)
     card = noise_card(t)
-    order = daemon.json("flash", "small", "pi41", "--target", "virtio0")[0]["order"]
-    verdict = daemon.json("why", "pi41", check=False)[0]
-    assert "There is no image" not in verdict["verdict"], verdict
     with t.enter(UBoot(t, net, binary, MAC, more=drive(card))) as u:
-        u.run("setenv autoload no; setenv bootp_vci bramble.virt; dhcp")
-        u.send("tftpboot ${scriptaddr} bramble/stage2.scr && source ${scriptaddr}\n")
-        u.expect(r"bramble: told the server", PATIENCE)
-        # it resets; the road is 'flash' now, and there is still no image
-        u.expect(r"^=> $", PATIENCE)
-        u.run("setenv autoload no; setenv bootp_vci bramble.virt; dhcp")
-        u.send("tftpboot ${scriptaddr} bramble/stage2.scr && source ${scriptaddr}\n")
-        u.expect(r"bramble: the system on virtio 0:2", PATIENCE)
+        order = daemon.json("flash", "small", "pi41", "--target", "virtio0")[0]["order"]
+        boot_by_stage2(u, r"bramble: told the server")
     assert status(daemon, order)["state"] == "verified", status(daemon, order)
+    # the road is 'flash' now, and there is still no image
+    with t.enter(UBoot(t, net, binary, MAC, more=drive(card))) as u:
+        boot_by_stage2(u, r"bramble: the system on virtio 0:2")
+    assert "There is no image" not in daemon.cli("why", "pi41", check=False).stdout
+    assert status(daemon, order)["state"] == "verified", "U-Boot's DHCP is not the system's"
     client = net.client(MAC)
     t.run(*client.exec("timeout", "20", "dhclient", "-4", "-1", "-d", "-sf", "/bin/true", "-lf", t.path("leases"), "-pf", t.path("pid"),
                        "eth0"), check=False)
@@ -51,10 +53,10 @@ def test_a_disk_of_large_sectors_is_refused(t):
     net, daemon = serve_without_image(t)
     disk = t.path("4kn.raw")
     t.run("truncate", "-s", "64M", disk)
-    order = daemon.json("flash", "small", "pi41", "--target", "nvme0")[0]["order"]
     large = ["-drive", f"if=none,id=d0,format=raw,file={disk}",
              "-device", "nvme,serial=4kn,drive=d0,logical_block_size=4096,physical_block_size=4096"]
     with t.enter(UBoot(t, net, binary, MAC, more=large)) as u:
+        order = daemon.json("flash", "small", "pi41", "--target", "nvme0")[0]["order"]
         flash_at_prompt(u)
     st = status(daemon, order)
     assert st["state"] == "failed" and "4Kn" in st["reason"], st
@@ -74,8 +76,8 @@ def test_a_recovery_card_whose_mark_is_hidden_is_not_overwritten(t):
         f.seek(P1_START)
         f.write(g.read())
     before = digest(card, 0, os.path.getsize(card))
-    order = daemon.json("flash", "small", "pi41", "--target", "virtio0")[0]["order"]
     with t.enter(UBoot(t, net, binary, MAC, more=drive(card))) as u:
+        order = daemon.json("flash", "small", "pi41", "--target", "virtio0")[0]["order"]
         u.run('setenv bramble_card "virtio 0"')
         flash_at_prompt(u)
     st = status(daemon, order)

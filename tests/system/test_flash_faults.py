@@ -5,11 +5,10 @@ import os
 import subprocess
 import sys
 
-from cards import (MAC, MIB, P1_SIZE, P1_START, check_system, code, digest, drive, flash_at_prompt, noise_card, part, serve, status,
-                   table, uboot_binary)
+from cards import (MAC, MIB, P1_SIZE, P1_START, check_system, digest, drive, flash_at_prompt, noise_card, serve, status, table,
+                   uboot_binary)
 from faultydisk import Fault, FaultyDisk
 from guests import PATIENCE, UBoot
-from images import small_image
 from netlab import ADDRESS
 from systemtests import wait_until
 

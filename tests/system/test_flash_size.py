@@ -2,8 +2,7 @@
 """An image beyond 4 GiB that is mostly holes, on a board with 256 MiB."""
 import os
 
-from cards import (CARD_ID, MAC, MIB, P1_SIZE, P1_START, digest, drive, flash_at_prompt, noise_card, serve, status, table,
-                   uboot_binary)
+from cards import (CARD_ID, MAC, MIB, P1_SIZE, P1_START, digest, drive, noise_card, serve, status, table, uboot_binary)
 from guests import PATIENCE, UBoot
 from images import boot_files
 from systemtests import long, wait_until

@@ -80,7 +80,7 @@ static json_t *image_json(const char *file, const struct br_eeprom *e)
 	json_object_set_new(image, "chip", json_string(br_soc_name(e->soc)));
 	json_object_set_new(image, "layout", json_string(e->ab ? "ab" : "single"));
 	json_object_set_new(image, "build_time", build.time ? json_integer(build.time) : json_null());
-	json_object_set_new(image, "build_date", build.time ? json_string(br_cli_eeprom_date(build.time, date)) : json_null());
+	json_object_set_new(image, "build_date", build.time ? json_string(br_eeprom_date(build.time, date)) : json_null());
 	json_object_set_new(image, "version", build.version[0] ? json_string(build.version) : json_null());
 	json_object_set_new(image, "version_date", build.date[0] ? json_string(build.date) : json_null());
 	json_object_set_new(image, "update_time", build.has_update_time ? json_integer(build.update_time) : json_null());
@@ -143,11 +143,11 @@ static void print_head(const char *file, const struct br_eeprom *e)
 
 	br_eeprom_build(e, &build);
 	printf("%s: %s, %s, built %s", file, br_soc_name(e->soc), e->ab ? "partitions A and B" : "one copy",
-		br_cli_eeprom_date(build.time, date));
+		br_eeprom_date(build.time, date));
 	if (build.version[0])
 		printf(", version %s", br_vis(vis, sizeof(vis), build.version, strlen(build.version)));
 	if (build.has_update_time)
-		printf(", update time %s", br_cli_eeprom_date(build.update_time, date));
+		printf(", update time %s", br_eeprom_date(build.update_time, date));
 	if (e->ab)
 		printf("\npartition B: %s, journals: %s", is_used(e, BR_EEPROM_B, BR_EEPROM_JOURNALS) ? "used" : "empty",
 			is_used(e, BR_EEPROM_JOURNALS, (uint32_t)e->len) ? "used" : "empty");

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -60,16 +59,6 @@ int br_cli_eeprom_save(const struct br_eeprom_target *t, const struct br_eeprom 
 	}
 	r = br_file_write(real ? real : path, e->data, e->len, mode, &err);
 	return r < 0 ? br_cli_error(&err, r) : 0;
-}
-
-const char *br_cli_eeprom_date(uint32_t time, char out[static 16])
-{
-	time_t t = time;
-	struct tm tm;
-
-	if (!time || !gmtime_r(&t, &tm) || !strftime(out, 16, "%Y-%m-%d", &tm))
-		snprintf(out, 16, "unknown");
-	return out;
 }
 
 static bool contains(const struct br_findings *f, const struct br_finding *one)

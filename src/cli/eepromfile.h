@@ -19,9 +19,6 @@ int br_cli_eeprom_target(const struct br_eeprom_target *t);
 /* All or nothing; a file that is there keeps its permissions, a link is followed. */
 int br_cli_eeprom_save(const struct br_eeprom_target *t, const struct br_eeprom *e);
 
-/* "2026-08-12" from seconds since 1970; "unknown" for 0. */
-const char *br_cli_eeprom_date(uint32_t time, char out[static 16]);
-
 /* The findings that 'after' has and 'before' has not (NULL: all) on stderr, one a line; how many errors are among them. */
 struct br_findings;
 size_t br_cli_eeprom_print_findings(const char *file, const struct br_findings *before, const struct br_findings *after, bool quiet);

@@ -96,6 +96,9 @@ struct br_eeprom_build {
 	char date[41];	  /* as the first stage says it; "" */
 };
 void br_eeprom_build(const struct br_eeprom *e, struct br_eeprom_build *ret);
+/* "2026-08-12" from seconds since 1970; "unknown" for 0. Returns out. */
+#define BR_EEPROM_DATE 16
+const char *br_eeprom_date(uint32_t time, char out[static BR_EEPROM_DATE]);
 /* Where the published tool does: the file updatetime in the first 64 KiB, else the last eight bytes of the image. */
 void br_eeprom_set_update_time(struct br_eeprom *e, uint32_t time);
 

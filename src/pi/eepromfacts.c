@@ -2,6 +2,7 @@
 /* What an EEPROM image says about itself: when it was made, and who signed its first stage. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/bytes.h"
 #include "base/text.h"
@@ -55,6 +56,16 @@ void br_eeprom_set_update_time(struct br_eeprom *e, uint32_t time)
 
 	br_store_le32(p, ~time);
 	br_store_le32(p + 4, time);
+}
+
+const char *br_eeprom_date(uint32_t time, char out[static BR_EEPROM_DATE])
+{
+	time_t t = time;
+	struct tm tm;
+
+	if (!time || !gmtime_r(&t, &tm) || !strftime(out, BR_EEPROM_DATE, "%Y-%m-%d", &tm))
+		br_strcpy(out, BR_EEPROM_DATE, "unknown");
+	return out;
 }
 
 void br_eeprom_build(const struct br_eeprom *e, struct br_eeprom_build *ret)

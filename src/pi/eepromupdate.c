@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/nearest.h"
 #include "base/text.h"
@@ -92,9 +91,7 @@ static void check_futile(const struct br_eeprom_update *u, struct br_findings *f
 static void check_age(const struct br_eeprom_update *u, struct br_findings *f)
 {
 	struct br_eeprom_build build;
-	char built[16] = "", least[16] = "";
-	time_t t;
-	struct tm tm;
+	char built[BR_EEPROM_DATE], least[BR_EEPROM_DATE];
 
 	br_eeprom_build(u->image, &build);
 	if (!build.time) {
@@ -103,14 +100,9 @@ static void check_age(const struct br_eeprom_update *u, struct br_findings *f)
 	}
 	if (build.time >= u->floor)
 		return;
-	t = build.time;
-	if (gmtime_r(&t, &tm))
-		strftime(built, sizeof(built), "%Y-%m-%d", &tm);
-	t = u->floor;
-	if (gmtime_r(&t, &tm))
-		strftime(least, sizeof(least), "%Y-%m-%d", &tm);
 	br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "use a newer image; --min-date sets another limit",
-		"the image was built %s, before %s: boards made later may never start again with it, and nothing on a board tells which", built, least);
+		"the image was built %s, before %s: boards made later may never start again with it, and nothing on a board tells which",
+		br_eeprom_date(build.time, built), br_eeprom_date(u->floor, least));
 }
 
 /* recovery.bin of BCM2712 is checked by the ROM as the first stage is. */

@@ -5,7 +5,6 @@
 
 #include "api/call.h"
 #include "base/cleanup.h"
-#include "base/hash.h"
 #include "base/text.h"
 #include "fleet/event.h"
 
@@ -41,7 +40,7 @@ static int check_fields(const json_t *body, struct br_error *err)
 
 static int update(struct br_call *call, struct br_error *err)
 {
-	const char *sha256, *chip, *forced;
+	const char *sha256 = NULL, *chip = NULL, *forced = NULL;
 	const json_t *time = json_object_get(call->body, "build_time");
 	struct br_board board;
 	uint8_t sum[32];

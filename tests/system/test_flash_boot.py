@@ -38,9 +38,9 @@ def flash_and_boot(t, image):
         u.login(seconds=HOURS)
         mounts = u.command("grep ' / ' /proc/mounts", HOURS)
         line = u.command("cat /proc/cmdline", HOURS)
+        wait_until(lambda: u.drain(1) or status(daemon, order)["state"] == "done", HOURS, "its DHCP was seen")
     assert "/dev/vda3 / ext4" in mounts, mounts
     assert "root=PARTUUID=" in line and "-03" in line and ADDRESS not in line, line
-    wait_until(lambda: status(daemon, order)["state"] == "done", 60, "its DHCP was seen")
     assert digest(card, P1_START, P1_SIZE) == first and table(card)[0][:2] == (P1_START, P1_SIZE)
 
 

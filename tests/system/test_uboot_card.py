@@ -88,9 +88,9 @@ def flashed(lab):
         board.login(seconds=HOURS)
         mounts = board.command("grep ' / ' /proc/mounts", PATIENCE)
         line = board.command("cat /proc/cmdline", PATIENCE)
+        wait_until(lambda: board.drain(1) or status(lab.daemon, order)["state"] == "done", PATIENCE, "its DHCP was seen")
     assert "/dev/mmcblk" in mounts and "p3 / ext4" in mounts, mounts
     assert "root=PARTUUID=" in line and "-03" in line and ADDRESS not in line, line
-    wait_until(lambda: status(lab.daemon, order)["state"] == "done", 60, "its DHCP was seen")
     assert lab.first_now() == lab.first, "the flashed system wrote partition 1"
 
 

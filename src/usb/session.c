@@ -145,11 +145,18 @@ static void try_open(struct br_usb_session *s, uint64_t now_ns)
 	}
 }
 
+/* A write was begun and not ended; one that comes after it, an answer too, makes it whole again. */
+static bool is_within(const struct br_usb_session *s)
+{
+	return s->write.done < s->write.len;
+}
+
 /* Something else than a board in boot mode is on the path now. */
 static void other_arrived(struct br_usb_session *s, const struct br_usb_device *dev, uint64_t now_ns)
 {
 	snprintf(s->other, sizeof(s->other), "%04x:%04x", dev->vendor, dev->product);
-	if (!s->files) /* of no use to say that the board is well; it may come yet */
+	/* nothing that it was given can have started that; the board may come yet */
+	if (!s->files || is_within(s))
 		return;
 	br_usb_log_step(s, BR_USB_STEP_NEXT_STAGE, s->other, NULL, 0, 0, now_ns);
 	br_usb_end(s, BR_USB_NEXT_STAGE, now_ns, "left after %u file%s, and %s came up on its port", s->files,
@@ -212,11 +219,9 @@ void br_usb_session_arrived(struct br_usb_session *s, struct br_usb_device *dev,
 /* It left while it was a file server. */
 static void left_serving(struct br_usb_session *s, uint64_t now_ns)
 {
-	bool within = s->was == BR_USB_S_FILE && s->write.done < s->write.len;
-
 	if (s->done_asked)
 		br_usb_files_done(s, now_ns);
-	else if (s->files && s->o.leave_ok && !within)
+	else if (s->files && s->o.leave_ok && !is_within(s))
 		br_usb_end(s, BR_USB_DONE, now_ns, "left after %u file%s, the last %s", s->files, s->files == 1 ? "" : "s", s->name);
 	else
 		br_usb_enter(s, BR_USB_S_AWAY, now_ns + (s->files ? s->o.next_ns : s->o.back_ns));
@@ -279,7 +284,12 @@ static void never_back(struct br_usb_session *s, uint64_t now_ns)
 	const char *other = s->other[0] ? "; on its port came " : "";
 
 	br_format_duration(wait, sizeof(wait), s->files ? s->o.next_ns : s->o.back_ns);
-	if (s->files)
+	if (s->files && is_within(s))
+		br_usb_end(s, BR_USB_VANISHED, now_ns,
+			"left at byte %llu of the %llu of %s, after %u whole file%s, and did not come back in %s: cable, power, or it crashed%s%s",
+			(unsigned long long)s->write.done, (unsigned long long)s->write.len, s->name, s->files, s->files == 1 ? "" : "s",
+			wait, other, s->other);
+	else if (s->files)
 		br_usb_end(s, BR_USB_VANISHED, now_ns,
 			"left after %u file%s (the last asked for: %s) without being done, and no next stage came on its port in %s",
 			s->files, s->files == 1 ? "" : "s", s->name, wait);

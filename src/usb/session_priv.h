@@ -12,7 +12,7 @@
 #define BR_USB_SPEAK_NS (20 * BR_S) /* silence that is worth a word: boards erase EEPROMs as long */
 #define BR_USB_ROM_PAUSE_NS BR_S    /* before the ROM's status is read */
 #define BR_USB_PAUSE_NS BR_S	    /* before what failed is tried again */
-#define BR_USB_GOING_NS (2 * BR_S)  /* after a bus error: is it leaving? */
+#define BR_USB_GOING_NS (3 * BR_S)  /* after a bus error: is it leaving? Longer than the host takes to see it (usb/libusb.c: 2 s) */
 #define BR_USB_OPEN_RETRY_NS (100 * BR_MS)
 #define BR_USB_OPEN_NS (3 * BR_S) /* udev's rule may come after the device */
 #define BR_USB_STUCK_NS (10 * BR_S) /* over a transfer's time: the host keeps neither time nor word */

@@ -31,11 +31,11 @@ static int find(struct br_usb_session *s, const char *name, uint64_t now_ns)
 	r = br_usb_find(s, name, UINT32_MAX, &err);
 	if (!r)
 		return 1;
-	if (r != -ENOENT && r != -EACCES && r != -ELOOP) {
+	if (r != -ENOENT) { /* a file that is there and may not be read is not missing: the board would go on without it */
 		br_usb_end(s, BR_USB_BAD_PAYLOAD, now_ns, "%s: %s", name, br_error_text(&err, r));
 		return r;
 	}
-	br_usb_log_step(s, BR_USB_STEP_MISSING, name, r == -ENOENT ? NULL : br_error_text(&err, r), 0, 0, now_ns);
+	br_usb_log_step(s, BR_USB_STEP_MISSING, name, err.text, 0, 0, now_ns);
 	answer(s, 0, now_ns);
 	return 0;
 }

@@ -278,7 +278,7 @@ static const struct trouble {
 	{ "cm4", "short-status", BR_USB_DONE, "", BR_SIM_ROM_GOOD },
 	{ "cm4", "short-request", BR_USB_NO_SENSE, "", BR_SIM_ROM_RUNNING },
 	{ "cm3", "vanish-rom", BR_USB_VANISHED, "before it had the first stage", BR_SIM_ROM_BAD },
-	{ "cm4", "vanish", BR_USB_VANISHED, "without being done", BR_SIM_ROM_BAD },
+	{ "cm4", "vanish", BR_USB_VANISHED, "of memsys00.bin, after 1 whole file", BR_SIM_ROM_BAD },
 	{ "cm4", "no-return", BR_USB_NEVER_BACK, "the ROM never came back after the first stage", BR_SIM_ROM_BAD },
 	{ "cm5", "no-return", BR_USB_NEVER_BACK, "the ROM never came back after the first stage", BR_SIM_ROM_BAD },
 	{ "cm3", "bad-status=5", BR_USB_REFUSED, "status 0x5", BR_SIM_ROM_BAD },

@@ -109,6 +109,10 @@ static inline int script_find(struct br_usb_files *files, const struct br_usb_de
 		return -ENOENT;
 	if (!strcmp(name, "link.bin"))
 		return br_error_set(err, ELOOP, "a link that leads out");
+	if (!strcmp(name, "secret.bin"))
+		return br_error_set(err, EACCES, "cannot open: Permission denied");
+	if (!strcmp(name, "boot.img"))
+		return br_error_set(err, ENOENT, "boot.img cannot be made");
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
 		if (strcmp(known[i].name, name) != 0)
 			continue;

@@ -285,11 +285,11 @@ static void on_ended(void *ctx, struct br_usb_session *s)
 	fflush(stdout);
 }
 
-static void on_waiting(void *ctx, uint64_t waited_ns, unsigned skipped)
+static void on_waiting(void *ctx, uint64_t waited_ns, const char *there)
 {
-	fprintf(stderr, "still waiting for a device in boot mode after %u s: %s\n", (unsigned)(waited_ns / BR_S),
-		skipped ? "what is there is not what -p, -i or the port number select"
-			: "no 0a5c:2711, 2712, 2763 or 2764 on any port (is nRPIBOOT set? does the cable carry data?)");
+	fprintf(stderr, "still waiting for a device in boot mode after %u s: %s%s\n", (unsigned)(waited_ns / BR_S),
+		there[0] ? "there, and left alone: " : "",
+		there[0] ? there : "no 0a5c:2711, 2712, 2763 or 2764 on any port (is nRPIBOOT set? does the cable carry data?)");
 }
 
 static void on_held(void *ctx, const struct br_usb_device *dev, const char *reason)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -26,7 +27,6 @@ struct state {
 	struct br_usb_manager *manager;
 	struct seen *seen; /* paths that had a board; each counts once */
 	size_t n_seen, cap_seen;
-	unsigned skipped;
 	bool closing; /* no new boards */
 	uint64_t started_ns, quiet_ns;
 };
@@ -90,13 +90,13 @@ static int choose(void *ctx, const struct br_usb_device *dev, const struct br_us
 	bool busy = run->first_only && br_usb_manager_running(st->manager);
 	int r;
 
-	if (!br_usb_selected(&run->select, dev)) {
-		st->skipped++;
+	if (!br_usb_selected(&run->select, dev))
 		return 0;
-	}
 	/* one verdict for each place, unless it is to go on for ever */
-	if (st->closing || busy || (!run->loop && !run->first_only && was_here(st, dev->path)))
+	if (st->closing || (!run->loop && !run->first_only && was_here(st, dev->path)))
 		return 0;
+	if (busy)
+		return -EBUSY;
 	r = run->choose(run->ctx, dev, model, ret);
 	if (r == -EAGAIN || r == 0 || !note_path(st, dev->path))
 		return r == 1 ? 0 : r;
@@ -162,20 +162,40 @@ static bool is_over(struct state *st, uint64_t now_ns)
 	return st->closing && !running;
 }
 
+static const char *why_idle(const struct state *st, const struct br_usb_device *dev)
+{
+	if (!br_usb_selected(&st->run->select, dev))
+		return "not selected";
+	return was_here(st, dev->path) ? "had its turn; power it off and on to begin anew" : "cannot be served";
+}
+
+/* "1-2 (not selected), 1-3 (...)", cut at the buffer's end. */
+static void list_idle(const struct state *st, char *out, size_t size)
+{
+	const struct br_usb_device *dev;
+	size_t len = 0;
+
+	out[0] = 0;
+	for (size_t i = 0; len < size && (dev = br_usb_manager_idle(st->manager, i)); i++)
+		len += (size_t)snprintf(out + len, size - len, "%s%s (%s)", i ? ", " : "", dev->path, why_idle(st, dev));
+}
+
 /* A word for who waits, as long as nothing is under way. */
 static void speak(struct state *st, uint64_t now_ns)
 {
 	const struct br_usb_voice *voice = st->run->voice;
+	uint64_t still_ns = st->run->still_ns ? st->run->still_ns : BR_USB_STILL_NS;
+	char there[600];
 
 	if (voice->draw)
 		voice->draw(voice->ctx, st->manager, now_ns);
 	if (br_usb_manager_running(st->manager))
 		st->quiet_ns = now_ns;
-	if (now_ns - st->quiet_ns < BR_USB_STILL_NS)
+	if (!voice->waiting || st->run->loop || now_ns - st->quiet_ns < still_ns)
 		return;
 	st->quiet_ns = now_ns;
-	if (voice->waiting)
-		voice->waiting(voice->ctx, now_ns - st->started_ns, st->skipped);
+	list_idle(st, there, sizeof(there));
+	voice->waiting(voice->ctx, now_ns - st->started_ns, there);
 }
 
 static int go(struct state *st, struct br_error *err)
@@ -221,6 +241,7 @@ int br_usb_run(struct br_usb_run *run, struct br_error *err)
 	else
 		br_error_set(err, ENOMEM, "out of memory");
 	run->interrupted = interrupted;
+	st.closing = true; /* what comes while transfers end is not begun */
 	br_usb_manager_free(st.manager);
 	if (own)
 		own->ops->free(own);
@@ -233,9 +254,9 @@ enum br_exit br_usb_run_exit(const struct br_usb_run *run)
 {
 	if (run->interrupted)
 		return BR_EXIT_INTERRUPTED;
-	if (run->failed && run->failed == run->denied)
+	if (run->failed && !run->well && run->failed == run->denied)
 		return BR_EXIT_NO_PERMISSION;
-	if (run->failed && run->failed == run->bad_payload)
+	if (run->failed && !run->well && run->failed == run->bad_payload)
 		return BR_EXIT_BAD_PAYLOAD;
 	if (run->failed)
 		return BR_EXIT_FAILED;

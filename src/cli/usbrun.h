@@ -21,8 +21,11 @@ bool br_usb_selected(const struct br_usb_select *select, const struct br_usb_dev
 struct br_usb_voice {
 	void (*step)(void *ctx, struct br_usb_session *s, const struct br_usb_step *step);
 	void (*ended)(void *ctx, struct br_usb_session *s);
-	/* Nothing was under way for another BR_USB_STILL_NS; skipped: boards that are there but not meant. */
-	void (*waiting)(void *ctx, uint64_t waited_ns, unsigned skipped);
+	/*
+	 * Nothing was under way for another still_ns of the run, which waits for boards. there: those in boot mode that are left
+	 * alone, and why: "1-2 (not selected), 1-3 (...)"; "" when there are none.
+	 */
+	void (*waiting)(void *ctx, uint64_t waited_ns, const char *there);
 	void (*held)(void *ctx, const struct br_usb_device *dev, const char *reason);
 	/* Called several times a second, for progress. */
 	void (*draw)(void *ctx, const struct br_usb_manager *m, uint64_t now_ns);
@@ -35,7 +38,8 @@ struct br_usb_run {
 	struct br_usb_select select;
 	struct br_usb_host *host;	 /* NULL: this machine's USB; else the caller's */
 	const struct br_usb_voice *voice;
-	/* As in struct br_usb_manager_ops; another negative: bad payload, told already. It is asked only for boards that are meant. */
+	/* As in struct br_usb_manager_ops; another negative: bad payload, told already. It is asked only for boards that are meant,
+	 * with first_only one after the other. */
 	int (*choose)(void *ctx, const struct br_usb_device *dev, const struct br_usbboot_model *model,
 		struct br_usb_choice *ret);
 	void (*step)(void *ctx, struct br_usb_session *s, const struct br_usb_step *step); /* may be NULL */
@@ -45,6 +49,7 @@ struct br_usb_run {
 	bool first_only;     /* one board at a time, the first that comes; it may try again until it is well */
 	unsigned wait_for;   /* boards; 0: those that are there, at least one */
 	uint64_t timeout_ns; /* for them to come; UINT64_MAX: no end */
+	uint64_t still_ns;   /* 0: BR_USB_STILL_NS; with loop nothing is waited for */
 
 	/* how it went */
 	unsigned came, well, failed;

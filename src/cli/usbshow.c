@@ -236,7 +236,7 @@ static void on_ended(void *ctx, struct br_usb_session *s)
 	fflush(stdout);
 }
 
-static void on_waiting(void *ctx, uint64_t waited_ns, unsigned skipped)
+static void on_waiting(void *ctx, uint64_t waited_ns, const char *there)
 {
 	struct br_usb_show *show = ctx;
 	char time[24];
@@ -245,9 +245,8 @@ static void on_waiting(void *ctx, uint64_t waited_ns, unsigned skipped)
 		return;
 	clear(show);
 	br_format_duration(time, sizeof(time), waited_ns);
-	if (skipped)
-		fprintf(stderr, "still waiting for a board after %s: %u came that are not selected; 'bramble usb list' shows them\n",
-			time, skipped);
+	if (there[0])
+		fprintf(stderr, "still waiting for a board after %s; there, and left alone: %s\n", time, there);
 	else
 		fprintf(stderr,
 			"still waiting for a board in boot mode after %s: no 0a5c:2711, 2712, 2763 or 2764 on any port "

@@ -13,6 +13,7 @@
 #include "base/text.h"
 
 #define QUICK_NS (5 * BR_S)
+#define LEFTOVER_NS (10 * BR_S) /* what is cancelled ends long before */
 #define FREE_ROUNDS 100
 #define FREE_ROUND_NS (10 * BR_MS)
 
@@ -21,12 +22,14 @@ struct place {
 	char path[BR_USB_PATH_MAX];
 	struct br_usb_device *dev; /* NULL: empty */
 	struct br_usb_session *s;
-	bool told; /* of its verdict */
+	bool told, leftover_told; /* of its verdict; of transfers that do not end after it */
+	uint64_t told_ns;
 	struct br_usb_choice choice;
 	unsigned failures; /* one after the other */
 	bool held;
 	uint64_t empty_ns; /* since when */
 	uint64_t again_ns; /* choose() is asked again; UINT64_MAX: not */
+	bool behind;	   /* ... when another session has ended */
 	unsigned quick;	   /* times it came in boot mode right after it had ended well */
 	uint64_t well_ns;  /* when it ended well last; 0: not */
 };
@@ -36,6 +39,7 @@ struct br_usb_manager {
 	struct place **places; /* none is ever taken away: there are only so many ports */
 	size_t n_places, cap_places;
 	uint64_t now_ns;
+	bool woken; /* a place that waited behind another may have its turn */
 };
 
 static struct place *place_at(const struct br_usb_manager *m, const char *path)
@@ -75,6 +79,17 @@ static struct place *place_of(const struct br_usb_manager *m, const struct br_us
 	return NULL;
 }
 
+static void wake(struct br_usb_manager *m)
+{
+	for (size_t k = 0; k < m->n_places; k++) {
+		if (!m->places[k]->behind)
+			continue;
+		m->places[k]->behind = false;
+		m->places[k]->again_ns = m->now_ns;
+		m->woken = true;
+	}
+}
+
 /* Tells a verdict, once, and frees the session as soon as nothing of it is in flight. */
 static void reap(struct br_usb_manager *m, struct place *p)
 {
@@ -84,6 +99,7 @@ static void reap(struct br_usb_manager *m, struct place *p)
 		return;
 	if (!p->told) {
 		p->told = true;
+		p->told_ns = m->now_ns;
 		p->well_ns = 0;
 		if (br_usb_verdict_is_well(verdict)) {
 			p->failures = 0;
@@ -92,6 +108,7 @@ static void reap(struct br_usb_manager *m, struct place *p)
 			p->failures++;
 		}
 		m->o.ops->ended(m->o.ctx, p->s);
+		wake(m);
 	}
 	if (br_usb_session_busy(p->s))
 		return;
@@ -123,6 +140,7 @@ static void start(struct br_usb_manager *m, struct place *p, const struct br_usb
 	p->choice = (struct br_usb_choice){ 0 };
 	r = m->o.ops->choose(m->o.ctx, p->dev, model, &p->choice);
 	p->again_ns = r == -EAGAIN ? m->now_ns + BR_USB_AGAIN_NS : UINT64_MAX;
+	p->behind = r == -EBUSY;
 	if (r != 1)
 		return;
 	o.files = p->choice.files;
@@ -130,7 +148,7 @@ static void start(struct br_usb_manager *m, struct place *p, const struct br_usb
 	o.leave_ok = p->choice.leave_ok;
 	if (br_usb_session_new(&o, p->path, &p->s) < 0)
 		return; /* no memory: the board is left alone until it is plugged in again */
-	p->told = false;
+	p->told = p->leftover_told = false;
 	br_usb_session_arrived(p->s, p->dev, m->now_ns);
 }
 
@@ -192,6 +210,7 @@ static void left(void *ctx, struct br_usb_device *dev)
 	p->dev = NULL;
 	p->empty_ns = m->now_ns;
 	p->again_ns = UINT64_MAX;
+	p->behind = false;
 	if (p->s)
 		br_usb_session_left(p->s, dev, m->now_ns);
 }
@@ -217,6 +236,37 @@ int br_usb_manager_new(const struct br_usb_manager_options *options, struct br_u
 	return 0;
 }
 
+/* Transfers of a session that is over do not end, and nothing else can be begun on its port. When to look again. */
+static uint64_t see_leftover(struct br_usb_manager *m, struct place *p)
+{
+	if (!p->s || !p->told || p->leftover_told || !p->dev)
+		return UINT64_MAX;
+	if (m->now_ns - p->told_ns < LEFTOVER_NS)
+		return p->told_ns + LEFTOVER_NS;
+	p->leftover_told = true;
+	if (m->o.ops->held)
+		m->o.ops->held(m->o.ctx, p->dev,
+			"transfers of its last session do not end: its port is left alone until they do. That is trouble of this "
+			"machine's USB host; unplug the board, or start this program anew");
+	return UINT64_MAX;
+}
+
+/* When to look again. */
+static uint64_t tick_place(struct br_usb_manager *m, struct place *p)
+{
+	uint64_t t = p->s ? br_usb_session_tick(p->s, m->now_ns) : UINT64_MAX, leftover;
+
+	reap(m, p);
+	if (!p->s && p->dev && m->now_ns >= p->again_ns) {
+		start(m, p, br_usbboot_model(p->dev->vendor, p->dev->product));
+		t = p->s ? br_usb_session_tick(p->s, m->now_ns) : UINT64_MAX;
+		reap(m, p);
+	}
+	leftover = see_leftover(m, p);
+	t = p->s ? t : p->again_ns;
+	return leftover < t ? leftover : t;
+}
+
 int br_usb_manager_tick(struct br_usb_manager *m, uint64_t now_ns, uint64_t *ret_next_ns, struct br_error *err)
 {
 	uint64_t next = UINT64_MAX, host_next;
@@ -226,16 +276,14 @@ int br_usb_manager_tick(struct br_usb_manager *m, uint64_t now_ns, uint64_t *ret
 	r = m->o.host->ops->handle(m->o.host, now_ns, err);
 	if (r < 0)
 		return r;
+	m->woken = false;
 	for (size_t k = 0; k < m->n_places; k++) {
-		struct place *p = m->places[k];
-		uint64_t t = p->s ? br_usb_session_tick(p->s, now_ns) : UINT64_MAX;
+		uint64_t t = tick_place(m, m->places[k]);
 
-		reap(m, p);
-		if (!p->s && p->dev && now_ns >= p->again_ns)
-			start(m, p, br_usbboot_model(p->dev->vendor, p->dev->product));
-		t = p->s ? t : p->again_ns;
 		next = t < next ? t : next;
 	}
+	if (m->woken) /* its turn may have been before, in this round */
+		next = now_ns;
 	host_next = m->o.host->ops->next_ns(m->o.host, now_ns); /* with what the sessions have handed in */
 	*ret_next_ns = host_next < next ? host_next : next;
 	return 0;
@@ -312,6 +360,18 @@ struct br_usb_session *br_usb_manager_at(const struct br_usb_manager *m, size_t 
 
 		if (p->s && !br_usb_session_verdict(p->s) && i-- == 0)
 			return p->s;
+	}
+	return NULL;
+}
+
+const struct br_usb_device *br_usb_manager_idle(const struct br_usb_manager *m, size_t i)
+{
+	for (size_t k = 0; k < m->n_places; k++) {
+		const struct place *p = m->places[k];
+		bool runs = p->s && !br_usb_session_verdict(p->s);
+
+		if (p->dev && !runs && br_usbboot_model(p->dev->vendor, p->dev->product) && i-- == 0)
+			return p->dev;
 	}
 	return NULL;
 }

@@ -26,7 +26,7 @@ struct br_usb_choice {
 struct br_usb_manager_ops {
 	/*
 	 * A board in boot mode came. 1: *ret says what it gets; 0: it is left alone until it leaves the bus; -EAGAIN: not now, ask
-	 * again in BR_USB_AGAIN_NS when it is still there.
+	 * again in BR_USB_AGAIN_NS when it is still there; -EBUSY: not before another session has ended.
 	 */
 	int (*choose)(void *ctx, const struct br_usb_device *dev, const struct br_usbboot_model *model,
 		struct br_usb_choice *ret);
@@ -34,7 +34,7 @@ struct br_usb_manager_ops {
 	void (*step)(void *ctx, struct br_usb_session *s, const struct br_usb_step *step);
 	/* It has a verdict; the session is freed after this. */
 	void (*ended)(void *ctx, struct br_usb_session *s);
-	/* A path is left alone from now on, for the reason in words (it began too often); may be NULL. */
+	/* A path is left alone from now on, for the reason in words (it began too often, transfers never end); may be NULL. */
 	void (*held)(void *ctx, const struct br_usb_device *dev, const char *reason);
 };
 
@@ -66,5 +66,7 @@ int br_usb_manager_tick(struct br_usb_manager *m, uint64_t now_ns, uint64_t *ret
 /* Sessions that run; i-th of them or NULL. */
 size_t br_usb_manager_running(const struct br_usb_manager *m);
 struct br_usb_session *br_usb_manager_at(const struct br_usb_manager *m, size_t i);
+/* The i-th board in boot mode that is there and has no session that runs, or NULL. */
+const struct br_usb_device *br_usb_manager_idle(const struct br_usb_manager *m, size_t i);
 /* What choose() gave for it. */
 void *br_usb_manager_user(const struct br_usb_session *s, const struct br_usb_manager *m);

@@ -2,6 +2,8 @@
 /* Many ports at once: who is chosen, asked again, held, and what a run over them ends with. */
 #include "test.h"
 
+#include <signal.h>
+
 #include "base/clock.h"
 #include "cli/usbrun.h"
 #include "sim/usbinside.h"
@@ -19,6 +21,8 @@ static struct {
 	uint64_t now_ns;
 	struct br_usb_manager *m;
 	struct br_usb_files files;
+	bool mute, never, closed;    /* mute: it asks for nothing; never: even what is cancelled does not end */
+	struct br_usb_device second; /* comes when the first one is closed */
 } one;
 
 static int one_open(struct br_usb_host *host, struct br_usb_device *dev, uint8_t interface, struct br_error *err)
@@ -28,6 +32,7 @@ static int one_open(struct br_usb_host *host, struct br_usb_device *dev, uint8_t
 
 static void one_close(struct br_usb_host *host, struct br_usb_device *dev)
 {
+	one.closed = true;
 }
 
 static int one_submit(struct br_usb_host *host, struct br_usb_device *dev, struct br_usb_transfer *t)
@@ -48,14 +53,18 @@ static int one_fd(struct br_usb_host *host)
 
 static uint64_t one_next(struct br_usb_host *host, uint64_t now_ns)
 {
-	return one.waiting || one.arrive || one.leave ? now_ns : UINT64_MAX;
+	return (one.waiting && !one.mute) || one.arrive || one.leave ? now_ns : UINT64_MAX;
 }
 
 static int one_handle(struct br_usb_host *host, uint64_t now_ns, struct br_error *err)
 {
 	struct br_usb_transfer *t = one.waiting;
 
-	if (t) {
+	if (t && one.mute && one.closed && !one.never) {
+		one.waiting = NULL;
+		t->status = BR_USB_CANCELLED;
+		host->callbacks.completed(host->callbacks.ctx, &one.dev, t);
+	} else if (t && !one.mute) {
 		one.waiting = NULL;
 		assert_int_equal(t->kind, BR_USB_CONTROL_IN);
 		assert_int_equal(br_usbboot_encode_request(t->data, BR_USBBOOT_DONE, "done", NULL), 0);
@@ -73,6 +82,8 @@ static int one_handle(struct br_usb_host *host, uint64_t now_ns, struct br_error
 		host->callbacks.arrived(host->callbacks.ctx, &one.dev);
 	}
 	one.arrive = one.leave = false;
+	if (one.closed && one.second.path[0] && !one.second.user)
+		host->callbacks.arrived(host->callbacks.ctx, &one.second);
 	return 0;
 }
 
@@ -97,20 +108,22 @@ static void on_ended(void *ctx, struct br_usb_session *s)
 
 static void on_held(void *ctx, const struct br_usb_device *dev, const char *reason)
 {
-	assert_non_null(strstr(reason, "left alone until its port was empty for 10.0 s"));
+	assert_non_null(strstr(reason, one.never ? "transfers of its last session do not end" :
+			"left alone until its port was empty for 10.0 s"));
 	one.held++;
 }
 
+static const struct br_usb_host_ops one_ops = {
+	one_open, one_close, one_submit, one_cancel, one_fd, one_next, one_handle, one_free
+};
+
 static void one_start(void)
 {
-	static const struct br_usb_host_ops host_ops = {
-		one_open, one_close, one_submit, one_cancel, one_fd, one_next, one_handle, one_free
-	};
 	static const struct br_usb_manager_ops ops = { on_choose, NULL, on_ended, on_held };
 	struct br_usb_manager_options o = { .host = &one.host, .ops = &ops };
 
 	memset(&one, 0, sizeof(one));
-	one.host.ops = &host_ops;
+	one.host.ops = &one_ops;
 	one.choice = 1;
 	one.now_ns = 100 * BR_S;
 	assert_int_equal(br_usb_manager_new(&o, &one.m), 0);
@@ -197,9 +210,39 @@ static void who_says_not_now_is_asked_again(void **state)
 	br_usb_manager_free(one.m);
 }
 
+/* The host keeps a transfer for ever: its port is blocked, and that is said once. */
+static void transfers_that_never_end_are_told(void **state)
+{
+	one_start();
+	one.mute = one.never = one.arrive = true;
+	wait_for(80 * BR_S);
+	assert_int_equal(one.ended, 1);
+	wait_for(10 * BR_S - 1);
+	assert_int_equal(one.held, 0);
+	wait_for(1);
+	assert_int_equal(one.held, 1);
+	wait_for(60 * BR_S);
+	assert_int_equal(one.held, 1);
+	one.never = false;
+	wait_for(BR_S);
+	br_usb_manager_free(one.m);
+}
+
+static void who_waits_behind_another_is_not_asked_before(void **state)
+{
+	one_start();
+	one.choice = -EBUSY;
+	one.arrive = true;
+	wait_for(60 * BR_S);
+	assert_int_equal(one.chosen, 1);
+	br_usb_manager_free(one.m); /* nothing else ends here; a run over two boards: below */
+}
+
 /* --- runs, over virtual boards --- */
 
-static unsigned told, waited;
+static unsigned told;
+static char waited[100]; /* what the run said last while it waited */
+static unsigned draws;	 /* until it is interrupted; 0: never */
 
 static int any_file(struct br_usb_files *files, const struct br_usb_device *dev, const struct br_usbboot_model *model,
 	const char *name, struct br_usb_file *ret, struct br_error *err)
@@ -238,9 +281,15 @@ static void run_ended(void *ctx, struct br_usb_session *s)
 	told++;
 }
 
-static void run_waiting(void *ctx, uint64_t waited_ns, unsigned skipped)
+static void run_waiting(void *ctx, uint64_t waited_ns, const char *there)
 {
-	waited++;
+	snprintf(waited, sizeof(waited), "<%s>", there);
+}
+
+static void run_draw(void *ctx, const struct br_usb_manager *m, uint64_t now_ns)
+{
+	if (draws && !--draws)
+		raise(SIGINT);
 }
 
 static struct br_sim_usb_inside *boards(unsigned n)
@@ -257,11 +306,12 @@ static struct br_sim_usb_inside *boards(unsigned n)
 
 static enum br_exit run_with(struct br_usb_run *run, struct br_sim_usb_inside *inside)
 {
-	static const struct br_usb_voice voice = { .ended = run_ended, .waiting = run_waiting };
+	static const struct br_usb_voice voice = { .ended = run_ended, .waiting = run_waiting, .draw = run_draw };
 	struct br_error err = BR_ERROR_NULL;
 
 	told = 0;
-	run->host = br_sim_usb_inside_host(inside);
+	waited[0] = 0;
+	run->host = inside ? br_sim_usb_inside_host(inside) : &one.host;
 	run->voice = &voice;
 	run->choose = run_choose;
 	assert_int_equal(br_usb_run(run, &err), 0);
@@ -283,7 +333,78 @@ static void runs_end_as_they_went(void **state)
 	assert_int_equal(run_with(&none, boards(2)), BR_EXIT_TIMEOUT);
 	assert_int_equal(none.came, 0);
 	assert_int_equal(run_with(&broken, boards(2)), BR_EXIT_BAD_PAYLOAD);
-	assert_int_equal(waited, 0);
+	assert_string_equal(waited, "");
+}
+
+/* A board that fails; then a good one. */
+static struct br_sim_usb_inside *one_of_each(unsigned n)
+{
+	static const enum br_sim_rom_quirk quirks[] = { BR_SIM_ROM_BAD_STATUS, BR_SIM_ROM_PLAIN };
+	struct br_sim_usb_inside *inside = br_sim_usb_inside_new();
+
+	for (unsigned i = 0; i < n; i++) {
+		struct br_sim_rom_config c = { .kind = br_sim_rom_kind_by_id("cm3"), .serial = 0x1000 + i, .quirk = quirks[i],
+			.value = 5 };
+
+		assert_int_equal(br_sim_usb_inside_add(inside, &c), i);
+	}
+	return inside;
+}
+
+static void the_second_board_has_its_turn(void **state)
+{
+	struct br_usb_run first = { .select.port = -1, .timeout_ns = 20 * BR_S, .first_only = true };
+
+	run_with(&first, one_of_each(2));
+	assert_true(first.came == 2 && first.failed == 1 && first.well == 1);
+}
+
+static void what_is_waited_for(void **state)
+{
+	struct br_usb_run none = { .select = { .port = 9 }, .timeout_ns = 500 * BR_MS, .still_ns = 50 * BR_MS }, failed = none,
+		empty = none, loop = { .select.port = 9, .still_ns = 1, .loop = true };
+
+	assert_int_equal(run_with(&none, boards(2)), BR_EXIT_TIMEOUT);
+	assert_string_equal(waited, "<1-1 (not selected), 1-2 (not selected)>");
+	assert_int_equal(run_with(&empty, boards(0)), BR_EXIT_TIMEOUT);
+	assert_string_equal(waited, "<>");
+	failed.select.port = -1;
+	failed.wait_for = 2;
+	failed.timeout_ns = 3 * BR_S;
+	assert_int_equal(run_with(&failed, one_of_each(1)), BR_EXIT_FAILED);
+	assert_string_equal(waited, "<1-1 (had its turn; power it off and on to begin anew)>");
+	draws = 3; /* a service does not tell its journal that it waits */
+	assert_int_equal(run_with(&loop, boards(1)), BR_EXIT_INTERRUPTED);
+	assert_string_equal(waited, "");
+}
+
+static void one_board_without_permission_is_not_all_of_them(void **state)
+{
+	struct br_usb_run run = { .well = 7, .failed = 1, .denied = 1, .came = 8 };
+
+	assert_int_equal(br_usb_run_exit(&run), BR_EXIT_FAILED);
+	run.well = 0;
+	assert_int_equal(br_usb_run_exit(&run), BR_EXIT_NO_PERMISSION);
+	run = (struct br_usb_run){ .well = 7, .failed = 1, .bad_payload = 1, .came = 8 };
+	assert_int_equal(br_usb_run_exit(&run), BR_EXIT_FAILED);
+	run.well = 0;
+	assert_int_equal(br_usb_run_exit(&run), BR_EXIT_BAD_PAYLOAD);
+}
+
+/* A board that comes while the run takes its transfers back is not begun, only to be aborted. */
+static void nobody_is_begun_at_the_end(void **state)
+{
+	struct br_usb_run run = { .select.port = -1, .timeout_ns = UINT64_MAX };
+
+	memset(&one, 0, sizeof(one));
+	one.host.ops = &one_ops;
+	one.mute = one.arrive = true;
+	one.second = (struct br_usb_device){ .path = "1-2", .port = 2, .vendor = BR_USBBOOT_VENDOR, .product = 0x2711,
+		.serial_index = 1, .n_interfaces = 1 };
+	draws = 3;
+	assert_int_equal(run_with(&run, NULL), BR_EXIT_INTERRUPTED);
+	assert_non_null(one.second.user); /* it came */
+	assert_true(run.came == 1 && run.failed == 1 && told == 1);
 }
 
 static void selection(void **state)
@@ -310,7 +431,13 @@ int main(void)
 		cmocka_unit_test(a_board_that_fails_for_ever_is_held),
 		cmocka_unit_test(a_board_whose_jumper_is_set_is_held),
 		cmocka_unit_test(who_says_not_now_is_asked_again),
+		cmocka_unit_test(transfers_that_never_end_are_told),
+		cmocka_unit_test(who_waits_behind_another_is_not_asked_before),
 		cmocka_unit_test(runs_end_as_they_went),
+		cmocka_unit_test(the_second_board_has_its_turn),
+		cmocka_unit_test(what_is_waited_for),
+		cmocka_unit_test(one_board_without_permission_is_not_all_of_them),
+		cmocka_unit_test(nobody_is_begun_at_the_end),
 		cmocka_unit_test(selection),
 	};
 

@@ -20,6 +20,7 @@
 #include "cli/eepromset.h"
 #include "cli/table.h"
 #include "daemon/config.h"
+#include "fleet/fact.h"
 #include "pi/eepromupdate.h"
 #include "pi/sigfile.h"
 
@@ -355,12 +356,6 @@ static int write_files(const struct request *q, const char *dir)
 	return r < 0 ? br_cli_error(&err, r) : 0;
 }
 
-/* A hash of a key, as a board told it over USB: all zeros where none is burnt. */
-static bool is_key_hash(const char *hex)
-{
-	return hex && hex[0] && strspn(hex, "0") != strlen(hex);
-}
-
 /* What the daemon knows of the board: its model says the chip, and what it told over USB, whether it is fused. */
 static int read_record(struct request *q, struct br_client *client, const char *path, const char *name)
 {
@@ -378,7 +373,7 @@ static int read_record(struct request *q, struct br_client *client, const char *
 		return br_cli_fail(BR_EXIT_FAILED, "board %s: its model is not known, and so not its chip; say --chip", name);
 	if (model)
 		q->u.board = model->soc;
-	if (is_key_hash(json_string_value(br_json_at(board, "facts.CUSTOMER_KEY_HASH"))))
+	if (br_fact_is_key_hash(json_string_value(br_json_at(board, "facts.CUSTOMER_KEY_HASH"))))
 		q->u.fused = true;
 	return 0;
 }

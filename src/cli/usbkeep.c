@@ -394,18 +394,15 @@ void br_usb_keeper_step(struct br_usb_keeper *k, const struct br_usb_session *s,
 		report(k, g, event);
 }
 
-/* Its serial, too, for what is told from then on. */
-static json_t *metadata_event(struct guest *g, const struct br_usb_session *s)
+/* Its words choose no record: the serial of a guest stays that of the device descriptor. */
+static json_t *metadata_event(const struct br_usb_session *s)
 {
 	json_t *facts = json_object();
 	size_t n;
 	const struct br_usb_metadata *m = br_usb_session_metadata(s, &n);
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		json_object_set_new(facts, m[i].key, json_string(m[i].value));
-		if (!strcmp(m[i].key, "USER_SERIAL_NUM"))
-			br_strcpy(g->serial, sizeof(g->serial), m[i].value);
-	}
 	if (n)
 		return json_pack("{s:s, s:o}", "kind", "metadata", "facts", facts);
 	json_decref(facts);
@@ -422,7 +419,7 @@ void br_usb_keeper_ended(struct br_usb_keeper *k, const struct br_usb_session *s
 
 	if (!g)
 		return;
-	metadata = metadata_event(g, s);
+	metadata = metadata_event(s);
 	if (metadata)
 		report(k, g, metadata);
 	report(k, g, json_pack("{s:s, s:s, s:b, s:s, s:I, s:I, s:I}", "kind", "end", "verdict", br_usb_verdict_name(verdict), "well",

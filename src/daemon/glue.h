@@ -51,6 +51,7 @@ struct br_glue {
 		struct br_mac mac;
 		int64_t board_id;
 	} last;
+	atomic_uint_least64_t usb_adopted[16]; /* glue_usb.c's: by root port, until when its new boards are paid for */
 	struct {		     /* glue_pool.c's, between its calls */
 		uint64_t ghosts_ns, counted_ns, strangers;
 		uint32_t scan_next, scan_asked, offer_next;

@@ -12,6 +12,8 @@
 
 #include "api/boardjson.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/glue_file.h"
@@ -22,6 +24,7 @@
 /* Who a body is about. */
 struct subject {
 	const char *path, *chip; /* never NULL */
+	struct br_sighting device; /* the serial of its device descriptor, where it has one */
 	struct br_board board;	 /* id 0: not known */
 	uint64_t boot;
 };
@@ -58,6 +61,37 @@ static uint64_t boot_of(struct br_glue *glue, const struct br_board *board)
 	return board->id && !br_boots_status(glue->boots, board->id, &st) ? st.boot : 0;
 }
 
+#define ADOPT_BURST 60 /* boards at once on one root port */
+#define ADOPT_EACH_NS (60 * BR_S)
+
+/* A device may say another serial each time it comes: it must not fill the record with boards. */
+static bool may_adopt(struct br_glue *glue, const char *path)
+{
+	size_t root = strcspn(path, "."), n = BR_ARRAY_SIZE(glue->usb_adopted);
+	atomic_uint_least64_t *paid = &glue->usb_adopted[br_crc32c(0, path, root) % n];
+	uint64_t now = br_now_ns(), until = atomic_load(paid);
+
+	if (until > now + (ADOPT_BURST - 1) * ADOPT_EACH_NS)
+		return false;
+	atomic_store(paid, (until > now ? until : now) + ADOPT_EACH_NS);
+	return true;
+}
+
+static int see_serial(struct br_glue *glue, const char *path, const struct br_sighting *s, struct br_board *ret, struct br_error *err)
+{
+	int r = br_glue_see(glue, s, false, ret);
+
+	if (r == -ENOENT && glue->adopt && !may_adopt(glue, path))
+		return br_error_set(err, ENOENT, "the board on USB %s (serial %" PRIx64 ") is not known, and too many new ones came on this "
+			"port: wait a minute, or 'bramble board add NAME --serial %" PRIx64 "' adds it", path, s->serial, s->serial);
+	if (r == -ENOENT)
+		r = br_glue_see(glue, s, true, ret);
+	if (r == -ENOENT)
+		return br_error_set(err, ENOENT, "the board on USB %s (serial %" PRIx64 ") is not known, and unknown ones are not "
+			"adopted; 'bramble board add NAME --serial %" PRIx64 "' adds it", path, s->serial, s->serial);
+	return r < 0 ? br_error_set(err, -r, "the board on USB %s cannot be looked up: %s", path, strerrordesc_np(-r)) : 0;
+}
+
 /* By the name that somebody bound to the port, else by serial; -ENOENT with words. */
 static int find_board(struct br_glue *glue, const json_t *body, struct br_board *ret, struct br_error *err)
 {
@@ -74,11 +108,7 @@ static int find_board(struct br_glue *glue, const json_t *body, struct br_board 
 	if (!serial_of(serial, &s))
 		return br_error_set(err, ENOENT, "the board on USB %s tells no serial at this stage; bind its port to a board with "
 			"'board = NAME' in a [usb path %s] section of bramble.conf", path, path);
-	r = br_glue_see(glue, &s, true, ret);
-	if (r == -ENOENT)
-		return br_error_set(err, ENOENT, "the board on USB %s (serial %" PRIx64 ") is not known, and unknown ones are not "
-			"adopted; 'bramble board add NAME --serial %" PRIx64 "' adds it", path, s.serial, s.serial);
-	return r < 0 ? br_error_set(err, -r, "the board on USB %s cannot be looked up: %s", path, strerrordesc_np(-r)) : 0;
+	return see_serial(glue, path, &s, ret, err);
 }
 
 static int take_subject(struct br_glue *glue, const json_t *body, struct subject *ret, struct br_error *err)
@@ -91,6 +121,7 @@ static int take_subject(struct br_glue *glue, const json_t *body, struct subject
 		return br_error_set(err, EINVAL, "'path': bus and ports are needed, as 1-2.3");
 	if (!chip || !chip[0] || strlen(chip) > 20)
 		return br_error_set(err, EINVAL, "'chip': a chip's name is needed, as BCM2711");
+	serial_of(text_of(body, "serial"), &ret->device);
 	return 0;
 }
 
@@ -202,67 +233,147 @@ static int on_end(struct br_glue *glue, struct subject *s, const json_t *ev, str
 	return 0;
 }
 
-/* The board that metadata tell of: serial, MAC and revision are what sightings are made of. */
-static void see_by_metadata(struct br_glue *glue, struct subject *s, const json_t *facts)
+/* What metadata tell of the board itself. */
+static void take_sighting(const json_t *facts, struct br_sighting *ret)
 {
 	const char *mac = text_of(facts, "MAC_ADDR"), *rev = text_of(facts, "USER_BOARDREV");
 	const struct br_pi_model *model;
-	struct br_sighting seen = { 0 };
-	struct br_board board;
 	uint64_t revision;
 
-	if (!serial_of(text_of(facts, "USER_SERIAL_NUM"), &seen))
-		return;
-	if (mac && br_mac_parse(mac, &seen.mac) < 0)
-		seen.mac = (struct br_mac){ 0 };
+	*ret = (struct br_sighting){ 0 };
+	serial_of(text_of(facts, "USER_SERIAL_NUM"), ret);
+	if (mac && br_mac_parse(mac, &ret->mac) < 0)
+		ret->mac = (struct br_mac){ 0 };
 	if (rev && !br_board_serial_parse(rev, &revision) && revision <= UINT32_MAX)
-		seen.revision = (uint32_t)revision;
-	model = br_pi_model_by_revision(seen.revision);
+		ret->revision = (uint32_t)revision;
+	model = br_pi_model_by_revision(ret->revision);
 	if (model)
-		br_strcpy(seen.model, sizeof(seen.model), model->id);
-	if (br_glue_see(glue, &seen, true, &board) < 0)
-		return;
-	if (s->board.id && s->board.id != board.id)
-		br_log_warning("USB %s: the board there is %s by its own words, and was taken for %s", s->path, board.name,
-			s->board.name);
-	s->board = board;
-	s->boot = boot_of(glue, &board);
+		br_strcpy(ret->model, sizeof(ret->model), model->id);
 }
 
-static int store_facts(struct br_glue *glue, const struct subject *s, const struct br_fact *facts, size_t n)
+/* As the fleet compares them: by the low half, which is all that old boards have. */
+static bool same_serial(uint64_t a, uint64_t b)
+{
+	return (uint32_t)a == (uint32_t)b;
+}
+
+/* The record's serial is that of the device descriptor: the board is who it is taken for by more than its port. */
+static bool is_proven(const struct subject *s)
+{
+	return s->device.serial_known && s->board.serial_known && same_serial(s->device.serial, s->board.serial);
+}
+
+/*
+ * Metadata are the board's words: they choose no record. Whether they, the device descriptor and the record are of one board; -EPERM
+ * with words that say whose they are instead.
+ */
+static int check_identity(struct br_glue *glue, const struct subject *s, const struct br_sighting *told, struct br_error *err)
+{
+	const struct br_sighting *claims[] = { &s->device, told };
+	const char *name = s->board.name;
+	struct br_board other;
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(claims); i++) {
+		const char *who = i ? "its metadata" : "its device descriptor";
+
+		if (!claims[i]->serial_known)
+			continue;
+		if (s->board.serial_known && !same_serial(claims[i]->serial, s->board.serial))
+			return br_error_set(err, EPERM, "%s has serial %" PRIx64 ", board %s has %" PRIx64, who, claims[i]->serial, name,
+				s->board.serial);
+		if (!br_board_by_serial(glue->fleet, (uint32_t)claims[i]->serial, &other) && other.id != s->board.id)
+			return br_error_set(err, EPERM, "%s has serial %" PRIx64 ", which is board %s's", who, claims[i]->serial, other.name);
+	}
+	if (s->device.serial_known && told->serial_known && !same_serial(s->device.serial, told->serial))
+		return br_error_set(err, EPERM, "its metadata have serial %" PRIx64 ", its device descriptor has %" PRIx64, told->serial,
+			s->device.serial);
+	if (!br_mac_is_zero(told->mac) && !br_board_by_mac(glue->fleet, told->mac, &other) && other.id != s->board.id)
+		return br_error_set(err, EPERM, "its metadata have the MAC address of board %s", other.name);
+	return 0;
+}
+
+static void trouble(struct br_glue *glue, const struct subject *s, const char *words)
+{
+	br_log_warning("USB %s: %s", s->path, words);
+	emit(glue, s, BR_EV_USB_STEP, json_pack("{s:s, s:s, s:s}", "path", s->path, "step", "trouble", "detail", words));
+}
+
+/* What the record lacks. A MAC address that it has stays: the network knows the board by it. */
+static void complete_record(struct br_glue *glue, struct subject *s, const struct br_sighting *told)
+{
+	struct br_sighting seen = *told;
+
+	seen.serial_known = true;
+	seen.serial = s->board.serial;
+	if (!br_mac_is_zero(s->board.mac))
+		seen.mac = (struct br_mac){ 0 };
+	br_glue_see(glue, &seen, false, &s->board);
+}
+
+/* Those that may be stored, the known ones first: made-up names do not crowd them out. */
+static size_t take_facts(json_t *told, bool proven, struct br_fact facts[static BR_FACTS_MAX], struct br_text *words)
+{
+	const char *key;
+	json_t *value;
+	size_t n = 0;
+
+	for (int known = 1; known >= 0; known--)
+		json_object_foreach(told, key, value) {
+			const char *text = json_string_value(value);
+
+			if (!text || n == BR_FACTS_MAX || br_fact_known(key) != known || !br_fact_ok(key, text))
+				continue;
+			br_text_addf(words, "%s%s %s", words->len ? ", " : "", key, text);
+			if (!proven && !strcmp(key, BR_FACT_KEY_HASH))
+				continue;
+			br_strcpy(facts[n].name, sizeof(facts[n].name), key);
+			br_strcpy(facts[n++].value, sizeof(facts[0].value), text);
+		}
+	return n;
+}
+
+static void store_facts(struct br_glue *glue, const struct subject *s, const struct br_fact *facts, size_t n)
 {
 	struct br_error err = BR_ERROR_NULL;
-	int r = s->board.id && n ? br_facts_put(glue->fleet, s->board.id, facts, n, &err) : 0;
+	char words[300];
 
-	if (r < 0) /* no reason to fail a boot */
-		br_log_warning("USB %s: what board %s says of itself is not kept: %s", s->path, s->board.name, err.text);
-	return r;
+	if (!n || br_facts_put(glue->fleet, s->board.id, facts, n, &err) >= 0)
+		return;
+	/* no reason to fail a boot */
+	snprintf(words, sizeof(words), "not all that board %s says of itself is kept: %s", s->board.name, err.text);
+	trouble(glue, s, words);
 }
 
 static int on_metadata(struct br_glue *glue, struct subject *s, const json_t *ev, struct br_error *err)
 {
-	json_t *told = json_object_get(ev, "facts"), *value;
+	json_t *told = json_object_get(ev, "facts");
 	br_cleanup(br_freep) struct br_fact *facts = calloc(BR_FACTS_MAX, sizeof(*facts));
+	struct br_error why = BR_ERROR_NULL;
 	struct br_text words = BR_TEXT_NULL;
-	const char *key;
-	size_t n = 0;
+	struct br_sighting seen;
+	char text[600];
+	size_t n;
 
 	if (!facts)
 		return br_error_set(err, ENOMEM, "out of memory");
-	see_by_metadata(glue, s, told);
-	json_object_foreach(told, key, value) {
-		const char *text = json_string_value(value);
-
-		if (!text || n == BR_FACTS_MAX || !br_fact_ok(key, text))
-			continue;
-		br_strcpy(facts[n].name, sizeof(facts[n].name), key);
-		br_strcpy(facts[n++].value, sizeof(facts[0].value), text);
-		br_text_addf(&words, "%s%s %s", words.len ? ", " : "", key, text);
+	take_sighting(told, &seen);
+	if (s->board.id && check_identity(glue, s, &seen, &why) < 0) {
+		snprintf(text, sizeof(text), "what the board there says of itself is not kept: %s", why.text);
+		trouble(glue, s, text);
+		return 0;
 	}
-	store_facts(glue, s, facts, n);
-	if (n)
+	n = take_facts(told, is_proven(s), facts, &words);
+	if (words.len)
 		emit(glue, s, BR_EV_USB_METADATA, json_pack("{s:s, s:s}", "path", s->path, "told", words.buf ? words.buf : ""));
 	br_text_done(&words);
+	if (!s->board.id)
+		return 0;
+	if (is_proven(s))
+		complete_record(glue, s, &seen);
+	else if (text_of(told, BR_FACT_KEY_HASH))
+		trouble(glue, s, BR_FACT_KEY_HASH " is not kept: only the port says who the board is; it counts when the record's serial and "
+			"that of the device agree ('bramble board edit BOARD --serial SERIAL')");
+	store_facts(glue, s, facts, n);
 	return 0;
 }
 

@@ -193,7 +193,6 @@ static const char *const sql[ST_N] = {
 			  " (SELECT name FROM board WHERE id = event.board_id) FROM event WHERE" EVENT_WHERE
 			  " ORDER BY seq LIMIT 128",
 	[ST_FACT_PUT] = "INSERT OR REPLACE INTO fact(board_id, name, value, told_at) VALUES(?1, ?2, ?3, ?4)",
-	[ST_FACT_COUNT] = "SELECT count(*) FROM fact WHERE board_id = ?1",
 	[ST_FACT_LIST] = "SELECT name, value, told_at FROM fact WHERE board_id = ?1 ORDER BY name",
 	[ST_FACT_DELETE] = "DELETE FROM fact WHERE board_id = ?1",
 	[ST_FLASH_INSERT] = "INSERT INTO flash(board_id, image, sha256, target, verify, up, keep, state, ordered_at)"

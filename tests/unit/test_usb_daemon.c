@@ -361,7 +361,7 @@ static char *events_of(int64_t board)
 static void metadata_make_the_record(void **state)
 {
 	static const char body[] =
-		"-d '{\"path\":\"1-7\",\"chip\":\"BCM2711\",\"events\":["
+		"-d '{\"path\":\"1-7\",\"chip\":\"BCM2711\",\"serial\":\"12340001\",\"events\":["
 		"{\"kind\":\"found\",\"stage\":\"rom\",\"payload\":\"directory /srv/recovery\"},"
 		"{\"kind\":\"metadata\",\"facts\":{\"USER_SERIAL_NUM\":\"1000000012340001\",\"MAC_ADDR\":\"dc:a6:32:00:00:01\","
 		"\"USER_BOARDREV\":\"b03141\",\"EEPROM_HASH\":\"abcd\",\"bad name\":\"x\",\"FACTORY_UUID\":\"0A-1B\"}},"
@@ -394,6 +394,110 @@ static void metadata_make_the_record(void **state)
 	assert_non_null(strstr(shown, "\"EEPROM_HASH\":\"abcd\""));
 	assert_non_null(strstr(shown, "\"FACTORY_UUID\":\"0A-1B\""));
 	assert_null(strstr(shown, "bad name"));
+}
+
+/* A fact of a board, "" when it has none of that name. */
+struct wanted {
+	const char *name;
+	char value[BR_FACT_VALUE_MAX + 1];
+};
+
+static int find_fact(void *ctx, const struct br_fact *fact)
+{
+	struct wanted *w = ctx;
+
+	if (!strcmp(fact->name, w->name))
+		strcpy(w->value, fact->value);
+	return 0;
+}
+
+static const char *fact_of(int64_t board_id, const char *name)
+{
+	static struct wanted w;
+
+	w = (struct wanted){ .name = name };
+	assert_int_equal(br_facts_list(sv.fleet, board_id, find_fact, &w), 0);
+	return w.value;
+}
+
+#define HASH "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+/* What a board says chooses no record: neither another one's is written, nor is it fused by a stranger's words. */
+static void metadata_choose_no_record(void **state)
+{
+	static const struct {
+		const char *who, *facts; /* of the report */
+		const char *trouble;	 /* that the event says; NULL: none */
+		bool hash;		 /* victim gets it */
+	} cases[] = {
+		{ "\"serial\":\"5eed0002\"", "\"USER_SERIAL_NUM\":\"5eed0001\"", "its metadata has serial 5eed0001", false },
+		{ "\"serial\":\"5eed0002\"", "\"MAC_ADDR\":\"dc:a6:32:5e:ed:01\"", "the MAC address of board victim", false },
+		{ "\"board\":\"victim\",\"serial\":\"5eed0002\"", "\"a\":\"b\"", "its device descriptor has serial 5eed0002", false },
+		{ "\"board\":\"victim\"", "\"USER_SERIAL_NUM\":\"5eed0002\"", "its metadata has serial 5eed0002", false },
+		{ "\"board\":\"victim\"", "\"a\":\"b\"", "only the port says", false },
+		{ "\"odd\":1", "\"USER_SERIAL_NUM\":\"5eed0001\"", NULL, false },
+		{ "\"serial\":\"5eed0001\"", "\"MAC_ADDR\":\"dc:a6:32:5e:ed:09\"", NULL, true },
+	};
+	struct br_board victim = { .name = "victim", .serial = 0x5eed0001, .serial_known = true,
+		.mac = { { 0xdc, 0xa6, 0x32, 0x5e, 0xed, 1 } } }, other = { .name = "liar", .serial = 0x5eed0002, .serial_known = true };
+	struct br_error err = BR_ERROR_NULL;
+
+	test_needs("curl");
+	assert_int_equal(br_board_save(sv.fleet, &victim, &err), 0);
+	assert_int_equal(br_board_save(sv.fleet, &other, &err), 0);
+	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++) {
+		br_cleanup(br_freep) char *body = br_asprintf("-d '{\"path\":\"1-%zu\",\"chip\":\"BCM2711\",%s,\"events\":["
+			"{\"kind\":\"metadata\",\"facts\":{%s,\"CUSTOMER_KEY_HASH\":\"" HASH "\"}}]}'", 20 + i, cases[i].who, cases[i].facts);
+		br_cleanup(br_freep) char *answer = curl(body, "/v1/usb/report"), *events = events_of(0);
+
+		if (!strstr(answer, "\n200") || (cases[i].trouble && !strstr(events, cases[i].trouble)))
+			fail_msg("case %zu: %s\n%s", i, answer, events);
+		if (!strcmp(fact_of(victim.id, BR_FACT_KEY_HASH), HASH) != cases[i].hash)
+			fail_msg("case %zu: %s", i, fact_of(victim.id, BR_FACT_KEY_HASH));
+	}
+	assert_int_equal(br_board_by_name(sv.fleet, "victim", &victim), 0);
+	assert_int_equal(victim.mac.b[5], 1); /* the network knows it by that */
+	assert_string_equal(fact_of(other.id, BR_FACT_KEY_HASH), "");
+	assert_int_equal(br_board_remove(sv.fleet, victim.id, &err), 0);
+	assert_int_equal(br_board_remove(sv.fleet, other.id, &err), 0);
+}
+
+static void hashes_that_mean_fused(void **state)
+{
+	static const struct {
+		const char *value;
+		bool fused;
+	} cases[] = {
+		{ HASH, true }, { "A" HASH, false }, { NULL, false }, { "", false }, { "-", false }, { "none", false },
+		{ "0x000000000000000000000000000000000000000000000000000000000000001", false },
+		{ "0x00000000000000000000000000000000000000000000000000000000000000", false },
+		{ "0000000000000000000000000000000000000000000000000000000000000000", false },
+		{ "000000000000000000000000000000000000000000000000000000000000000F", true },
+	};
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++)
+		if (br_fact_is_key_hash(cases[i].value) != cases[i].fused)
+			fail_msg("case %zu: %s", i, cases[i].value);
+}
+
+/* A device that says another serial each time it comes. */
+static void adoption_over_usb_has_a_rate(void **state)
+{
+	br_cleanup(br_freep) char *answer = NULL;
+	uint64_t before, after;
+
+	test_needs("curl");
+	assert_int_equal(br_board_count(sv.fleet, &before), 0);
+	for (unsigned i = 0; i < 70; i++) {
+		br_cleanup(br_freep) char *body = br_asprintf("-d '{\"path\":\"7-1.%u\",\"chip\":\"BCM2711\",\"serial\":\"%x\",\"events\":[]}'",
+			i % 4, 0x71000000 + i);
+
+		free(curl(body, "/v1/usb/report"));
+	}
+	assert_int_equal(br_board_count(sv.fleet, &after), 0);
+	assert_in_range(after - before, 50, 61);
+	answer = curl("-d '{\"path\":\"7-1\",\"chip\":\"BCM2711\",\"serial\":\"7100ffff\"}'", "/v1/usb/begin");
+	assert_non_null(strstr(answer, "too many new ones came on this port"));
 }
 
 static void reports_that_are_wrong(void **state)
@@ -429,9 +533,14 @@ static void facts_of_a_board_are_bounded(void **state)
 		snprintf(facts[i].name, sizeof(facts[i].name), "KEY_%zu", i);
 		strcpy(facts[i].value, "value");
 	}
-	assert_int_equal(br_facts_put(sv.fleet, board.id, facts, BR_FACTS_MAX + 1, &err), -ENOSPC);
 	assert_int_equal(br_facts_put(sv.fleet, board.id, facts, BR_FACTS_MAX, &err), 0);
-	assert_int_equal(br_facts_put(sv.fleet, board.id, facts + BR_FACTS_MAX, 1, &err), -ENOSPC);
+	strcpy(facts[0].value, "changed");
+	assert_int_equal(br_facts_put(sv.fleet, board.id, facts, BR_FACTS_MAX + 1, &err), -ENOSPC);
+	assert_string_equal(fact_of(board.id, "KEY_0"), "changed"); /* only the new one is left out */
+	assert_string_equal(fact_of(board.id, facts[BR_FACTS_MAX].name), "");
+	strcpy(facts[BR_FACTS_MAX].name, BR_FACT_KEY_HASH);
+	assert_int_equal(br_facts_put(sv.fleet, board.id, facts + BR_FACTS_MAX, 1, &err), 0);
+	assert_string_equal(fact_of(board.id, BR_FACT_KEY_HASH), "value");
 	strcpy(facts[0].value, "another");
 	assert_int_equal(br_facts_put(sv.fleet, board.id, facts, 1, &err), 0);
 	strcpy(facts[0].value, "a\nline");
@@ -615,11 +724,14 @@ int main(void)
 		cmocka_unit_test(a_board_that_tells_its_serial_late),
 		cmocka_unit_test(boot_partitions_of_images),
 		cmocka_unit_test(metadata_make_the_record),
+		cmocka_unit_test(metadata_choose_no_record),
+		cmocka_unit_test(hashes_that_mean_fused),
 		cmocka_unit_test(reports_that_are_wrong),
 		cmocka_unit_test(facts_of_a_board_are_bounded),
 		cmocka_unit_test(the_keeper_opens_what_the_policy_says),
 		cmocka_unit_test(compute_modules_boot_their_plans),
 		cmocka_unit_test(without_a_daemon),
+		cmocka_unit_test(adoption_over_usb_has_a_rate), /* last: it makes boards */
 	};
 
 	return cmocka_run_group_tests_name("usb and the daemon", tests, set_up, tear_down);

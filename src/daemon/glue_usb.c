@@ -335,13 +335,12 @@ static size_t take_facts(json_t *told, bool proven, struct br_fact facts[static 
 static void store_facts(struct br_glue *glue, const struct subject *s, const struct br_fact *facts, size_t n)
 {
 	struct br_error err = BR_ERROR_NULL;
-	char words[300];
 
 	if (!n || br_facts_put(glue->fleet, s->board.id, facts, n, &err) >= 0)
 		return;
 	/* no reason to fail a boot */
-	snprintf(words, sizeof(words), "not all that board %s says of itself is kept: %s", s->board.name, err.text);
-	trouble(glue, s, words);
+	br_error_prefix(&err, "not all that board %s says of itself is kept", s->board.name);
+	trouble(glue, s, err.text);
 }
 
 static int on_metadata(struct br_glue *glue, struct subject *s, const json_t *ev, struct br_error *err)
@@ -351,15 +350,14 @@ static int on_metadata(struct br_glue *glue, struct subject *s, const json_t *ev
 	struct br_error why = BR_ERROR_NULL;
 	struct br_text words = BR_TEXT_NULL;
 	struct br_sighting seen;
-	char text[600];
 	size_t n;
 
 	if (!facts)
 		return br_error_set(err, ENOMEM, "out of memory");
 	take_sighting(told, &seen);
 	if (s->board.id && check_identity(glue, s, &seen, &why) < 0) {
-		snprintf(text, sizeof(text), "what the board there says of itself is not kept: %s", why.text);
-		trouble(glue, s, text);
+		br_error_prefix(&why, "what the board there says of itself is not kept");
+		trouble(glue, s, why.text);
 		return 0;
 	}
 	n = take_facts(told, is_proven(s), facts, &words);

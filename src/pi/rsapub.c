@@ -91,7 +91,7 @@ char *br_rsapub_pem(const struct br_rsapub *pub)
 	if (pkey && bio && PEM_write_bio_PUBKEY(bio, pkey)) {
 		long n = BIO_get_mem_data(bio, &text);
 
-		pem = n > 0 ? strndup(text, (size_t)n) : NULL;
+		pem = n > 0 ? br_asprintf("%.*s", (int)n, text) : NULL;
 	}
 	BIO_free(bio);
 	EVP_PKEY_free(pkey);

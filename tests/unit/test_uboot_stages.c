@@ -168,7 +168,7 @@ static void a_stage2_for_road_local(void **state)
 		struct br_plan_flashed flashed;
 		const char *first, *never;
 	} cases[] = {
-		{ { 0 }, "for bif in mmc nvme", "does not start" },
+		{ {}, "for bif in mmc nvme", "does not start" },
 		{ { .target = "usb1" }, "for bif in usb;", "does not start" }, /* then the others */
 		{ { .target = "usb1", .awaited = true }, "for bif in usb;", "for bif in mmc nvme" },
 	};

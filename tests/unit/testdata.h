@@ -8,7 +8,7 @@
 
 /*
  * Real files that are not of this tree (stock EEPROM images, a stock bootfiles.bin): in $BRAMBLE_TEST_DATA, else in
- * shared/data beside the tree or one folder up. NULL: not there, and the test says so and skips.
+ * shared/data beside the tree or one folder up. NULL: not there, which is said; the test skips (before it owns anything).
  */
 static inline const char *test_data(const char *name)
 {
@@ -21,5 +21,8 @@ static inline const char *test_data(const char *name)
 		snprintf(path, sizeof(path), "%s/../shared/data/%s", root ? root : ".", name);
 	if (!dir && access(path, R_OK))
 		snprintf(path, sizeof(path), "%s/../../shared/data/%s", root ? root : ".", name);
-	return access(path, R_OK) ? NULL : path;
+	if (!access(path, R_OK))
+		return path;
+	printf("# skipped: shared/data/%s is not beside the source, nor in $BRAMBLE_TEST_DATA\n", name);
+	return NULL;
 }

@@ -124,6 +124,8 @@ static int carry(struct br_sim_usb_inside *h, struct port *p, const struct br_us
 		if (!has_descriptor(br_sim_rom_configuration(p->board), 5, t->endpoint))
 			return -ENOENT;
 		return br_sim_rom_bulk_out(p->board, h->now_ns, t->endpoint, t->data, t->len);
+	case BR_USB_CLEAR_HALT:
+		return br_sim_rom_clear_halt(p->board, h->now_ns, t->endpoint);
 	}
 	return -EINVAL;
 }

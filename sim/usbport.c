@@ -68,6 +68,13 @@ static int on_string(void *ctx, uint8_t index, uint8_t out[static 255])
 	return br_sim_rom_string(p->board, index, out);
 }
 
+static int on_clear_halt(void *ctx, uint8_t ep)
+{
+	struct br_sim_usb_port *p = ctx;
+
+	return br_sim_rom_clear_halt(p->board, p->now_ns, ep);
+}
+
 static void on_control_cancel(void *ctx)
 {
 	struct br_sim_usb_port *p = ctx;
@@ -84,7 +91,7 @@ static bool on_absent(void *ctx)
 
 static const struct br_sim_usb_ops ops = {
 	.control = on_control, .bulk_out = on_bulk_out, .bulk_in = on_bulk_in, .bulk_cancel = on_cancel,
-	.interrupt_start = on_interrupt, .bus_reset = on_nothing, .string = on_string,
+	.interrupt_start = on_interrupt, .bus_reset = on_nothing, .string = on_string, .clear_halt = on_clear_halt,
 	.control_cancel = on_control_cancel, .absent = on_absent,
 };
 

@@ -17,6 +17,8 @@ enum { GET_STATUS = 0, CLEAR_FEATURE = 1, SET_FEATURE = 3, GET_DESCRIPTOR = 6, G
 	GET_INTERFACE = 10, SET_INTERFACE = 11 };
 enum { DESC_DEVICE = 1, DESC_CONFIG = 2, DESC_STRING = 3, DESC_QUALIFIER = 6, DESC_INTERFACE = 4, DESC_ENDPOINT = 5 };
 
+enum { TO_ENDPOINT = 0x02, ENDPOINT_HALT = 0 }; /* of bmRequestType; of wValue */
+
 /* A transfer that the device does not answer yet. */
 struct parked {
 	struct parked *next;
@@ -118,6 +120,9 @@ static int standard_request(struct br_sim_usb *u, const struct usb_redir_control
 		u->buf[0] = 0;
 		return 1;
 	case CLEAR_FEATURE:
+		if (h->requesttype == TO_ENDPOINT && h->value == ENDPOINT_HALT && u->device.ops->clear_halt)
+			return u->device.ops->clear_halt(u->ctx, (uint8_t)h->index);
+		return 0;
 	case SET_FEATURE:
 	case SET_INTERFACE:
 		return 0;

@@ -29,6 +29,7 @@ struct br_sim_usb_ops {
 	void (*interrupt_start)(void *ctx, uint8_t ep);
 	void (*bus_reset)(void *ctx);
 	/* may be NULL: */
+	int (*clear_halt)(void *ctx, uint8_t ep); /* CLEAR_FEATURE(ENDPOINT_HALT), ep with its direction; as control() */
 	int (*string)(void *ctx, uint8_t index, uint8_t out[static 255]); /* a descriptor; its length, negative: none */
 	void (*control_cancel)(void *ctx); /* the host gave up a control transfer that waited */
 	bool (*absent)(void *ctx);	   /* not on the bus yet when QEMU connects: plug() comes later */

@@ -54,7 +54,8 @@ struct br_sim_rom {
 	enum wait wait;
 	unsigned attachments, wrong;
 	bool powered, odd_told, misaligned;
-	bool halted; /* the bulk endpoint, until the next length: what was in flight behind a stall stalls, too */
+	bool halted; /* the bulk endpoint, until it is cleared (USB 2.0, 5.8.5) */
+	unsigned stalls; /* so far, amid data */
 	uint64_t power_ns, now_ns;
 	uint64_t due_ns; /* NEVER: nothing is planned */
 	enum due due;
@@ -610,7 +611,6 @@ static int control_out(struct br_sim_rom *b, uint64_t len)
 			(unsigned long long)(b->want - b->have), (unsigned long long)b->want);
 		return -EPIPE;
 	}
-	b->halted = false;
 	b->want = b->have = 0; /* one of which nothing came yet may be announced again */
 	switch (b->wait) {
 	case WANTS_MESSAGE:
@@ -688,6 +688,11 @@ static bool strikes_amid(struct br_sim_rom *b, uint64_t reached, enum br_sim_rom
 
 	if (!here || reached < b->want / 2)
 		return false;
+	if (b->config.quirk == BR_SIM_ROM_STALL_ROM || b->config.quirk == BR_SIM_ROM_STALL_FILE) {
+		if (b->config.value && b->stalls == b->config.value)
+			return false;
+		b->stalls++;
+	}
 	strike(b);
 	return true;
 }
@@ -702,14 +707,27 @@ static int complete(struct br_sim_rom *b)
 	return 0;
 }
 
-int br_sim_rom_bulk_out(struct br_sim_rom *b, uint64_t now_ns, uint8_t ep, const uint8_t *data, size_t len)
+static uint8_t own_endpoint(const struct br_sim_rom *b)
 {
-	uint8_t own = b->place == IN_ROM && b->config.kind->composite ? 3 : 1;
+	return b->place == IN_ROM && b->config.kind->composite ? 3 : 1;
+}
 
+int br_sim_rom_clear_halt(struct br_sim_rom *b, uint64_t now_ns, uint8_t ep)
+{
 	br_sim_rom_step(b, now_ns);
 	if (b->place == NOWHERE)
 		return -ENODEV;
-	if (ep != own || b->place == IN_GADGET)
+	if (ep == own_endpoint(b) && b->place != IN_GADGET)
+		b->halted = false;
+	return 0;
+}
+
+int br_sim_rom_bulk_out(struct br_sim_rom *b, uint64_t now_ns, uint8_t ep, const uint8_t *data, size_t len)
+{
+	br_sim_rom_step(b, now_ns);
+	if (b->place == NOWHERE)
+		return -ENODEV;
+	if (ep != own_endpoint(b) || b->place == IN_GADGET)
 		return -EPIPE;
 	if (b->halted)
 		return -EPIPE;

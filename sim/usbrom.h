@@ -155,5 +155,7 @@ int br_sim_rom_control(struct br_sim_rom *b, uint64_t now_ns, uint8_t type, uint
 	uint16_t index, uint8_t *data, size_t len);
 /* 0, or as control(). */
 int br_sim_rom_bulk_out(struct br_sim_rom *b, uint64_t now_ns, uint8_t ep, const uint8_t *data, size_t len);
+/* CLEAR_FEATURE(ENDPOINT_HALT): what an OUT endpoint that stalled in the middle of data waits for. 0 or as control(). */
+int br_sim_rom_clear_halt(struct br_sim_rom *b, uint64_t now_ns, uint8_t ep);
 /* The host no longer waits for a control transfer that got -EAGAIN. */
 void br_sim_rom_cancelled(struct br_sim_rom *b, uint64_t now_ns);

@@ -98,7 +98,7 @@ static int choose(void *ctx, const struct br_usb_device *dev, const struct br_us
 	if (busy)
 		return -EBUSY;
 	r = run->choose(run->ctx, dev, model, ret);
-	if (r == -EAGAIN || r == 0 || !note_path(st, dev->path))
+	if (r == -EAGAIN || r == -EINPROGRESS || r == 0 || !note_path(st, dev->path))
 		return r == 1 ? 0 : r;
 	if (r < 0) {
 		run->failed++;

@@ -12,10 +12,14 @@
 #include <libusb-1.0/libusb.h>
 #include <linux/netlink.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <utlist.h>
@@ -23,21 +27,26 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "base/thread.h"
 #include "usb/sysfs.h"
 #include "wire/usbboot.h"
 
 #define POLL_BESIDE_NS (2 * BR_S)
 #define POLL_ALONE_NS (250 * BR_MS)
+#define POLL_CLEARING_NS (100 * BR_MS)
 #define UEVENT_GROUP_KERNEL 1
 
 struct entry;
 struct usb;
 
+/* A transfer under way; a halt is cleared by a thread, the kernel has no other call for it than one that waits for the board. */
 struct flight {
 	struct br_usb_transfer *t;
-	struct libusb_transfer *usb;
+	struct libusb_transfer *usb; /* NULL: clears a halt */
 	struct entry *entry;
-	bool completed;
+	atomic_bool completed;
+	pthread_t thread;
+	int result; /* of the thread, libusb's */
 	struct flight *prev, *next;
 	uint8_t control[LIBUSB_CONTROL_SETUP_SIZE + BR_USBBOOT_REQUEST];
 };
@@ -57,7 +66,7 @@ struct usb {
 	struct br_usb_host host; /* first */
 	char *sysfs;
 	libusb_context *ctx;
-	int epoll_fd, uevent_fd;
+	int epoll_fd, uevent_fd, done_fd; /* done_fd: a thread has ended */
 	uint64_t poll_ns, scan_ns;
 	struct entry *entries;
 	unsigned n_completed; /* so far */
@@ -149,7 +158,7 @@ static void cancel_all(struct entry *e)
 	struct flight *f;
 
 	DL_FOREACH(e->flights, f) {
-		if (!f->completed)
+		if (f->usb && !f->completed)
 			libusb_cancel_transfer(f->usb);
 	}
 }
@@ -212,8 +221,54 @@ static void fill(struct flight *f)
 static void free_flight(struct flight *f)
 {
 	DL_DELETE(f->entry->flights, f);
-	libusb_free_transfer(f->usb);
+	libusb_free_transfer(f->usb); /* NULL is fine */
 	free(f);
+}
+
+static void *clear_halt(void *arg)
+{
+	struct flight *f = arg;
+	const uint64_t one = 1;
+
+	f->result = libusb_clear_halt(f->entry->handle, f->t->endpoint);
+	f->completed = true;
+	while (write(f->entry->usb->done_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		continue;
+	return NULL;
+}
+
+/* Signals are the main thread's. */
+static int start_clearing(struct flight *f)
+{
+	sigset_t all, old;
+	int r;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = br_thread_start(&f->thread, clear_halt, f);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return -r;
+}
+
+/* How it ended; of a thread, after it has ended. */
+static enum br_usb_status result_of(struct flight *f)
+{
+	if (f->usb)
+		return status_of(f->usb->status);
+	pthread_join(f->thread, NULL);
+	return f->result == 0 ? BR_USB_OK : f->result == LIBUSB_ERROR_NO_DEVICE ? BR_USB_GONE : BR_USB_IO;
+}
+
+static int start_transfer(struct flight *f)
+{
+	int r;
+
+	f->usb = libusb_alloc_transfer(0);
+	if (!f->usb)
+		return -ENOMEM;
+	fill(f);
+	r = libusb_submit_transfer(f->usb);
+	return r ? negative_errno(r) : 0;
 }
 
 static int do_submit(struct br_usb_host *host, struct br_usb_device *dev, struct br_usb_transfer *t)
@@ -231,19 +286,12 @@ static int do_submit(struct br_usb_host *host, struct br_usb_device *dev, struct
 		return -ENOMEM;
 	f->t = t;
 	f->entry = e;
-	f->usb = libusb_alloc_transfer(0);
-	if (!f->usb) {
-		free(f);
-		return -ENOMEM;
-	}
-	fill(f);
 	DL_APPEND(e->flights, f);
 	t->host = f;
-	r = libusb_submit_transfer(f->usb);
-	if (!r)
-		return 0;
-	free_flight(f);
-	return negative_errno(r);
+	r = t->kind == BR_USB_CLEAR_HALT ? start_clearing(f) : start_transfer(f);
+	if (r < 0)
+		free_flight(f);
+	return r;
 }
 
 static void do_cancel(struct br_usb_host *host, struct br_usb_device *dev, struct br_usb_transfer *t)
@@ -251,7 +299,7 @@ static void do_cancel(struct br_usb_host *host, struct br_usb_device *dev, struc
 	struct flight *f;
 
 	DL_FOREACH(entry_of(dev)->flights, f) {
-		if (f->t == t && !f->completed)
+		if (f->t == t && f->usb && !f->completed)
 			libusb_cancel_transfer(f->usb);
 	}
 }
@@ -265,10 +313,10 @@ static bool tell_completions(struct usb *u, struct entry *e)
 		struct flight *f = e->flights;
 		struct br_usb_transfer *t = f->t;
 
-		t->status = status_of(f->usb->status);
+		t->status = result_of(f);
 		if (e->leaving && t->status == BR_USB_CANCELLED)
 			t->status = BR_USB_GONE; /* not its owner took it back */
-		t->done = f->usb->actual_length > 0 ? (size_t)f->usb->actual_length : 0;
+		t->done = f->usb && f->usb->actual_length > 0 ? (size_t)f->usb->actual_length : 0;
 		if (t->kind == BR_USB_CONTROL_IN && t->done)
 			memcpy(t->data, f->control + LIBUSB_CONTROL_SETUP_SIZE, t->done < t->len ? t->done : t->len);
 		t->host = NULL;
@@ -346,6 +394,12 @@ static int scan(struct usb *u, struct br_error *err)
 
 static void remove_entry(struct usb *u, struct entry *e)
 {
+	struct flight *f;
+
+	DL_FOREACH(e->flights, f) { /* when the host is freed; the kernel ends its call in BR_USB_CLEAR_NS */
+		if (!f->usb)
+			pthread_join(f->thread, NULL);
+	}
 	DL_DELETE(u->entries, e);
 	really_close(e);
 	free(e);
@@ -392,6 +446,15 @@ static bool drain_uevents(struct usb *u)
 	return any;
 }
 
+/* Which thread it was, its flight says. */
+static void drain_done(const struct usb *u)
+{
+	uint64_t n;
+
+	while (read(u->done_fd, &n, sizeof(n)) < 0 && errno == EINTR)
+		continue;
+}
+
 /*
  * All that is there: a timeout is one round, the end of the transfer that it cancels another; the kernel may block the first
  * for seconds, and what is seen only then must not look late.
@@ -413,12 +476,32 @@ static int handle_events(struct usb *u, struct br_error *err)
 	return 0;
 }
 
+/* The kernel holds a device's lock while it clears a halt, and its attributes wait for that. */
+static bool is_clearing(const struct usb *u)
+{
+	const struct entry *e;
+	const struct flight *f;
+
+	DL_FOREACH(u->entries, e) {
+		DL_FOREACH(e->flights, f) {
+			if (!f->usb && !f->completed)
+				return true;
+		}
+	}
+	return false;
+}
+
 static int do_handle(struct br_usb_host *host, uint64_t now_ns, struct br_error *err)
 {
 	struct usb *u = usb_of(host);
+	bool due;
 	int r;
 
-	if (drain_uevents(u) || now_ns >= u->scan_ns) {
+	drain_done(u);
+	due = drain_uevents(u) || now_ns >= u->scan_ns;
+	if (due && is_clearing(u)) {
+		u->scan_ns = now_ns + POLL_CLEARING_NS;
+	} else if (due) {
 		r = scan(u, err);
 		if (r < 0)
 			return r;
@@ -497,6 +580,8 @@ static void do_free(struct br_usb_host *host)
 	}
 	if (u->uevent_fd >= 0)
 		close(u->uevent_fd);
+	if (u->done_fd >= 0)
+		close(u->done_fd);
 	if (u->epoll_fd >= 0)
 		close(u->epoll_fd);
 	free(u->sysfs);
@@ -535,15 +620,18 @@ int br_usb_libusb_new(const struct br_usb_libusb_options *options, struct br_usb
 		return br_error_set(err, ENOMEM, "out of memory");
 	u->host.ops = &ops;
 	u->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	u->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	u->uevent_fd = o.no_uevents ? -1 : open_uevents();
 	u->sysfs = strdup(o.sysfs ? o.sysfs : BR_USB_SYSFS);
 	u->poll_ns = o.poll_ns ? o.poll_ns : u->uevent_fd >= 0 ? POLL_BESIDE_NS : POLL_ALONE_NS;
-	if (u->epoll_fd < 0 || !u->sysfs)
+	if (u->epoll_fd < 0 || u->done_fd < 0 || !u->sysfs)
 		r = br_error_set(err, u->sysfs ? errno : ENOMEM, "USB: no descriptors or memory");
 	else
 		r = start_libusb(u, err);
 	if (!r && u->uevent_fd >= 0)
 		fd_added(u->uevent_fd, POLLIN, u);
+	if (!r)
+		fd_added(u->done_fd, POLLIN, u);
 	if (r) {
 		do_free(&u->host);
 		return r;

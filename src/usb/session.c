@@ -264,6 +264,9 @@ static void take_completion(struct br_usb_session *s, struct br_usb_transfer *t,
 		if (br_usb_write_completed(s, t, now_ns))
 			br_usb_files_written(s, now_ns);
 		break;
+	case BR_USB_S_CLEAR:
+		br_usb_write_cleared(s, t, now_ns);
+		break;
 	default: /* of what was given up */
 		break;
 	}
@@ -414,6 +417,7 @@ const char *br_usb_session_doing(const struct br_usb_session *s)
 		[BR_USB_S_ANSWER] = "answers the board",
 		[BR_USB_S_PAUSE] = "pauses before it asks again",
 		[BR_USB_S_GOING] = "sees whether the board is leaving",
+		[BR_USB_S_CLEAR] = "clears the board's stall",
 		[BR_USB_S_ENDED] = "has ended",
 	};
 

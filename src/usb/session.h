@@ -66,7 +66,7 @@ struct br_usb_step {
 	char *name;   /* "" when it has none; printable */
 	char *detail; /* "" ...; printable */
 };
-#define BR_USB_STEPS_MAX 1000 /* what comes after them is counted, only the verdict is kept */
+#define BR_USB_STEPS_MAX 1000 /* of what comes after them, only the verdict is kept */
 
 struct br_usb_metadata {
 	char *key, *value; /* printable */

@@ -33,6 +33,7 @@ enum br_usb_state {
 	BR_USB_S_FILE,
 	BR_USB_S_PAUSE,	     /* before it is asked again */
 	BR_USB_S_GOING,	     /* bus error: leaving, or not */
+	BR_USB_S_CLEAR,	     /* the halt of the bulk endpoint is being cleared, after which it is as it was in 'stalled' */
 	BR_USB_S_ENDED,
 	BR_USB_N_STATES,
 };
@@ -41,7 +42,6 @@ enum br_usb_state {
 struct br_usb_write {
 	const uint8_t *memory; /* NULL: of the file */
 	uint64_t len, handed, done;
-	bool announced;
 };
 
 struct br_usb_piece {
@@ -58,6 +58,7 @@ struct br_usb_session {
 	struct br_usbboot_ends ends;
 
 	enum br_usb_state state, was; /* was: before GOING, or when it left */
+	enum br_usb_state stalled;    /* before CLEAR */
 	uint64_t started_ns, deadline_ns, speak_ns;
 	uint64_t open_until_ns;
 	enum br_usb_verdict verdict;
@@ -70,6 +71,7 @@ struct br_usb_session {
 	bool stuck; /* the deadline of a transfer was over once */
 	struct br_usb_write write;
 	enum br_usb_status failed; /* of the write that is being given up; OK: none */
+	bool halted;		   /* ... whose bulk endpoint stalled */
 	enum br_usb_status trouble; /* what led to GOING */
 
 	/* the first stage */
@@ -90,7 +92,7 @@ struct br_usb_session {
 	char other[40]; /* what came on the path and was no board in boot mode: "18d1:4e40" */
 
 	struct br_usb_step *steps;
-	size_t n_steps, cap_steps, lost_steps;
+	size_t n_steps, cap_steps;
 	struct br_usb_metadata *metadata;
 	size_t n_metadata;
 };
@@ -119,6 +121,8 @@ int br_usb_find(struct br_usb_session *s, const char *name, uint64_t max, struct
 void br_usb_write(struct br_usb_session *s, const uint8_t *memory, uint64_t len, uint64_t now_ns);
 /* Begins a read of n bytes into control_data. */
 void br_usb_read(struct br_usb_session *s, uint32_t n, uint64_t timeout_ns, uint64_t now_ns);
+/* The halt of a write that stalled is cleared, or could not be: what is to be done about the stall is done now. */
+void br_usb_write_cleared(struct br_usb_session *s, const struct br_usb_transfer *t, uint64_t now_ns);
 /* A transfer of a write completed: true when all of it is written. What failed went to br_usb_failed(). */
 bool br_usb_write_completed(struct br_usb_session *s, struct br_usb_transfer *t, uint64_t now_ns);
 

@@ -66,7 +66,6 @@ void br_usb_log_step(struct br_usb_session *s, enum br_usb_step_kind kind, const
 		s->steps[s->n_steps++] = step;
 		return;
 	}
-	s->lost_steps++;
 	free(step.name);
 	free(step.detail);
 }

@@ -32,15 +32,42 @@ static void cancel_pieces(struct br_usb_session *s)
 	}
 }
 
+/* An endpoint that stalled takes nothing before its halt is cleared. False: it cannot be asked for. */
+static bool clear_halt(struct br_usb_session *s, uint64_t now_ns)
+{
+	enum br_usb_state before = s->state;
+
+	s->control = (struct br_usb_transfer){
+		.kind = BR_USB_CLEAR_HALT, .endpoint = s->ends.out, .timeout_ns = BR_USB_CLEAR_NS
+	};
+	br_usb_enter(s, BR_USB_S_CLEAR, UINT64_MAX);
+	if (submit(s, &s->control, now_ns)) {
+		s->stalled = before;
+		return true;
+	}
+	s->state = before;
+	s->failed = BR_USB_OK;
+	return false;
+}
+
 /* A write that has failed is over when nothing of it is in flight. */
 static void give_up(struct br_usb_session *s, uint64_t now_ns)
 {
 	enum br_usb_status failed = s->failed;
+	bool halted = s->halted;
 
 	if (s->in_flight)
 		return;
 	s->failed = BR_USB_OK;
-	br_usb_failed(s, failed, now_ns);
+	s->halted = false;
+	if (!halted || !clear_halt(s, now_ns))
+		br_usb_failed(s, failed, now_ns);
+}
+
+void br_usb_write_cleared(struct br_usb_session *s, const struct br_usb_transfer *t, uint64_t now_ns)
+{
+	s->state = s->stalled;
+	br_usb_failed(s, t->status == BR_USB_GONE ? BR_USB_GONE : BR_USB_STALL, now_ns);
 }
 
 static int load(struct br_usb_session *s, struct br_usb_piece *p, uint64_t now_ns)
@@ -96,6 +123,7 @@ static void control(struct br_usb_session *s, enum br_usb_kind kind, uint32_t le
 	struct br_usbboot_setup setup = br_usbboot_setup(len);
 
 	s->failed = BR_USB_OK;
+	s->halted = false;
 	s->control = (struct br_usb_transfer){
 		.kind = kind,
 		.value = setup.value,
@@ -135,13 +163,12 @@ bool br_usb_write_completed(struct br_usb_session *s, struct br_usb_transfer *t,
 		t->status = BR_USB_IO; /* what comes after it would be out of step */
 	if (t->status != BR_USB_OK) {
 		s->failed = t->status;
+		s->halted = t->status == BR_USB_STALL && t->kind == BR_USB_BULK_OUT;
 		cancel_pieces(s);
 		give_up(s, now_ns);
 		return false;
 	}
-	if (t->kind == BR_USB_CONTROL_OUT)
-		w->announced = true;
-	else
+	if (t->kind == BR_USB_BULK_OUT)
 		w->done += t->done;
 	if (w->done == w->len)
 		return true;

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 
 /*
@@ -38,6 +39,12 @@ enum br_usb_kind {
 	BR_USB_CONTROL_OUT, /* bmRequestType 0x40, bRequest 0, value, index; no data */
 	BR_USB_CONTROL_IN,  /* 0xc0, 0, value, index; len bytes into data */
 	BR_USB_BULK_OUT,    /* len bytes, at most BR_USBBOOT_PIECE, from data to endpoint */
+	/*
+	 * CLEAR_FEATURE(ENDPOINT_HALT) to the bulk OUT endpoint, and its data toggle of this side reset with it (USB 2.0, 9.4.5):
+	 * after a stall it takes nothing before this. Nothing else of the device may be in flight. It cannot be cancelled; at
+	 * most BR_USB_CLEAR_NS.
+	 */
+	BR_USB_CLEAR_HALT,
 };
 
 enum br_usb_status {
@@ -63,6 +70,8 @@ struct br_usb_transfer {
 	void *host;   /* the transport's while it is in flight */
 	void *user;   /* the submitter's */
 };
+
+#define BR_USB_CLEAR_NS (6 * BR_S) /* the kernel gives the board 5 s */
 
 struct br_usb_callbacks {
 	void (*arrived)(void *ctx, struct br_usb_device *dev);

@@ -79,6 +79,7 @@ TROUBLE = [
     ("cm4:command", "no-sense"), ("cm4:short-request", "no-sense"), ("cm3:short-status", "done"),
     ("cm4:no-endpoint", "not-sent"), ("cm3:stall-rom", "not-sent"), ("cm4:stall-request", "broken-off"),
     ("cm4:stall-file", "broken-off"), ("cm3:bad-status=5", "refused"), ("cm3:vanish-rom", "vanished"),
+    ("cm3:stall-rom=1", "done"), ("cm4:stall-file=1", "done"),
     ("cm4:no-return", "never-back"), ("cm4:rom-index", "broken-off"), ("cm4:stage-index", "not-sent"),
 ]
 # that need more than half a minute

@@ -273,6 +273,8 @@ static const struct trouble {
 	{ "cm5", "mute", BR_USB_NOT_SENT, "timed out", BR_SIM_ROM_RUNNING },
 	{ "cm4", "no-endpoint", BR_USB_NOT_SENT, "", BR_SIM_ROM_RUNNING },
 	{ "cm3", "stall-rom", BR_USB_NOT_SENT, "stall", BR_SIM_ROM_RUNNING },
+	{ "cm3", "stall-rom=2", BR_USB_DONE, "", BR_SIM_ROM_GOOD }, /* and a halt that nobody clears is for ever */
+	{ "cm4", "stall-file=2", BR_USB_DONE, "", BR_SIM_ROM_GOOD },
 	{ "cm3", "stall-request", BR_USB_BROKEN_OFF, "stall", BR_SIM_ROM_RUNNING },
 	{ "cm4", "stall-file", BR_USB_BROKEN_OFF, "stall", BR_SIM_ROM_RUNNING },
 	{ "cm4", "short-status", BR_USB_DONE, "", BR_SIM_ROM_GOOD },

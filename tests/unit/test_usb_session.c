@@ -312,6 +312,7 @@ static void the_rom_takes_nothing(void **state)
 	assert_int_equal(k.n, 4);
 	script_complete(&k, BR_USB_STALL, 512);
 	script_settle(&k);
+	script_cleared(&k, BR_USB_OK);
 	assert_int_equal(k.n, 0);
 	script_wait(&k, BR_S);
 	assert_int_equal(k.opens, 2);
@@ -494,6 +495,7 @@ static void transfers_fail_while_it_stays(void **state)
 		script_length(&k);
 		script_complete(&k, BR_USB_STALL, 100);
 		script_settle(&k);
+		script_cleared(&k, n == 1 ? BR_USB_IO : BR_USB_OK);
 		script_wait(&k, 3 * BR_S);
 	}
 	script_end(&k, BR_USB_BROKEN_OFF, "start4.elf: stalled by the board, 3 times in a row");
@@ -520,6 +522,54 @@ static void transfers_fail_while_it_stays(void **state)
 	assert_int_equal(br_usb_session_verdict(k.s), BR_USB_RUNNING);
 	script_wait(&k, BR_S);
 	script_end(&k, BR_USB_BROKEN_OFF, "neither ended nor timed out");
+}
+
+/* A stalled endpoint takes nothing before its halt is cleared; what else may happen meanwhile. */
+static void a_stall_is_cleared(void **state)
+{
+	for (int how = 0; how < 6; how++) {
+		script_start(&k, &(struct br_usb_session_options){ .leave_ok = true });
+		script_to_files(&k, 0x2711);
+		script_fetch(&k, "config.txt");
+		script_ask(&k, BR_USBBOOT_READ, "start4.elf");
+		script_length(&k);
+		if (how == 5) /* no thread for it: as if it were cleared */
+			k.submit_result = -EAGAIN;
+		script_complete(&k, BR_USB_STALL, 0);
+		script_settle(&k);
+		if (how == 0) { /* it works, and the file is sent */
+			script_cleared(&k, BR_USB_OK);
+			script_wait(&k, BR_S);
+			script_fetch(&k, "start4.elf");
+			script_ask(&k, BR_USBBOOT_DONE, "done");
+			script_end(&k, BR_USB_DONE, "done after 2 files");
+		} else if (how == 1) { /* it leaves */
+			script_unplug(&k);
+			script_wait(&k, 60 * BR_S);
+			script_end(&k, BR_USB_VANISHED, "left at byte 0 of the 200000 of start4.elf");
+		} else if (how == 2) { /* it goes: that is seen before it has left */
+			script_cleared(&k, BR_USB_GONE);
+			script_wait(&k, BR_S);
+			script_unplug(&k);
+			script_wait(&k, 60 * BR_S);
+			script_end(&k, BR_USB_VANISHED, "left at byte 0 of the 200000 of start4.elf");
+		} else if (how == 3) { /* somebody ends it all */
+			br_usb_session_abort(k.s, "enough", k.now_ns);
+			script_end(&k, BR_USB_ABORTED, "enough");
+		} else if (how == 4) { /* it is never cleared */
+			k.stuck = true;
+			script_wait(&k, BR_USB_CLEAR_NS + 20 * BR_S);
+			k.stuck = false;
+			script_end(&k, BR_USB_BROKEN_OFF, "clears the board's stall: the transfer neither ended nor timed out");
+		} else {
+			assert_int_equal(k.n, 0);
+			k.submit_result = 0;
+			script_wait(&k, BR_S);
+			script_fetch(&k, "start4.elf");
+			script_ask(&k, BR_USBBOOT_DONE, "done");
+			script_end(&k, BR_USB_DONE, "done after 2 files");
+		}
+	}
 }
 
 static void a_time_that_jumps_ends_nothing(void **state)
@@ -641,6 +691,7 @@ int main(void)
 		cmocka_unit_test(names_that_lead_out),
 		cmocka_unit_test(requests_out_of_order),
 		cmocka_unit_test(transfers_fail_while_it_stays),
+		cmocka_unit_test(a_stall_is_cleared),
 		cmocka_unit_test(a_time_that_jumps_ends_nothing),
 		cmocka_unit_test(it_begins_anew_for_ever),
 		cmocka_unit_test(it_asks_for_ever),

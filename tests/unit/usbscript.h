@@ -272,6 +272,16 @@ static inline size_t script_bulk(struct script *k, size_t max)
 	return k->n_got;
 }
 
+/* The halt of the bulk endpoint is cleared, or not; nothing else is in flight then. */
+static inline void script_cleared(struct script *k, enum br_usb_status status)
+{
+	assert_int_equal(k->n, 1);
+	assert_int_equal(k->queue[0]->kind, BR_USB_CLEAR_HALT);
+	assert_true(k->queue[0]->timeout_ns == BR_USB_CLEAR_NS);
+	assert_int_equal(k->queue[0]->endpoint, br_usbboot_ends(k->dev.n_interfaces).out);
+	script_complete(k, status, 0);
+}
+
 static inline void script_say(struct script *k, const void *data, size_t n)
 {
 	struct br_usb_transfer *t = k->queue[0];

@@ -54,20 +54,6 @@ static json_t *signatures_json(const struct br_eeprom *e)
 	return list;
 }
 
-/* Whether anything is in a part of an A/B image: "empty" is all ones, or one padding. */
-static bool is_used(const struct br_eeprom *e, uint32_t from, uint32_t to)
-{
-	for (size_t i = 0; i < e->n_sections; i++) {
-		if (e->sections[i].offset >= from && e->sections[i].offset < to && e->sections[i].kind != BR_EEPROM_PAD)
-			return true;
-	}
-	for (uint32_t at = from; e->end <= from && at < to; at++) {
-		if (e->data[at] != 0xff)
-			return true;
-	}
-	return false;
-}
-
 static json_t *image_json(const char *file, const struct br_eeprom *e)
 {
 	struct br_eeprom_build build;
@@ -89,8 +75,8 @@ static json_t *image_json(const char *file, const struct br_eeprom *e)
 	json_object_set_new(image, "countersigned", json_boolean(br_eeprom_countersigned(e)));
 	json_object_set_new(image, "end", json_integer(e->end));
 	if (e->ab) {
-		json_object_set_new(image, "partition_b", json_string(is_used(e, BR_EEPROM_B, BR_EEPROM_JOURNALS) ? "used" : "empty"));
-		json_object_set_new(image, "journals", json_string(is_used(e, BR_EEPROM_JOURNALS, (uint32_t)e->len) ? "used" : "empty"));
+		json_object_set_new(image, "partition_b", json_string(br_eeprom_used(e, BR_EEPROM_B, BR_EEPROM_JOURNALS) ? "used" : "empty"));
+		json_object_set_new(image, "journals", json_string(br_eeprom_used(e, BR_EEPROM_JOURNALS, (uint32_t)e->len) ? "used" : "empty"));
 	}
 	for (size_t i = 0; i < e->n_sections; i++)
 		json_array_append_new(sections, section_json(e, &e->sections[i]));
@@ -149,8 +135,8 @@ static void print_head(const char *file, const struct br_eeprom *e)
 	if (build.has_update_time)
 		printf(", update time %s", br_eeprom_date(build.update_time, date));
 	if (e->ab)
-		printf("\npartition B: %s, journals: %s", is_used(e, BR_EEPROM_B, BR_EEPROM_JOURNALS) ? "used" : "empty",
-			is_used(e, BR_EEPROM_JOURNALS, (uint32_t)e->len) ? "used" : "empty");
+		printf("\npartition B: %s, journals: %s", br_eeprom_used(e, BR_EEPROM_B, BR_EEPROM_JOURNALS) ? "used" : "empty",
+			br_eeprom_used(e, BR_EEPROM_JOURNALS, (uint32_t)e->len) ? "used" : "empty");
 	printf("\nsigned boot: %s\ncounter-signed: %s\n", br_eeprom_signed_boot(e) ? "yes" : "no", br_eeprom_countersigned(e) ? "yes" : "no");
 	for (size_t i = n; i-- > 0;) {
 		printf("signature: %s, key %" PRIu32 " (%s)", s[i].of, s[i].keynum,

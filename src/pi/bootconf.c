@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/cleanup.h"
+
 static bool is_blank(char c)
 {
 	return c == ' ' || c == '\t' || c == '\r';
@@ -152,4 +154,65 @@ int br_bootconf_number(const char *value, size_t len, int64_t *ret)
 	}
 	*ret = minus ? -n : n;
 	return 0;
+}
+
+bool br_bootconf_may_hold(const char *section, enum br_soc soc)
+{
+	static const struct {
+		const char *prefix;
+		enum br_soc soc;
+	} models[] = { { "pi4", BR_SOC_BCM2711 }, { "cm4", BR_SOC_BCM2711 }, { "pi5", BR_SOC_BCM2712 }, { "cm5", BR_SOC_BCM2712 },
+		{ "pi0", BR_SOC_BCM2835 }, { "pi1", BR_SOC_BCM2835 }, { "pi2", BR_SOC_BCM2836 }, { "pi3", BR_SOC_BCM2837 },
+		{ "cm1", BR_SOC_BCM2835 }, { "cm3", BR_SOC_BCM2837 }, { "cm0", BR_SOC_BCM2837 } };
+
+	if (!strcasecmp(section, "none"))
+		return false;
+	for (size_t i = 0; soc && i < BR_ARRAY_SIZE(models); i++) {
+		if (!strncasecmp(section, models[i].prefix, 3))
+			return models[i].soc == soc;
+	}
+	return true;
+}
+
+void br_bootconf_values(struct br_bootconf_values *v, const char *text, size_t len, enum br_soc soc, const char *key)
+{
+	*v = (struct br_bootconf_values){ .text = text, .key = key, .soc = soc };
+	v->len = !text ? 0 : len < BR_BOOTCONF_READ ? len : BR_BOOTCONF_READ;
+	br_bootconf_start(&v->reader, text, v->len);
+}
+
+bool br_bootconf_next_value(struct br_bootconf_values *v, const char **ret, size_t *ret_len)
+{
+	char section[BR_BOOTCONF_NAME_MAX + 1];
+	struct br_bootconf_line line;
+
+	while (v->text && br_bootconf_next(&v->reader, &line)) {
+		if (line.kind != BR_BOOTCONF_PROPERTY || line.tail || line.section_len > BR_BOOTCONF_NAME_MAX ||
+			line.name_len != strlen(v->key) || memcmp(line.name, v->key, line.name_len) != 0)
+			continue;
+		memcpy(section, line.section, line.section_len);
+		section[line.section_len] = '\0';
+		/* only where no later line says otherwise to the same boards */
+		if (!br_bootconf_may_hold(section, v->soc) || br_bootconf_effective(v->text, v->len, section, v->key, ret_len) != line.value)
+			continue;
+		*ret = line.value;
+		*ret_len = line.value_len;
+		return true;
+	}
+	return false;
+}
+
+bool br_bootconf_says(const char *text, size_t len, enum br_soc soc, const char *key, int64_t number)
+{
+	struct br_bootconf_values values;
+	const char *value;
+	size_t n = 0;
+	int64_t is;
+
+	br_bootconf_values(&values, text, len, soc, key);
+	while (br_bootconf_next_value(&values, &value, &n)) {
+		if (br_bootconf_number(value, n, &is) == 0 && is == number)
+			return true;
+	}
+	return false;
 }

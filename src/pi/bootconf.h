@@ -64,6 +64,24 @@ const char *br_bootconf_effective(const char *text, size_t len, const char *sect
 int br_bootconf_set(const char *text, size_t len, const char *section, const char *key, const char *value, char **ret,
 	size_t *ret_len, struct br_error *err);
 
+/* Whether lines below a section may hold on a board with this SoC (UNKNOWN: any): of no model, or of one with it. */
+bool br_bootconf_may_hold(const char *section, enum br_soc soc);
+/*
+ * The values of a key that are in force on some board with the SoC, one after the other: what all boards read, and what those of
+ * each section do. Of the bytes that a bootloader reads (BR_BOOTCONF_READ); text and key must stay.
+ */
+#define BR_BOOTCONF_READ 4076u
+struct br_bootconf_values {
+	struct br_bootconf_reader reader;
+	const char *text, *key;
+	size_t len;
+	enum br_soc soc;
+};
+void br_bootconf_values(struct br_bootconf_values *v, const char *text, size_t len, enum br_soc soc, const char *key);
+bool br_bootconf_next_value(struct br_bootconf_values *v, const char **ret, size_t *ret_len);
+/* One of them is this number, in whichever form it is written. text may be NULL. */
+bool br_bootconf_says(const char *text, size_t len, enum br_soc soc, const char *key, int64_t number);
+
 /* Whose configuration it is, for the check. */
 struct br_bootconf_board {
 	enum br_soc soc;     /* UNKNOWN: both */

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "pi/bootconf.h"
+#include "pi/eeprom.h"
 
 /* Boot modes, the digits of BOOT_ORDER. */
 enum mode {
@@ -21,7 +22,6 @@ enum mode {
 };
 
 /* Releases that changed something: seconds since 1970 of the days' beginnings. */
-#define SECURE_BOOT_SINCE 1632136573u /* 2021-09-20: the first that checks signatures */
 #define TFTP_1468_SINCE 1665619200u   /* 2022-10-13: blocks of 1468 instead of 1024 bytes */
 #define HTTPS_FUSED_SINCE 1746662400u /* 2025-05-08 */
 #define TFTP_ROLLOVER_SINCE 1758585600u /* 2025-09-23: more than 65535 blocks */
@@ -266,7 +266,7 @@ static void check_update(struct conf *c)
 	else if (number_of(c, "ENABLE_SELF_UPDATE", 1) == 0)
 		br_findings_add(c->f, BR_FINDING_NOTE, 0, "ENABLE_SELF_UPDATE", "use recovery.bin or rpiboot, or set ENABLE_SELF_UPDATE=1",
 			"ENABLE_SELF_UPDATE=0: the board takes no further update from its boot media or the network");
-	if (number_of(c, "SIGNED_BOOT", 0) == 1 && c->board->build_time && c->board->build_time < SECURE_BOOT_SINCE)
+	if (number_of(c, "SIGNED_BOOT", 0) == 1 && c->board->build_time && c->board->build_time < BR_EEPROM_SIGNED_FLOOR)
 		br_findings_add(c->f, BR_FINDING_ERROR, 0, "SIGNED_BOOT", "use an image of 2021-09-20 or later",
 			"SIGNED_BOOT=1 in an image that is too old for it: it would load anything");
 	if (number_of(c, "POWER_OFF_ON_HALT", 0) == 1 && number_of(c, "WAKE_ON_GPIO", 1) != 0)
@@ -285,25 +285,6 @@ static void check_one(const char *text, size_t len, const char *section, const s
 	check_http(&c);
 	check_identity(&c);
 	check_update(&c);
-}
-
-/* Whether the section may hold on a board with this SoC: no model, or one of it. */
-static bool may_hold(const char *section, enum br_soc soc)
-{
-	static const struct {
-		const char *prefix;
-		enum br_soc soc;
-	} models[] = { { "pi4", BR_SOC_BCM2711 }, { "cm4", BR_SOC_BCM2711 }, { "pi5", BR_SOC_BCM2712 }, { "cm5", BR_SOC_BCM2712 },
-		{ "pi0", BR_SOC_BCM2835 }, { "pi1", BR_SOC_BCM2835 }, { "pi2", BR_SOC_BCM2836 }, { "pi3", BR_SOC_BCM2837 },
-		{ "cm1", BR_SOC_BCM2835 }, { "cm3", BR_SOC_BCM2837 }, { "cm0", BR_SOC_BCM2837 } };
-
-	if (!strcasecmp(section, "none"))
-		return false;
-	for (size_t i = 0; soc && i < BR_ARRAY_SIZE(models); i++) {
-		if (!strncasecmp(section, models[i].prefix, 3))
-			return models[i].soc == soc;
-	}
-	return true;
 }
 
 static bool says_already(const struct br_findings *f, const struct br_finding *one)
@@ -354,7 +335,7 @@ void br_bootconf_check_meaning(const char *text, size_t len, const struct br_boo
 		names[n][line.section_len] = '\0';
 		for (size_t i = 0; i < n; i++)
 			known |= !strcasecmp(names[i], names[n]);
-		if (!known && may_hold(names[n], board->soc))
+		if (!known && br_bootconf_may_hold(names[n], board->soc))
 			n++;
 	}
 	for (size_t i = 0; i < n; i++)

@@ -46,6 +46,19 @@ const char *br_eeprom_area(const struct br_eeprom *e, uint32_t offset)
 	return offset < BR_EEPROM_A ? "read-only" : offset < BR_EEPROM_B ? "A" : offset < BR_EEPROM_JOURNALS ? "B" : "journal";
 }
 
+bool br_eeprom_used(const struct br_eeprom *e, uint32_t from, uint32_t to)
+{
+	for (size_t i = 0; i < e->n_sections; i++) {
+		if (e->sections[i].offset >= from && e->sections[i].offset < to && e->sections[i].kind != BR_EEPROM_PAD)
+			return true;
+	}
+	for (uint32_t at = from; e->end <= from && at < to; at++) {
+		if (e->data[at] != 0xff)
+			return true;
+	}
+	return false;
+}
+
 static uint64_t align8(uint64_t n)
 {
 	return (n + 7) & ~7ull;
@@ -133,10 +146,16 @@ static int walk(struct br_eeprom *e, struct br_error *err)
 {
 	struct br_eeprom_section s;
 	uint64_t offset = 0, next = 0;
+	bool ab = false;
 
 	e->n_sections = 0;
 	while (offset < e->len) {
-		int r = read_section(e->data, e->len, (uint32_t)offset, &s, &next, err);
+		int r;
+
+		/* what the bootloader writes there is no section (its form is not in our notes) */
+		if (ab && offset == BR_EEPROM_JOURNALS)
+			break;
+		r = read_section(e->data, e->len, (uint32_t)offset, &s, &next, err);
 
 		if (r < 0)
 			return r;
@@ -148,14 +167,13 @@ static int walk(struct br_eeprom *e, struct br_error *err)
 		if (r < 0)
 			return br_error_set(err, -r, "out of memory");
 		e->sections[e->n_sections++] = s;
+		ab |= e->soc == BR_SOC_BCM2712 && s.kind == BR_EEPROM_FILE && !strcmp(s.name, BR_EEPROM_BOOTSYS);
 		offset = next;
 	}
 	e->end = offset < e->len ? (uint32_t)offset : (uint32_t)e->len;
 	if (!e->n_sections || e->sections[0].kind != BR_EEPROM_CODE)
 		return br_error_set(err, EBADMSG, "no first stage at its beginning: damaged, erased, or no EEPROM image");
-	e->ab = false;
-	for (size_t i = 0; i < e->n_sections && e->soc == BR_SOC_BCM2712; i++)
-		e->ab |= e->sections[i].kind == BR_EEPROM_FILE && !strcmp(e->sections[i].name, BR_EEPROM_BOOTSYS);
+	e->ab = ab;
 	for (size_t i = 0; i < e->n_sections; i++)
 		e->sections[i].room = room_of(e, i);
 	return 0;

@@ -25,6 +25,7 @@
 #define BR_EEPROM_B 0x107000u
 #define BR_EEPROM_JOURNALS 0x1fe000u
 #define BR_EEPROM_NAME 12
+#define BR_EEPROM_SIGNED_FLOOR 1632136573u /* 2021-09-20: images built before know no signed boot (systems notes d.4) */
 
 #define BR_EEPROM_BOOTCODE "bootcode" /* the first stage, which has no name in the image */
 #define BR_EEPROM_BOOTSYS "bootsys"   /* its second half, in partition A */
@@ -70,6 +71,8 @@ void br_eeprom_done(struct br_eeprom *e);
 
 /* "bootcode", "file", "compressed", "lz4", "pad", "unknown" */
 const char *br_eeprom_kind_name(enum br_eeprom_kind kind);
+/* Whether anything is in a part of the image: padding and ones are nothing. */
+bool br_eeprom_used(const struct br_eeprom *e, uint32_t from, uint32_t to);
 /* In images with two partitions: "read-only", "A", "B" or "journal"; else "". */
 const char *br_eeprom_area(const struct br_eeprom *e, uint32_t offset);
 
@@ -81,8 +84,8 @@ const uint8_t *br_eeprom_get(const struct br_eeprom *e, const char *name, size_t
 bool br_eeprom_has(const struct br_eeprom *e, const char *name);
 
 /*
- * Puts a new content into a file of the image, or a new first stage, with padding as rpi-eeprom-config writes it. The image is
- * read anew; when that fails nothing was changed. -ENOENT: no such file; -EFBIG: more than a file may have;
+ * Puts a new content into a file of the image, or a new first stage, with padding by the rule that our notes have of the published
+ * tool (systems notes d.1; compared with models of that rule, not with the tool). The image is read anew; when that fails nothing was changed. -ENOENT: no such file; -EFBIG: more than a file may have;
  * -ENOSPC: more than there is before the next section; -EPERM: an image whose first stage is not to be replaced.
  */
 int br_eeprom_replace(struct br_eeprom *e, const char *name, const void *data, size_t len, struct br_error *err);
@@ -111,5 +114,7 @@ struct br_eeprom_signature {
 	uint32_t keynum, version; /* version 0 on BCM2711, where there is none */
 };
 size_t br_eeprom_signatures(const struct br_eeprom *e, struct br_eeprom_signature ret[static BR_EEPROM_SIGNATURES]);
+/* Whether data ends with a block of BCM2711's form; nobody but the ROM can check that one. */
+bool br_eeprom_ends_as_2711(const uint8_t *data, size_t len);
 /* One of them is the customer's: the image runs on fused boards only. */
 bool br_eeprom_countersigned(const struct br_eeprom *e);

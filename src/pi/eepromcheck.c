@@ -6,24 +6,20 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/cleanup.h"
 #include "base/hash.h"
 #include "base/text.h"
 #include "pi/bootconf.h"
+#include "pi/countersign.h"
 #include "pi/rsakey.h"
 #include "pi/sigfile.h"
 
-static bool has_value(const struct br_eeprom *e, const char *key, const char *value)
-{
-	size_t len, n = 0;
-	const char *text = (const char *)br_eeprom_get(e, BR_EEPROM_CONFIG, &len);
-	const char *p = text ? br_bootconf_get(text, len, NULL, key, &n) : NULL;
-
-	return p && n == strlen(value) && !memcmp(p, value, n);
-}
-
 bool br_eeprom_signed_boot(const struct br_eeprom *e)
 {
-	return has_value(e, "SIGNED_BOOT", "1");
+	size_t len = 0;
+	const char *text = (const char *)br_eeprom_get(e, BR_EEPROM_CONFIG, &len);
+
+	return br_bootconf_says(text, len, e->soc, "SIGNED_BOOT", 1);
 }
 
 static void check_name(const struct br_eeprom *e, size_t i, struct br_findings *f)
@@ -68,101 +64,195 @@ static void check_place(const struct br_eeprom *e, const struct br_eeprom_sectio
 			BR_EEPROM_MEMBER_MAX);
 }
 
+/* The first stage and its second half; blocks are BCM2712's. False: no more can be said of it. */
+static bool check_stage(const struct br_eeprom *e, const char *name, struct br_signblocks *blocks, struct br_findings *f)
+{
+	static const char cure[] = "start from a stock image";
+	struct br_error err = BR_ERROR_NULL;
+	size_t len = 0;
+	const uint8_t *code = br_eeprom_get(e, name, &len);
+
+	if (e->soc == BR_SOC_BCM2711) {
+		if (!code || !br_eeprom_ends_as_2711(code, len))
+			br_findings_add(f, BR_FINDING_ERROR, 0, NULL, cure, "%s has no signature of Raspberry Pi's at its end: no board would run it", name);
+		return false;
+	}
+	if (br_signblocks_read(code, code ? len : 0, blocks, &err) < 0) {
+		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, cure, "%s: %s", name, err.text);
+		return false;
+	}
+	if (!blocks->has_vendor)
+		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, cure, "%s has no signature of Raspberry Pi's at its end: no board would run it", name);
+	else if (!blocks->vendor_valid)
+		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, cure,
+			"%s is damaged or was changed: Raspberry Pi's signature at its end does not fit, no board would run it", name);
+	if (blocks->has_customer && !blocks->customer_valid)
+		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "counter-sign it anew: bramble sign eeprom",
+			"%s: the customer's signature at its end does not fit: no fused board would run it", name);
+	return true;
+}
+
 static void check_stages(const struct br_eeprom *e, struct br_findings *f)
 {
-	struct br_eeprom_signature s[BR_EEPROM_SIGNATURES];
-	size_t n = br_eeprom_signatures(e, s);
-	bool vendor[2] = { 0 }, customer[2] = { 0 };
+	struct br_signblocks first = { 0 }, second = { 0 };
+	bool both = check_stage(e, BR_EEPROM_BOOTCODE, &first, f);
 
-	for (size_t i = 0; i < n; i++) {
-		bool second = !strcmp(s[i].of, BR_EEPROM_BOOTSYS);
-
-		vendor[second] |= s[i].keynum < BR_EEPROM_KEYNUM_CUSTOMER;
-		customer[second] |= s[i].keynum == BR_EEPROM_KEYNUM_CUSTOMER;
-	}
-	for (int i = 0; i < (e->ab ? 2 : 1); i++) {
-		if (!vendor[i])
-			br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "start from a stock image",
-				"%s has no signature of Raspberry Pi's at its end: no board would run it", i ? BR_EEPROM_BOOTSYS : BR_EEPROM_BOOTCODE);
-	}
-	if (e->ab && customer[0] != customer[1])
-		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "counter-sign both: bramble sign",
-			"%s is counter-signed and %s is not: a fused board would not start", customer[0] ? BR_EEPROM_BOOTCODE : BR_EEPROM_BOOTSYS,
-			customer[0] ? BR_EEPROM_BOOTSYS : BR_EEPROM_BOOTCODE);
-	if (customer[0] || customer[1])
+	if (e->ab)
+		both &= check_stage(e, BR_EEPROM_BOOTSYS, &second, f);
+	if (e->ab && both && first.has_customer != second.has_customer)
+		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "counter-sign both: bramble sign eeprom",
+			"%s is counter-signed and %s is not: a fused board would not start", first.has_customer ? BR_EEPROM_BOOTCODE : BR_EEPROM_BOOTSYS,
+			first.has_customer ? BR_EEPROM_BOOTSYS : BR_EEPROM_BOOTCODE);
+	else if (e->ab && both && first.has_customer && memcmp(&first.customer.pub, &second.customer.pub, sizeof(first.customer.pub)) != 0)
+		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "counter-sign both with one key: bramble sign eeprom",
+			"%s and %s are counter-signed with two different keys: no board would start", BR_EEPROM_BOOTCODE, BR_EEPROM_BOOTSYS);
+	if (first.has_customer || second.has_customer)
 		br_findings_add(f, BR_FINDING_WARNING, 0, NULL, "keep it away from boards without the key's hash in their OTP",
 			"counter-signed with a customer's key: a board that is not fused with it does not start");
+}
+
+/* A part whose name begins so, in the half of the image that boards start from. */
+static bool has_part(const struct br_eeprom *e, const char *name)
+{
+	for (size_t i = 1; i < e->n_sections; i++) {
+		const struct br_eeprom_section *s = &e->sections[i];
+
+		if (e->ab && (s->offset < BR_EEPROM_A || s->offset >= BR_EEPROM_B))
+			continue;
+		if (s->size && !strncmp(s->name, name, strlen(name)))
+			return true;
+	}
+	return false;
+}
+
+/* What stock images have without exception (systems notes d.2). Those of BCM2711 before LZ4 had all in the first stage. */
+static void check_parts(const struct br_eeprom *e, struct br_findings *f)
+{
+	bool lz4 = false, two_halves = false;
+
+	for (size_t i = 1; i < e->n_sections; i++) {
+		const struct br_eeprom_section *s = &e->sections[i];
+
+		lz4 |= s->kind == BR_EEPROM_LZ4;
+		two_halves |= e->soc == BR_SOC_BCM2712 && s->kind != BR_EEPROM_PAD && s->offset < BR_EEPROM_A;
+	}
+	const struct {
+		const char *name;
+		bool wanted;
+	} parts[] = { { BR_EEPROM_BOOTSYS, two_halves }, { "bootmain", lz4 || e->soc == BR_SOC_BCM2712 }, { "memsys", true } };
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(parts); i++) {
+		if (parts[i].wanted && !has_part(e, parts[i].name))
+			br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "start from a stock image", "there is no %s%s: no board would start",
+				parts[i].name, e->ab ? " in partition A" : "");
+	}
+}
+
+static void check_other_half(const struct br_eeprom *e, struct br_findings *f)
+{
+	if (e->ab && br_eeprom_used(e, BR_EEPROM_B, BR_EEPROM_JOURNALS))
+		br_findings_add(f, BR_FINDING_WARNING, 0, NULL, "start from a stock image, in which B is empty",
+			"partition B is used, as in an image read from a board: only A is looked at here, and a board may start from B");
+}
+
+bool br_eeprom_pubkey(const struct br_eeprom *e, struct br_rsapub *ret)
+{
+	size_t len = 0;
+	const uint8_t *key = br_eeprom_get(e, BR_EEPROM_PUBKEY, &len);
+
+	if (!key || len != BR_RSAPUB_BYTES)
+		return false;
+	memcpy(ret->bytes, key, BR_RSAPUB_BYTES);
+	return true;
 }
 
 static bool signature_fits(const struct br_eeprom *e, const struct br_sigfile *sig, char *why, size_t size)
 {
 	struct br_rsapub pub;
 	uint8_t sum[32];
-	size_t len = 0, key_len = 0;
-	const uint8_t *text = br_eeprom_get(e, BR_EEPROM_CONFIG, &len), *key = br_eeprom_get(e, BR_EEPROM_PUBKEY, &key_len);
+	size_t len = 0;
+	const uint8_t *text = br_eeprom_get(e, BR_EEPROM_CONFIG, &len);
+	bool has_key = br_eeprom_pubkey(e, &pub);
 
 	br_sha256_once(text, text ? len : 0, sum);
-	if (memcmp(sum, sig->sha256, sizeof(sum)) != 0) {
+	if (memcmp(sum, sig->sha256, sizeof(sum)) != 0)
 		snprintf(why, size, "bootconf.sig is of another bootconf.txt (its hash does not fit)");
-		return false;
-	}
-	if (!sig->has_rsa || !key || key_len != BR_RSAPUB_BYTES) {
-		snprintf(why, size, "%s", sig->has_rsa ? "there is no pubkey.bin of 264 bytes to check bootconf.sig with" : "bootconf.sig has no RSA signature");
-		return false;
-	}
-	memcpy(pub.bytes, key, BR_RSAPUB_BYTES);
-	if (br_rsapub_verify(&pub, sum, sig->rsa) < 0) {
+	else if (!sig->has_rsa)
+		snprintf(why, size, "bootconf.sig has no RSA signature");
+	else if (!has_key)
+		snprintf(why, size, "there is no pubkey.bin of 264 bytes to check bootconf.sig with");
+	else if (br_rsapub_verify(&pub, sum, sig->rsa) < 0)
 		snprintf(why, size, "bootconf.sig was not signed by the key in pubkey.bin");
-		return false;
-	}
-	return true;
+	return !why[0];
+}
+
+bool br_eeprom_config_signed(const struct br_eeprom *e, char why[static BR_EEPROM_WHY])
+{
+	struct br_error err = BR_ERROR_NULL;
+	struct br_sigfile sig;
+	size_t len = 0;
+	const char *text = (const char *)br_eeprom_get(e, BR_EEPROM_CONFIG_SIG, &len);
+
+	why[0] = '\0';
+	if (!br_eeprom_has(e, BR_EEPROM_CONFIG_SIG))
+		snprintf(why, BR_EEPROM_WHY, "there is no bootconf.sig");
+	else if (br_sigfile_parse(text, len, &sig, &err) < 0)
+		snprintf(why, BR_EEPROM_WHY, "bootconf.sig: %.250s", err.text);
+	return !why[0] && signature_fits(e, &sig, why, BR_EEPROM_WHY);
 }
 
 static void check_signature(const struct br_eeprom *e, struct br_findings *f)
 {
-	bool wanted = br_eeprom_signed_boot(e), has = br_eeprom_has(e, BR_EEPROM_CONFIG_SIG), fits = false;
-	struct br_error err = BR_ERROR_NULL;
-	struct br_sigfile sig;
-	char why[300] = "";
-	size_t len = 0;
-	const char *text = (const char *)br_eeprom_get(e, BR_EEPROM_CONFIG_SIG, &len);
+	char why[BR_EEPROM_WHY];
 
-	if (!has)
-		snprintf(why, sizeof(why), "there is no bootconf.sig");
-	else if (br_sigfile_parse(text, len, &sig, &err) < 0)
-		snprintf(why, sizeof(why), "bootconf.sig: %.250s", err.text);
-	else
-		fits = signature_fits(e, &sig, why, sizeof(why));
-	if (wanted && !fits)
-		br_findings_add(f, BR_FINDING_ERROR, 0, "SIGNED_BOOT", "sign it: bramble eeprom set IMAGE --sign KEY", "SIGNED_BOOT=1, but %s: a board would not boot", why);
-	else if (!wanted && has && !fits)
+	if (br_eeprom_config_signed(e, why))
+		return;
+	if (br_eeprom_signed_boot(e))
+		br_findings_add(f, BR_FINDING_ERROR, 0, "SIGNED_BOOT", "sign it: bramble sign eeprom, or bramble eeprom set IMAGE --sign KEY",
+			"SIGNED_BOOT=1, but %s: a board would not boot", why);
+	else if (br_eeprom_has(e, BR_EEPROM_CONFIG_SIG))
 		br_findings_add(f, BR_FINDING_WARNING, 0, NULL, "sign it anew, or take it out",
 			"%s: of no use, and wrong once SIGNED_BOOT=1 is set or the board fused", why);
 }
 
-static void check_cacert(const struct br_eeprom *e, struct br_findings *f)
+/* One value of HTTP_CACERT_HASH; false: it was found wrong. */
+static bool check_hash(const struct br_eeprom *e, const char *hash, size_t n, struct br_findings *f)
 {
-	size_t len = 0, n = 0, text_len = 0;
-	const char *text = (const char *)br_eeprom_get(e, BR_EEPROM_CONFIG, &text_len);
-	const char *hash = text ? br_bootconf_get(text, text_len, NULL, "HTTP_CACERT_HASH", &n) : NULL;
+	size_t len = 0;
 	const uint8_t *der = br_eeprom_get(e, BR_EEPROM_CACERT, &len);
 	char hex[BR_SHA256_HEX], cure[100];
 
-	if (!hash || !n) {
-		if (br_eeprom_has(e, BR_EEPROM_CACERT))
-			br_findings_add(f, BR_FINDING_NOTE, 0, "HTTP_CACERT_HASH", "set HTTP_CACERT_HASH to the file's SHA-256",
-				"there is a cacert.der, which is used with HTTP_CACERT_HASH only");
-		return;
-	}
 	if (!der || !br_eeprom_has(e, BR_EEPROM_CACERT)) {
 		br_findings_add(f, BR_FINDING_ERROR, 0, "HTTP_CACERT_HASH", der ? "put the certificate in: --cacert FILE" : "use a newer image",
 			"HTTP_CACERT_HASH is set, but the image has no cacert.der%s: HTTPS would fail", der ? " in its place" : ", and no place for one");
-		return;
+		return false;
 	}
 	br_sha256_hex(der, len, hex);
+	if (n == 64 && !strncasecmp(hash, hex, 64))
+		return true;
 	snprintf(cure, sizeof(cure), "set HTTP_CACERT_HASH=%s", hex);
-	if (n != 64 || strncasecmp(hash, hex, 64) != 0)
-		br_findings_add(f, BR_FINDING_ERROR, 0, "HTTP_CACERT_HASH", cure, "HTTP_CACERT_HASH is not the SHA-256 of cacert.der: HTTPS would fail");
+	br_findings_add(f, BR_FINDING_ERROR, 0, "HTTP_CACERT_HASH", cure, "HTTP_CACERT_HASH is not the SHA-256 of cacert.der: HTTPS would fail");
+	return false;
+}
+
+static void check_cacert(const struct br_eeprom *e, struct br_findings *f)
+{
+	size_t n = 0, len = 0;
+	const char *text = (const char *)br_eeprom_get(e, BR_EEPROM_CONFIG, &len), *hash;
+	struct br_bootconf_values values;
+	bool named = false;
+
+	br_bootconf_values(&values, text, len, e->soc, "HTTP_CACERT_HASH");
+	while (br_bootconf_next_value(&values, &hash, &n)) {
+		if (!n)
+			continue;
+		named = true;
+		if (!check_hash(e, hash, n, f))
+			return;
+	}
+	if (!named && br_eeprom_has(e, BR_EEPROM_CACERT))
+		br_findings_add(f, BR_FINDING_NOTE, 0, "HTTP_CACERT_HASH", "set HTTP_CACERT_HASH to the file's SHA-256",
+			"there is a cacert.der, which is used with HTTP_CACERT_HASH only");
 }
 
 void br_eeprom_check(const struct br_eeprom *e, bool network, struct br_findings *f)
@@ -177,6 +267,8 @@ void br_eeprom_check(const struct br_eeprom *e, bool network, struct br_findings
 		check_place(e, &e->sections[i], f);
 	}
 	check_stages(e, f);
+	check_parts(e, f);
+	check_other_half(e, f);
 	br_eeprom_build(e, &build);
 	board.build_time = build.time;
 	if (!build.time)

@@ -3,6 +3,7 @@
 
 #include "pi/eeprom.h"
 #include "pi/findings.h"
+#include "pi/rsakey.h"
 
 /*
  * All that can be said of an image: its sections, signatures, and its bootconf.txt (pi/bootconf.h). network: boards with it
@@ -10,5 +11,11 @@
  */
 void br_eeprom_check(const struct br_eeprom *e, bool network, struct br_findings *f);
 
-/* SIGNED_BOOT=1 is in force for every board. */
+/* SIGNED_BOOT=1 is in force on some board with the chip. */
 bool br_eeprom_signed_boot(const struct br_eeprom *e);
+
+/* Whether bootconf.sig is of this bootconf.txt, by the key in pubkey.bin; else why not. */
+#define BR_EEPROM_WHY 300
+bool br_eeprom_config_signed(const struct br_eeprom *e, char why[static BR_EEPROM_WHY]);
+/* The key in pubkey.bin; false: there is none of 264 bytes. */
+bool br_eeprom_pubkey(const struct br_eeprom *e, struct br_rsapub *ret);

@@ -95,6 +95,11 @@ void br_eeprom_build(const struct br_eeprom *e, struct br_eeprom_build *ret)
 		ret->has_update_time = read_time(e->data + file->content, &ret->update_time);
 }
 
+bool br_eeprom_ends_as_2711(const uint8_t *data, size_t len)
+{
+	return len > BLOCK_2711 && br_load_le32(data + len - BLOCK_2711) == len - BLOCK_2711;
+}
+
 /* The blocks at the end of [p, p + len), the last one first. Returns how many are in ret then. */
 static size_t blocks_of(const char *of, const uint8_t *p, size_t len, uint32_t block, struct br_eeprom_signature *ret, size_t n)
 {

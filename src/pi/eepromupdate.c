@@ -65,26 +65,18 @@ int br_eeprom_recovery_option(enum br_soc soc, const char *line, struct br_error
 		near ? "?" : "");
 }
 
-static bool is_one(const char *text, size_t len, const char *key, const char *value)
-{
-	size_t n = 0;
-	const char *p = text ? br_bootconf_get(text, len, NULL, key, &n) : NULL;
-
-	return p && n == strlen(value) && !memcmp(p, value, n);
-}
-
 /* A self-update is taken only where the configuration in the board allows it. */
 static void check_futile(const struct br_eeprom_update *u, struct br_findings *f)
 {
-	size_t len = u->current_len;
+	size_t len = u->current ? u->current_len : 0;
 	const char *text = u->current ? u->current : (const char *)br_eeprom_get(u->image, BR_EEPROM_CONFIG, &len);
 	const char *whose = u->current ? "the board's configuration has" : "the image has (and so the board, if it was made with the same configuration)";
 
 	if (u->road != BR_EEPROM_SELF_UPDATE)
 		return;
-	if (is_one(text, len, "FREEZE_VERSION", "1"))
+	if (br_bootconf_says(text, len, u->image->soc, "FREEZE_VERSION", 1))
 		br_findings_add(f, BR_FINDING_ERROR, 0, "FREEZE_VERSION", "use --as rescue or --as rpiboot", "%s FREEZE_VERSION=1: the update would not be taken", whose);
-	if (is_one(text, len, "ENABLE_SELF_UPDATE", "0"))
+	if (br_bootconf_says(text, len, u->image->soc, "ENABLE_SELF_UPDATE", 0))
 		br_findings_add(f, BR_FINDING_ERROR, 0, "ENABLE_SELF_UPDATE", "use --as rescue or --as rpiboot", "%s ENABLE_SELF_UPDATE=0: the update would not be taken", whose);
 }
 
@@ -93,6 +85,9 @@ static void check_age(const struct br_eeprom_update *u, struct br_findings *f)
 	struct br_eeprom_build build;
 	char built[BR_EEPROM_DATE], least[BR_EEPROM_DATE];
 
+	if (u->floor < u->lowered)
+		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "leave --min-date out", "the floor was lowered from %s to %s: it is what keeps dead images away",
+			br_eeprom_date(u->lowered, least), br_eeprom_date(u->floor, built));
 	br_eeprom_build(u->image, &build);
 	if (!build.time) {
 		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "use a stock image", "the image does not say when it was built, so it may be too old for the board");
@@ -100,33 +95,100 @@ static void check_age(const struct br_eeprom_update *u, struct br_findings *f)
 	}
 	if (build.time >= u->floor)
 		return;
-	br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "use a newer image; --min-date sets another limit",
+	br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "use a newer image",
 		"the image was built %s, before %s: boards made later may never start again with it, and nothing on a board tells which",
 		br_eeprom_date(build.time, built), br_eeprom_date(u->floor, least));
 }
 
 /* recovery.bin of BCM2712 is checked by the ROM as the first stage is. */
-static void check_recovery(const struct br_eeprom_update *u, struct br_findings *f)
+static void check_recovery_2712(const struct br_eeprom_update *u, struct br_findings *f)
 {
+	bool counter = u->fused && !u->fusing; /* what the board wants */
 	struct br_signblocks blocks;
 	struct br_error err = BR_ERROR_NULL;
+	struct br_rsapub pub;
 
-	if (u->image->soc != BR_SOC_BCM2712 || !u->recovery)
-		return;
 	if (br_signblocks_read(u->recovery, u->recovery_len, &blocks, &err) < 0)
 		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "use a fresh recovery.bin", "recovery.bin: %s", err.text);
 	else if (!blocks.has_vendor)
 		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "use the recovery.bin of BCM2712", "recovery.bin has no signature of Raspberry Pi's: the ROM would not run it");
-	else if (blocks.has_customer && !u->fused)
-		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "use the stock recovery.bin, or say --fused", "recovery.bin is counter-signed: a board that is not fused refuses it");
-	else if (!blocks.has_customer && u->fused)
+	else if (!blocks.vendor_valid)
+		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "use a fresh recovery.bin",
+			"recovery.bin is damaged or was changed: Raspberry Pi's signature does not fit, the ROM would not run it");
+	else if (blocks.has_customer && !counter)
+		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, u->fusing ? "use the stock recovery.bin" : "use the stock recovery.bin, or say --fused",
+			"recovery.bin is counter-signed: a board that is not fused refuses it");
+	else if (!blocks.has_customer && counter)
 		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "counter-sign it: bramble sign recovery", "recovery.bin is not counter-signed: a fused board refuses it");
+	else if (blocks.has_customer && !blocks.customer_valid)
+		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "counter-sign it anew: bramble sign recovery",
+			"recovery.bin: the customer's signature does not fit: a fused board refuses it");
+	else if (blocks.has_customer && br_eeprom_pubkey(u->image, &pub) && memcmp(&pub, &blocks.customer.pub, sizeof(pub)) != 0)
+		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "counter-sign it with the image's key: bramble sign recovery",
+			"recovery.bin is counter-signed with another key than the one in the image's pubkey.bin");
 }
 
-void br_eeprom_update_check(const struct br_eeprom_update *u, struct br_findings *f)
+static void check_recovery(const struct br_eeprom_update *u, struct br_findings *f)
+{
+	struct br_signblock block;
+
+	if (!u->recovery)
+		return;
+	if (u->image->soc == BR_SOC_BCM2712)
+		check_recovery_2712(u, f);
+	else if (br_signblock_parse(u->recovery, u->recovery_len, &block, NULL) == 0)
+		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "use the recovery.bin of BCM2711", "recovery.bin is for BCM2712: the ROM of BCM2711 would not run it");
+	else if (!br_eeprom_ends_as_2711(u->recovery, u->recovery_len))
+		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "use the recovery.bin of BCM2711",
+			"recovery.bin does not end with a signature of BCM2711's form: it is cut or another chip's, and the ROM would not run it");
+}
+
+/* A fused board takes one key's signatures only, and wants them whatever the configuration says. */
+static void check_fused(const struct br_eeprom_update *u, struct br_findings *f)
+{
+	char why[BR_EEPROM_WHY];
+	struct br_signblocks blocks;
+	struct br_rsapub pub;
+	uint8_t hash[32];
+	size_t len = 0;
+	const uint8_t *code = br_eeprom_get(u->image, BR_EEPROM_BOOTCODE, &len);
+
+	if (!br_eeprom_config_signed(u->image, why))
+		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "sign it: bramble sign eeprom",
+			"%s: a fused board takes no other configuration, whatever SIGNED_BOOT says", why);
+	if (!br_eeprom_pubkey(u->image, &pub))
+		return;
+	br_rsapub_hash(&pub, hash);
+	if (u->key_hash && memcmp(hash, u->key_hash, sizeof(hash)) != 0)
+		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "sign it with the board's key: bramble sign eeprom",
+			"the image is signed with another key than the one in the board's OTP: it would not start again");
+	if (u->image->soc == BR_SOC_BCM2712 && code && br_signblocks_read(code, len, &blocks, NULL) == 0 && blocks.has_customer &&
+		memcmp(&pub, &blocks.customer.pub, sizeof(pub)) != 0)
+		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "sign all with one key: bramble sign eeprom",
+			"bootcode is counter-signed with another key than the one in pubkey.bin: a fused board would not start");
+}
+
+/* recovery.bin's options that need a second thought. */
+static void check_options(const struct br_eeprom_update *u, struct br_findings *f)
+{
+	static const char erase[] = "erase_eeprom=";
+	int64_t n;
+
+	for (const char *p = u->options; u->road == BR_EEPROM_RPIBOOT && p && *p; p += strcspn(p, "\n"), p += *p == '\n') {
+		const char *value = p + sizeof(erase) - 1;
+
+		if (strncmp(p, erase, sizeof(erase) - 1) || br_bootconf_number(value, strcspn(value, "\n"), &n) < 0 || !n)
+			continue;
+		br_findings_add(f, BR_FINDING_ERROR, 0, "erase_eeprom", "leave it out: the image is written over what is there anyway",
+			"erase_eeprom=1 leaves the board without a bootloader: it starts again by rpiboot only, and a fused Pi 4 or 400 without an "
+			"rpiboot GPIO never");
+		return;
+	}
+}
+
+static void check_image(const struct br_eeprom_update *u, struct br_findings *f)
 {
 	struct br_findings all = { 0 };
-	bool countersigned = br_eeprom_countersigned(u->image);
 
 	br_eeprom_check(u->image, false, &all);
 	for (size_t i = 0; i < all.n; i++) {
@@ -135,6 +197,16 @@ void br_eeprom_update_check(const struct br_eeprom_update *u, struct br_findings
 	}
 	f->failed |= all.failed;
 	br_findings_done(&all);
+	if (u->image->ab && br_eeprom_used(u->image, BR_EEPROM_B, BR_EEPROM_JOURNALS))
+		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "give a stock image, or one made of it",
+			"partition B is used: nothing of it was looked at, and the board may start from it");
+}
+
+void br_eeprom_update_check(const struct br_eeprom_update *u, struct br_findings *f)
+{
+	bool countersigned = br_eeprom_countersigned(u->image);
+
+	check_image(u, f);
 	check_age(u, f);
 	if (u->board && u->board != u->image->soc)
 		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "take the image of the board's chip", "the image is for %s, the board has a %s: it would not start again",
@@ -144,7 +216,10 @@ void br_eeprom_update_check(const struct br_eeprom_update *u, struct br_findings
 			"the image is counter-signed, and the board is not known as fused: there it would not start again");
 	if (!countersigned && u->fused && u->image->soc == BR_SOC_BCM2712)
 		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "counter-sign it: bramble sign eeprom", "the image is not counter-signed: a fused board would not start again");
+	if (u->fused)
+		check_fused(u, f);
 	check_recovery(u, f);
+	check_options(u, f);
 	check_futile(u, f);
 }
 
@@ -159,6 +234,18 @@ static int own_file(struct br_eeprom_update_file *file, const char *name, struct
 	return 0;
 }
 
+/* The lines of config.txt that say how to start again, or the others. */
+static void add_options(struct br_text *text, const char *options, bool reboot)
+{
+	for (const char *p = options; *p;) {
+		size_t n = strcspn(p, "\n");
+
+		if (n && !strncmp(p, "set_reboot_", 11) == reboot)
+			br_text_addf(text, "%.*s\n", (int)n, p);
+		p += n + (p[n] == '\n');
+	}
+}
+
 int br_eeprom_update_files(const struct br_eeprom_update *u, uint64_t ts, struct br_eeprom_update_file ret[static BR_EEPROM_FILES],
 	struct br_error *err)
 {
@@ -169,7 +256,8 @@ int br_eeprom_update_files(const struct br_eeprom_update *u, uint64_t ts, struct
 
 	if (u->road == BR_EEPROM_RPIBOOT) {
 		br_text_add(&text, "# made by 'bramble eeprom update'\n");
-		br_text_add(&text, u->options);
+		add_options(&text, u->options, true); /* they count in front of recovery_reboot only (systems notes c.9) */
+		add_options(&text, u->options, false);
 		r = own_file(&ret[n], "config.txt", &text, err);
 		if (r < 0)
 			return r;

@@ -23,7 +23,10 @@ struct br_eeprom_update {
 	size_t recovery_len;
 	enum br_soc board;   /* whom it is for; UNKNOWN: not said */
 	bool fused;	     /* the board has the key's hash in its OTP */
+	bool fusing;	     /* with fused: it gets it by this very update, and takes a recovery.bin that is not counter-signed */
+	const uint8_t *key_hash; /* with fused: the 32 bytes in the OTP (br_rsapub_hash()); NULL: not known */
 	uint32_t floor;	     /* no image built before; 0: none */
+	uint32_t lowered;    /* the floor stood there, and was set lower for this update; 0: it was not */
 	const char *current; /* bootconf.txt that the board has now; NULL: not known */
 	size_t current_len;
 	const char *options; /* lines of config.txt, for RPIBOOT; "" */
@@ -33,7 +36,8 @@ struct br_eeprom_update {
  * on such a board tells it apart. Raspberry Pi made the release of that day the least for all boards. */
 #define BR_EEPROM_FLOOR 1739232000u /* 2025-02-11 */
 
-/* The reasons against it as errors, each of which --force may pass over. None: f is left empty. */
+/* The reasons against it as errors, each of which --force may pass over; the same for whoever writes an EEPROM (update, sign
+ * fuse). None: f is left empty. */
 void br_eeprom_update_check(const struct br_eeprom_update *u, struct br_findings *f);
 
 /* One file of the update: pointers into u or, where owned, its own. */

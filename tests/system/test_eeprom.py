@@ -32,11 +32,17 @@ def image(built=1786493216, config=CONFIG):
     section(0x55aaf00f, b"", code)
     pad(0x12000)
     section(0x55aaf44f, b"bootmain", b"m" * 999)
+    section(0x55aaf44f, b"memsys00.bin", b"s" * 222)
     for name, size in ((b"pubkey.bin", 512), (b"cacert.der", 2048), (b"bootconf.sig", 1024)):
         section(0x55aaf11f, name, bytes(size))
         pad((at + 8 + 255) & ~255)
     section(0x55aaf11f, b"bootconf.txt", config)
     return bytes(data)
+
+
+def recovery():
+    """Of BCM2711: what ends with a block of 284 bytes."""
+    return bytes(4000) + struct.pack("<II", 4000, 1) + bytes(276)
 
 
 def put(path, data):
@@ -127,7 +133,7 @@ def test_eeprom_update_refuses_what_kills_boards(t):
     update(new, "--dir", dir, "--chip", "CM4")
     assert get(dir + "/pieeprom.upd") == image()
     assert get(dir + "/pieeprom.sig").decode() == hashlib.sha256(image()).hexdigest() + "\nts: 1700000000\n"
-    update(new, "--dir", t.path("usb"), "--as", "rpiboot", "--recovery", put(t.path("recovery.bin"), b"R"), "--option", "recovery_reboot=1")
+    update(new, "--dir", t.path("usb"), "--as", "rpiboot", "--recovery", put(t.path("recovery.bin"), recovery()), "--option", "recovery_reboot=1")
     assert sorted(os.listdir(t.path("usb"))) == ["bootcode4.bin", "config.txt", "pieeprom.bin", "pieeprom.sig"]
     r = update(new, "--dir", dir, "--min-date", "2026-08-13", "--remember", check=False)
     assert r.returncode == 1 and "before 2026-08-13" in r.stderr, r.stderr

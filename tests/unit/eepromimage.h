@@ -2,8 +2,13 @@
 #pragma once
 
 /* Small EEPROM images out of nothing, in the form of the stock ones. Includes test.h's headers. */
+#include <stdlib.h>
+#include <unistd.h>
+
 #include "base/bytes.h"
+#include "pi/countersign.h"
 #include "pi/eeprom.h"
+#include "pi/rsakey.h"
 
 enum image_form {
 	IMAGE_2711,
@@ -39,19 +44,52 @@ static inline void image_pad_to(struct image_writer *w, size_t to)
 	image_section(w, 0x55aafeef, NULL, NULL, to - w->at - 8);
 }
 
+/* Keys of this run: 0 signs as Raspberry Pi would, 1 and 2 are customers'. */
+static inline struct br_rsakey *image_key(int i)
+{
+	static struct br_rsakey *keys[3];
+	char dir[] = "/tmp/bramble-image-XXXXXX", path[64];
+	struct br_error err = BR_ERROR_NULL;
+
+	if (keys[i])
+		return keys[i];
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/k.pem", dir);
+	if (br_rsakey_new(path, NULL, &err) < 0 || br_rsakey_open(&(struct br_rsakey_options){ .key = path }, &keys[i], &err) < 0)
+		fail_msg("%s", err.text);
+	unlink(path);
+	rmdir(dir);
+	return keys[i];
+}
+
+/* The last BR_SIGNBLOCK_BYTES of code become a block over what is before them. */
+static inline void image_sign(uint8_t *code, size_t n, int key, unsigned keynum)
+{
+	uint8_t sum[32], *block = code + n - BR_SIGNBLOCK_BYTES;
+	struct iovec part = { code, n - BR_SIGNBLOCK_BYTES + 12 };
+
+	br_store_le32(block, (uint32_t)(n - BR_SIGNBLOCK_BYTES));
+	br_store_le32(block + 4, keynum);
+	br_store_le32(block + 8, 1);
+	assert_int_equal(br_rsakey_sign(image_key(key), &part, 1, sum, block + 12, NULL), 0);
+	memcpy(block + 12 + BR_RSA_BYTES, br_rsakey_public(image_key(key))->bytes, BR_RSAPUB_BYTES);
+}
+
 /* Code that says when it was built, ended by a vendor's signature block; n bytes in all (free()). */
 static inline uint8_t *image_code(enum image_form form, size_t n, uint32_t build_time)
 {
-	size_t block = form == IMAGE_2711 ? 284 : 532;
 	uint8_t *code = malloc(n);
 
 	assert_non_null(code);
 	for (size_t i = 0; i < n; i++)
 		code[i] = (uint8_t)(i * 37 + (i >> 8));
 	snprintf((char *)code + 64, 100, "VERSION:0123abcd%cDATE: 2026/08/12%cBUILD_TIMESTAMP=%u", 0, 0, build_time);
-	br_store_le32(code + n - block, (uint32_t)(n - block));
-	br_store_le32(code + n - block + 4, form == IMAGE_2711 ? 1 : 0);
-	br_store_le32(code + n - block + 8, 1);
+	if (form == IMAGE_2711) {
+		br_store_le32(code + n - 284, (uint32_t)(n - 284));
+		br_store_le32(code + n - 280, 1);
+	} else {
+		image_sign(code, n, 0, 0);
+	}
 	return code;
 }
 
@@ -83,6 +121,7 @@ static inline uint8_t *image_make_at(enum image_form form, const char *config, u
 		image_pad_to(&w, 0x23448);
 	}
 	image_section(&w, form == IMAGE_2712 ? 0x55aaf33f : 0x55aaf44f, "bootmain", none, 1001);
+	image_section(&w, 0x55aaf44f, "memsys00.bin", none, 444);
 	image_section(&w, 0x55aaf44f, "mcb.bin", none, 333);
 	image_section(&w, 0x55aaf11f, "updatetime", no_time, 8);
 	image_pad_to(&w, 0x30000);

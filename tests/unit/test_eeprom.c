@@ -76,7 +76,7 @@ static void same_in_same_out(void **state)
 	}
 }
 
-/* What an independent model of the published tool's rule gave for the stock images. */
+/* What an independent model of the rule in our notes (systems notes d.1) gave for the stock images; the published tool is not here. */
 static const struct {
 	size_t image;
 	const char *name;
@@ -103,7 +103,7 @@ static const struct {
 	{ 3, "bootcode", 26516, 11, 0, "88831ff903a3fa4be42b8609a800bca6c7691284faa0380f77eb006c41ec6558" },
 };
 
-static void as_the_published_tool(void **state)
+static void as_an_independent_model_of_the_rule(void **state)
 {
 	for (size_t i = 0; i < BR_ARRAY_SIZE(vectors); i++) {
 		struct br_eeprom e = { 0 };
@@ -300,23 +300,37 @@ static void update_time(void **state)
 	}
 }
 
+static void countersign_as(struct br_eeprom *e, const char *name, int key)
+{
+	uint8_t *out = NULL;
+	size_t len, n;
+	const uint8_t *p = br_eeprom_get(e, name, &len);
+
+	assert_int_equal(br_countersign(p, len, image_key(key), 3, &out, &n, NULL), 0);
+	assert_int_equal(br_eeprom_replace(e, name, out, n, NULL), 0);
+	free(out);
+}
+
+static bool finds(const struct br_eeprom *e, enum br_severity severity, const char *words)
+{
+	struct br_findings f = { 0 };
+	bool found = false;
+
+	br_eeprom_check(e, true, &f);
+	for (size_t i = 0; i < f.n; i++)
+		found |= f.list[i].severity == severity && strstr(f.list[i].text, words);
+	br_findings_done(&f);
+	return found;
+}
+
 static void countersigned(void **state)
 {
 	struct br_eeprom e = { 0 };
 	struct br_eeprom_signature s[BR_EEPROM_SIGNATURES];
 	struct br_findings f = { 0 };
-	uint8_t code[25984 + 532];
-	size_t len;
-	const uint8_t *p;
 
 	made_image(IMAGE_2712_AB, &e);
-	p = br_eeprom_get(&e, "bootcode", &len);
-	memcpy(code, p, len);
-	memset(code + len, 0, 532);
-	br_store_le32(code + len, (uint32_t)len);
-	br_store_le32(code + len + 4, 16);
-	br_store_le32(code + len + 8, 3);
-	assert_int_equal(br_eeprom_replace(&e, "bootcode", code, sizeof(code), NULL), 0);
+	countersign_as(&e, "bootcode", 1);
 	assert_true(br_eeprom_countersigned(&e));
 	assert_int_equal(br_eeprom_signatures(&e, s), 3);
 	assert_int_equal(s[0].keynum, 16);
@@ -327,6 +341,119 @@ static void countersigned(void **state)
 	br_eeprom_check(&e, true, &f); /* bootsys is not counter-signed */
 	assert_int_equal(br_findings_count(&f, BR_FINDING_ERROR), 1);
 	br_findings_done(&f);
+	countersign_as(&e, "bootsys", 2);
+	assert_true(finds(&e, BR_FINDING_ERROR, "two different keys"));
+	countersign_as(&e, "bootsys", 1);
+	br_eeprom_check(&e, true, &f);
+	assert_int_equal(br_findings_count(&f, BR_FINDING_ERROR), 0);
+	br_findings_done(&f);
+	br_eeprom_done(&e);
+}
+
+/* One bit of what a signature covers, in made images and stock ones. */
+static void flipped_bits(void **state)
+{
+	for (size_t i = 0; i < IMAGES; i++) {
+		struct br_eeprom e = { 0 };
+
+		if (!any_image(i, &e) || e.soc != BR_SOC_BCM2712) {
+			br_eeprom_done(&e);
+			continue;
+		}
+		assert_false(finds(&e, BR_FINDING_ERROR, ""));
+		e.data[5000] ^= 1;
+		assert_true(finds(&e, BR_FINDING_ERROR, "bootcode is damaged or was changed"));
+		e.data[5000] ^= 1;
+		if (e.ab) {
+			e.data[BR_EEPROM_A + 5000] ^= 1;
+			assert_true(finds(&e, BR_FINDING_ERROR, "bootsys is damaged or was changed"));
+			e.data[BR_EEPROM_A + 5000] ^= 1;
+		}
+		if (i == IMAGE_2712_AB) {
+			size_t len;
+
+			countersign_as(&e, "bootcode", 1);
+			countersign_as(&e, "bootsys", 1);
+			br_eeprom_get(&e, "bootcode", &len);
+			e.data[8 + len - 300] ^= 1; /* in the customer's signature */
+			assert_true(finds(&e, BR_FINDING_ERROR, "bootcode: the customer's signature"));
+		}
+		br_eeprom_done(&e);
+	}
+}
+
+/* A part turned into padding, as a careless editor does it. */
+static void missing_parts(void **state)
+{
+	static const struct {
+		size_t image;
+		const char *name, *words;
+	} cases[] = {
+		{ IMAGE_2711, "bootmain", "no bootmain" }, { IMAGE_2712, "bootmain", "no bootmain" }, { IMAGE_2712_AB, "bootmain", "no bootmain in partition A" },
+		{ IMAGE_2711, "memsys00.bin", "no memsys" }, { IMAGE_2712_AB, "memsys00.bin", "no memsys" },
+		{ IMAGE_2712_AB, "bootsys", "no bootsys" }, { IMAGE_FORMS + 1, "bootmain", "no bootmain" },
+		{ IMAGE_FORMS + 2, "bootmain", "no bootmain" }, { IMAGE_FORMS + 3, "bootmain", "no bootmain" },
+	};
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++) {
+		struct br_eeprom e = { 0 }, without = { 0 };
+
+		if (!any_image(cases[i].image, &e))
+			continue;
+		assert_false(finds(&e, BR_FINDING_ERROR, ""));
+		br_store_be32(e.data + br_eeprom_find(&e, cases[i].name)->offset, 0x55aafeef);
+		assert_int_equal(br_eeprom_open(e.data, e.len, &without, NULL), 0);
+		if (!finds(&without, BR_FINDING_ERROR, cases[i].words))
+			fail_msg("case %zu: not '%s'", i, cases[i].words);
+		br_eeprom_done(&e);
+		br_eeprom_done(&without);
+	}
+}
+
+/* An image read from a board that updated itself once. */
+static void from_a_live_board(void **state)
+{
+	struct br_eeprom e = { 0 }, live = { 0 };
+
+	made_image(IMAGE_2712_AB, &e);
+	assert_int_equal(e.end, BR_EEPROM_JOURNALS);
+	br_store_be32(e.data + BR_EEPROM_JOURNALS, 0x4a524e4c);
+	assert_int_equal(br_eeprom_open(e.data, e.len, &live, NULL), 0);
+	assert_int_equal(live.end, BR_EEPROM_JOURNALS);
+	assert_true(br_eeprom_used(&live, BR_EEPROM_JOURNALS, (uint32_t)live.len));
+	assert_false(br_eeprom_used(&live, BR_EEPROM_B, BR_EEPROM_JOURNALS));
+	assert_false(finds(&live, BR_FINDING_WARNING, "partition B"));
+	br_eeprom_done(&live);
+	br_store_be32(e.data + BR_EEPROM_B, 0x55aaf0ff); /* the padding becomes something */
+	assert_int_equal(br_eeprom_open(e.data, e.len, &live, NULL), 0);
+	assert_true(finds(&live, BR_FINDING_WARNING, "partition B is used"));
+	br_eeprom_done(&live);
+	br_eeprom_done(&e);
+}
+
+/* SIGNED_BOOT and HTTP_CACERT_HASH count wherever a board with the chip reads them. */
+static void what_sections_say(void **state)
+{
+	static const struct {
+		const char *config;
+		bool is_signed;
+	} cases[] = {
+		{ "SIGNED_BOOT=1\n", true }, { "SIGNED_BOOT=0x1\n", true }, { "[pi5]\nSIGNED_BOOT=1\n", true }, { "[cm5]\nSIGNED_BOOT=1\n", true },
+		{ "[0x1234abcd]\nSIGNED_BOOT=1\n", true }, { "[pi4]\nSIGNED_BOOT=1\n", false }, { "[none]\nSIGNED_BOOT=1\n", false },
+		{ "[pi5]\nSIGNED_BOOT=1\n[all]\nSIGNED_BOOT=0\n", false }, { "SIGNED_BOOT=1\n[pi5]\nSIGNED_BOOT=0\n", true },
+		{ "SIGNED_BOOT=10\n", false }, { "[config.txt]\nSIGNED_BOOT=1\n", false }, { "", false },
+	};
+	struct br_eeprom e = { 0 };
+	static const char cacert[] = "[pi5]\nHTTP_CACERT_HASH=00\n";
+
+	made_image(IMAGE_2712, &e);
+	for (size_t i = 0; i < BR_ARRAY_SIZE(cases); i++) {
+		assert_int_equal(br_eeprom_replace(&e, "bootconf.txt", cases[i].config, strlen(cases[i].config), NULL), 0);
+		if (br_eeprom_signed_boot(&e) != cases[i].is_signed || finds(&e, BR_FINDING_ERROR, "SIGNED_BOOT=1, but") != cases[i].is_signed)
+			fail_msg("case %zu", i);
+	}
+	assert_int_equal(br_eeprom_replace(&e, "bootconf.txt", cacert, strlen(cacert), NULL), 0);
+	assert_true(finds(&e, BR_FINDING_ERROR, "has no cacert.der"));
 	br_eeprom_done(&e);
 }
 
@@ -401,7 +528,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(same_in_same_out),
-		cmocka_unit_test(as_the_published_tool),
+		cmocka_unit_test(as_an_independent_model_of_the_rule),
 		cmocka_unit_test(a_gap_of_eight),
 		cmocka_unit_test(limits),
 		cmocka_unit_test(first_stage_needs_room),
@@ -409,6 +536,10 @@ int main(void)
 		cmocka_unit_test(facts),
 		cmocka_unit_test(update_time),
 		cmocka_unit_test(countersigned),
+		cmocka_unit_test(flipped_bits),
+		cmocka_unit_test(missing_parts),
+		cmocka_unit_test(from_a_live_board),
+		cmocka_unit_test(what_sections_say),
 		cmocka_unit_test(damaged),
 		cmocka_unit_test(wrong_sizes),
 		cmocka_unit_test(endless),

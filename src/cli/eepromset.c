@@ -540,7 +540,7 @@ int br_cli_eeprom_edit(int argc, char **argv)
 
 const char br_cli_eeprom_set_help[] =
 	"Comments, order and other sections of bootconf.txt stay as they are; the other members keep every byte. The result is\n"
-	"what rpi-eeprom-config makes of the same input. What the change makes worse is told on standard error.\n"
+	"made by the published tool's rule as our notes have it. What the change makes worse is told on standard error.\n"
 	"  -o, --out OUT      where the changed image goes\n"
 	"  -i, --in-place     change FILE itself (all or nothing)\n"
 	"      --section S    properties of this section: all (the default), pi4, cm5, 0x1234abcd, config.txt ...\n"

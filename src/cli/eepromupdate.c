@@ -15,6 +15,7 @@
 #include "base/hostlist.h"
 #include "base/state.h"
 #include "base/text.h"
+#include "cli/audit.h"
 #include "cli/cli.h"
 #include "cli/eepromfile.h"
 #include "cli/eepromset.h"
@@ -38,6 +39,7 @@ struct request {
 	struct br_eeprom image;
 	struct br_eeprom_update u;
 	char *recovery_data, *current_data;
+	uint8_t key_hash[32];
 	struct br_text forced; /* the reasons that were passed over */
 };
 
@@ -201,8 +203,8 @@ static int read_floors(const char *path, enum br_soc soc, uint32_t *ret, struct 
 	return 0;
 }
 
-/* --min-date, else what was remembered for the chip, else ours. */
-static int find_floor(struct request *q)
+/* What was remembered for the chip, and never below ours; --min-date raises it, or lowers it by --force. keep: writes it down. */
+static int find_floor(struct request *q, bool keep)
 {
 	struct br_error err = BR_ERROR_NULL;
 	br_cleanup(br_freep) char *path = floors_path(q, &err);
@@ -214,9 +216,12 @@ static int find_floor(struct request *q)
 	q->u.floor = BR_EEPROM_FLOOR;
 	r = read_floors(path, q->image.soc, &q->u.floor, &others, &err);
 	code = r < 0 ? br_cli_error(&err, r) : 0;
+	if (q->u.floor < BR_EEPROM_FLOOR)
+		q->u.floor = BR_EEPROM_FLOOR;
+	q->u.lowered = q->u.floor;
 	if (!code && q->min_date)
 		code = parse_date(q->min_date, &q->u.floor);
-	if (!code && q->remember) {
+	if (!code && keep) {
 		br_cleanup(br_freep) char *state = NULL;
 
 		br_text_addf(&others, "%s %" PRIu32 "\n", br_soc_name(q->image.soc), q->u.floor);
@@ -301,7 +306,7 @@ static int read_input(struct request *q)
 	if (!code && q->current)
 		code = read_current(q);
 	q->u.options = q->options.buf ? q->options.buf : "";
-	return code ? code : find_floor(q);
+	return code ? code : find_floor(q, false);
 }
 
 /* ---- interlocks ---- */
@@ -373,8 +378,11 @@ static int read_record(struct request *q, struct br_client *client, const char *
 		return br_cli_fail(BR_EXIT_FAILED, "board %s: its model is not known, and so not its chip; say --chip", name);
 	if (model)
 		q->u.board = model->soc;
-	if (br_fact_is_key_hash(json_string_value(br_json_at(board, "facts.CUSTOMER_KEY_HASH"))))
+	if (br_fact_is_key_hash(json_string_value(br_json_at(board, "facts.CUSTOMER_KEY_HASH")))) {
 		q->u.fused = true;
+		if (br_unhex(q->key_hash, sizeof(q->key_hash), json_string_value(br_json_at(board, "facts.CUSTOMER_KEY_HASH"))) >= 0)
+			q->u.key_hash = q->key_hash;
+	}
 	return 0;
 }
 
@@ -440,6 +448,15 @@ static int update_boards(struct request *q)
 	return code;
 }
 
+/* What is forced into a directory has no board's record. */
+static int log_force(const struct request *q)
+{
+	struct br_error err = BR_ERROR_NULL;
+	int r = br_audit(&q->common, "force", NULL, NULL, q->forced.buf, &err);
+
+	return r < 0 ? br_cli_error(&err, r) : 0;
+}
+
 int br_cli_eeprom_update(int argc, char **argv)
 {
 	struct request q = { 0 };
@@ -451,9 +468,13 @@ int br_cli_eeprom_update(int argc, char **argv)
 		code = update_boards(&q);
 	} else if (!code) {
 		code = interlock(&q, NULL);
+		if (!code && q.forced.len)
+			code = log_force(&q);
 		if (!code)
 			code = write_files(&q, q.dir);
 	}
+	if (!code && q.remember)
+		code = find_floor(&q, true);
 	br_eeprom_done(&q.image);
 	br_text_done(&q.options);
 	br_text_done(&q.forced);
@@ -477,7 +498,7 @@ const char br_cli_eeprom_update_help[] =
 	"      --chip C       whom it is for: 2711 or 2712, or a model\n"
 	"      --current FILE what the board has now, an image or a bootconf.txt: would it take a self-update?\n"
 	"      --fused        the board's OTP has the hash of the key that counter-signed (known of boards that told it over USB)\n"
-	"      --min-date D   the floor: no image built before this day (2025-02-11, or what was remembered)\n"
-	"      --remember     keep this floor for the chip, in the state directory\n"
+	"      --min-date D   the floor: no image built before this day (2025-02-11, or what was remembered; lower only by --force)\n"
+	"      --remember     keep this floor for the chip, in the state directory, when the image is taken\n"
 	"      --force        do it against all these reasons; they are told, and noted in the boards' records\n"
 	"  -q, --quiet        do not print the names of files\n";

@@ -137,6 +137,11 @@ def test_eeprom_update_refuses_what_kills_boards(t):
     assert sorted(os.listdir(t.path("usb"))) == ["bootcode4.bin", "config.txt", "pieeprom.bin", "pieeprom.sig"]
     r = update(new, "--dir", dir, "--min-date", "2026-08-13", "--remember", check=False)
     assert r.returncode == 1 and "before 2026-08-13" in r.stderr, r.stderr
+    update(new, "--dir", dir)                                                   # not remembered: it was refused
+    update(new, "--dir", dir, "--min-date", "2026-08-13", "--remember", "--force")
+    assert "before 2026-08-13" in get(t.path("state/audit.log")).decode()
+    r = update(old, "--dir", t.path("low"), "--min-date", "1970-01-02", check=False)
+    assert r.returncode == 1 and "lowered from 2026-08-13" in r.stderr and not os.path.exists(t.path("low")), r.stderr
     r = update(new, "--dir", t.path("forced"), check=False)                     # remembered
     assert r.returncode == 1 and not os.path.exists(t.path("forced")), r.stderr
     assert "FORCED although" in update(new, "--dir", t.path("forced"), "--force").stderr

@@ -54,7 +54,7 @@ static int report(const char *file, const struct br_findings *f, const struct br
 /* A bootconf.txt of its own: text, and not of an image's size. */
 static bool is_text(const char *data, size_t len)
 {
-	return len <= TEXT_MAX && !memchr(data, 0, len) && !(len && (unsigned char)data[0] == 0x55);
+	return len <= TEXT_MAX && !memchr(data, 0, len) && (len < 4 || memcmp(data, "\x55\xaa\xf0\x0f", 4) != 0);
 }
 
 static int check_file(const char *file, const struct br_common *common, struct br_bootconf_board *board)

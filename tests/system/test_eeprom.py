@@ -78,6 +78,7 @@ def test_eeprom_images_are_looked_at_and_changed(t):
     assert eeprom("check", out, check=False).returncode == 6
     eeprom("set", out, "-i", "--config", put(t.path("c"), b"BOOT_ORDER=0xf2\n"))
     assert eeprom("check", out, check=False).returncode == 0
+    assert eeprom("check", put(t.path("u.txt"), b"UART_BAUD=115200\nBOOT_ORDER=0xf21\n"), check=False).returncode != 1
     differs = eeprom("diff", file, out, "-o", "json", check=False)
     assert differs.returncode == 1 and any(d["name"] == "BOOT_ORDER" for d in json.loads(differs.stdout)), differs.stdout
     assert eeprom("diff", file, file).stdout == ""

@@ -194,11 +194,15 @@ bool br_eeprom_config_signed(const struct br_eeprom *e, char why[static BR_EEPRO
 	const char *text = (const char *)br_eeprom_get(e, BR_EEPROM_CONFIG_SIG, &len);
 
 	why[0] = '\0';
-	if (!br_eeprom_has(e, BR_EEPROM_CONFIG_SIG))
+	if (!br_eeprom_has(e, BR_EEPROM_CONFIG_SIG)) {
 		snprintf(why, BR_EEPROM_WHY, "there is no bootconf.sig");
-	else if (br_sigfile_parse(text, len, &sig, &err) < 0)
+		return false;
+	}
+	if (br_sigfile_parse(text, len, &sig, &err) < 0) {
 		snprintf(why, BR_EEPROM_WHY, "bootconf.sig: %.250s", err.text);
-	return !why[0] && signature_fits(e, &sig, why, BR_EEPROM_WHY);
+		return false;
+	}
+	return signature_fits(e, &sig, why, BR_EEPROM_WHY);
 }
 
 static void check_signature(const struct br_eeprom *e, struct br_findings *f)

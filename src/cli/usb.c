@@ -135,7 +135,7 @@ const struct br_command br_cli_usb[] = {
 		"      --leave-ok       a board that leaves after a whole file is done, although it does not say so\n"
 		"      --metadata[=DIR] what boards tell of themselves: print it, or write DIR/<serial>.json\n"
 		"  -v, --verbose        each step as it happens, and each board's timeline\n"
-		"  -o, --output FORM    table, json or jsonl (with timelines)\n"
+		"  -o, --output FORM    table, json or jsonl (with timelines); with --loop not json\n"
 		"  -q, --quiet          only path and verdict\n"
 		"Exit code 0: all boards are well; 1: some are not; 5: too few came in time; 30: no permission for the USB\n"
 		"devices; 31: the payload lacks the first stage or cannot be read; 130: interrupted.\n" },

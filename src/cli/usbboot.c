@@ -30,7 +30,7 @@ struct boot {
 	struct br_usb_run run;
 	struct br_config config; /* whose policy it is */
 	struct br_usb_keeper *keeper;
-	bool noted; /* the keeper had words on a board */
+	bool bad_config; /* what is wrong is bramble.conf */
 };
 
 static const struct option options[] = {
@@ -104,6 +104,8 @@ static int take_words(int argc, char **argv, struct boot *b)
 		return br_cli_usage("--firmware and --sign go with -d DIR, IMAGE or --net; bramble.conf's rules have their own");
 	if (b->run.loop && (b->run.wait_for || b->run.timeout_ns != TIMEOUT_NS))
 		return br_cli_usage("--loop goes on until it is interrupted: neither --wait-for nor --timeout");
+	if (b->run.loop && b->common.form == BR_FORM_JSON)
+		return br_cli_usage("-o json is one list at the end, which --loop has not: -o jsonl");
 	return BR_EXIT_OK;
 }
 
@@ -196,6 +198,7 @@ static int set_from_config(struct boot *b, struct br_error *err)
 {
 	int r = br_config_read(&b->config, BR_CONFIG_FILE, false, err);
 
+	b->bad_config = r < 0;
 	if (!r && b->config.usb.rest.boot == BR_USB_BOOT_NET && !daemon_answers(b))
 		r = set(b, "boot", "gadget", err);
 	return r;
@@ -232,9 +235,6 @@ static int set_policy(struct boot *b, struct br_error *err)
 
 static void note(void *ctx, const struct br_usb_device *dev, const char *words)
 {
-	struct boot *b = ctx;
-
-	b->noted = true;
 	fprintf(stderr, "%s: %s\n", dev->path, words);
 }
 
@@ -242,14 +242,12 @@ static int choose(void *ctx, const struct br_usb_device *dev, const struct br_us
 	struct br_usb_choice *ret)
 {
 	struct boot *b = ctx;
-	int r;
+	int r = br_usb_keeper_choose(b->keeper, dev, model, ret);
 
-	b->noted = false;
-	r = br_usb_keeper_choose(b->keeper, dev, model, ret);
 	if (r == 1)
 		ret->leave_ok = b->leave_ok;
 	/* 'not now' is for who has all day; it was said why */
-	return (r == 0 && b->noted) || (r == -EAGAIN && !b->run.loop) ? -ENOENT : r;
+	return r == -EAGAIN && !b->run.loop ? -ENOENT : r;
 }
 
 static void on_step(void *ctx, struct br_usb_session *s, const struct br_usb_step *step)
@@ -301,9 +299,12 @@ int br_cli_usb_boot(int argc, char **argv)
 		return code;
 	opt.state = b.common.state;
 	r = set_policy(&b, &err);
-	if (!r)
+	if (r < 0)
+		code = br_cli_fail(b.bad_config ? BR_EXIT_USAGE : BR_EXIT_BAD_PAYLOAD, "%s", br_error_text(&err, r));
+	else
 		r = br_usb_keeper_new(&opt, &b.keeper, &err);
-	code = r < 0 ? br_cli_fail(BR_EXIT_BAD_PAYLOAD, "%s", br_error_text(&err, r)) : boot_with(&b);
+	if (!code)
+		code = r < 0 ? br_cli_error(&err, r) : boot_with(&b);
 	br_usb_keeper_free(b.keeper);
 	br_config_done(&b.config);
 	return code;

@@ -92,6 +92,8 @@ static int take_options(int argc, char **argv, struct watch *w)
 		if (r > 0 && br_common_take(&w->common, argc, argv, c) < 0)
 			return BR_EXIT_USAGE;
 	}
+	if (w->common.form == BR_FORM_JSON)
+		return br_cli_usage("-o json is one list at the end, which never comes: -o jsonl");
 	return optind < argc ? br_cli_usage("takes no words") : BR_EXIT_OK;
 }
 

@@ -503,6 +503,8 @@ static int do_handle(struct br_usb_host *host, uint64_t now_ns, struct br_error 
 		u->scan_ns = now_ns + POLL_CLEARING_NS;
 	} else if (due) {
 		r = scan(u, err);
+		if (r == -EMFILE || r == -ENFILE || r == -ENOMEM) /* what was there is taken to be there still */
+			r = 0;
 		if (r < 0)
 			return r;
 		u->scan_ns = now_ns + u->poll_ns;

@@ -87,7 +87,13 @@ static void read_serial(int dir_fd, const char *device, char out[static BR_USB_S
 		br_vis(out, BR_USB_SERIAL_MAX, raw, (size_t)n);
 }
 
-/* 0, or negative when it is not (or no longer, or not yet) a whole device. */
+/* It is not, no longer or not yet a whole device, and that is no trouble of ours (as a lack of descriptors is). */
+static bool is_no_device(int r)
+{
+	return r == -ENOENT || r == -ENODEV || r == -ENOTDIR || r == -EBADMSG || r == -EINVAL || r == -ERANGE || r == -EIO;
+}
+
+/* 0, or negative: is_no_device(), or it could not be seen. */
 static int read_device(int dir_fd, const char *name, struct br_usb_listed *ret)
 {
 	struct br_usb_listed l = { 0 };
@@ -130,6 +136,7 @@ int br_usb_sysfs_list(const char *dir, struct br_usb_listed **ret, size_t *ret_n
 	br_cleanup(close_dir) DIR *d = opendir(dir);
 	br_cleanup(br_freep) struct br_usb_listed *list = NULL;
 	size_t n = 0, cap = 0;
+	int r;
 
 	if (!d && errno != ENOENT)
 		return br_error_set(err, errno, "%s: %s", dir, strerror(errno));
@@ -138,8 +145,11 @@ int br_usb_sysfs_list(const char *dir, struct br_usb_listed **ret, size_t *ret_n
 			continue;
 		if (br_array_reserve(&list, &cap, n + 1, sizeof(*list)) < 0)
 			return br_error_set(err, ENOMEM, "out of memory");
-		if (!read_device(dirfd(d), e->d_name, &list[n]))
+		r = read_device(dirfd(d), e->d_name, &list[n]);
+		if (!r)
 			n++;
+		else if (!is_no_device(r)) /* not taken for one that is gone */
+			return br_error_set(err, -r, "%s/%s: %s", dir, e->d_name, strerror(-r));
 	}
 	if (n)
 		qsort(list, n, sizeof(*list), by_path);

@@ -88,7 +88,8 @@ struct br_usb_host {
 struct br_usb_host_ops {
 	/*
 	 * Opens and claims the interface, a kernel driver of it put aside. -EACCES: no permission (words: the device node and
-	 * the rule of udev), -EBUSY: somebody else has it, -ENODEV: gone meanwhile.
+	 * the rule of udev), -EBUSY: somebody else has it, -ENODEV: gone meanwhile. It may ask the board for its
+	 * configuration and wait for that: up to a second for a board that answers nothing.
 	 */
 	int (*open)(struct br_usb_host *host, struct br_usb_device *dev, uint8_t interface, struct br_error *err);
 	/* Cancels what is in flight. Not an error when the device is gone or not open. */

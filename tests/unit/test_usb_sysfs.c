@@ -2,6 +2,7 @@
 /* USB devices out of a made-up sysfs, and the libusb host's news about them. */
 #include "test.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -137,6 +138,35 @@ static void coming_and_going(void **state)
 	assert_int_equal(br_remove_tree(test_dir(), NULL), 0);
 }
 
+/* Nothing has left because this process has no descriptors. */
+static void a_lack_of_descriptors_is_no_unplug(void **state)
+{
+	struct br_usb_libusb_options o = { .sysfs = test_dir(), .no_uevents = true };
+	br_cleanup(br_freep) struct br_usb_listed *list = NULL;
+	struct br_error err = BR_ERROR_NULL;
+	struct br_usb_host *host;
+	struct rlimit old, few;
+	int first;
+	size_t n;
+
+	assert_int_equal(br_usb_libusb_new(&o, &host, &err), 0);
+	host->callbacks = (struct br_usb_callbacks){ on_arrived, on_left, on_completed, host };
+	put_device("9-1", "99", "7", NULL);
+	look(host, BR_S, "+9-1@007 ");
+	first = dup(0);
+	assert_true(first >= 0);
+	close(first);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few = (struct rlimit){ (rlim_t)first + 1, old.rlim_max }; /* for the folder, not for what is in it */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	assert_int_equal(br_usb_sysfs_list(test_dir(), &list, &n, &err), -EMFILE);
+	look(host, 2 * BR_S, "");
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	look(host, 3 * BR_S, "");
+	host->ops->free(host);
+	assert_int_equal(br_remove_tree(test_dir(), NULL), 0);
+}
+
 static void permission(void **state)
 {
 	struct br_usb_device dev = { .node = "/dev/null" };
@@ -155,6 +185,7 @@ int main(void)
 		cmocka_unit_test(the_list),
 		cmocka_unit_test(descriptors_of_any_length),
 		cmocka_unit_test(coming_and_going),
+		cmocka_unit_test(a_lack_of_descriptors_is_no_unplug),
 		cmocka_unit_test(permission),
 	};
 

@@ -4,6 +4,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@ struct br_client {
 	char *state, *socket;
 	CURL *curl;
 	long patience_ms; /* of one request; 0: for ever */
+	atomic_bool cancelled;
 };
 
 /* One request under way. */
@@ -72,6 +74,11 @@ void br_client_patience(struct br_client *client, unsigned ms)
 	client->patience_ms = (long)ms;
 }
 
+void br_client_cancel(struct br_client *client)
+{
+	atomic_store(&client->cancelled, true);
+}
+
 const char *br_client_state(const struct br_client *client)
 {
 	return client->state;
@@ -116,6 +123,14 @@ static size_t take_data(char *data, size_t size, size_t n, void *ctx)
 	return t->r ? 0 : n;
 }
 
+/* curl asks at least once a second. */
+static int is_cancelled(void *ctx, curl_off_t dltotal, curl_off_t dlnow, curl_off_t ultotal, curl_off_t ulnow)
+{
+	struct br_client *c = ctx;
+
+	return atomic_load(&c->cancelled);
+}
+
 static size_t give_data(char *data, size_t size, size_t n, void *ctx)
 {
 	struct transfer *t = ctx;
@@ -141,6 +156,8 @@ static int curl_failed(struct transfer *t, CURLcode code)
 
 	if (t->r && ((code == CURLE_WRITE_ERROR && t->fn) || code == CURLE_ABORTED_BY_CALLBACK))
 		return t->r;
+	if (code == CURLE_ABORTED_BY_CALLBACK)
+		return br_error_set(t->err, ECANCELED, "cancelled");
 	if (code == CURLE_WRITE_ERROR)
 		return br_error_set(t->err, t->too_large ? EFBIG : ENOMEM, "the daemon's answer is too large");
 	if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST) {
@@ -191,6 +208,9 @@ static int perform(struct transfer *t, const char *method, const char *path, con
 	curl_easy_setopt(c->curl, CURLOPT_PROXY, "");
 	curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, c->patience_ms);
+	curl_easy_setopt(c->curl, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, is_cancelled);
+	curl_easy_setopt(c->curl, CURLOPT_XFERINFODATA, c);
 	curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);
 	curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(c->curl, CURLOPT_BUFFERSIZE, 262144L);

@@ -21,6 +21,9 @@ const char *br_client_state(const struct br_client *client);
 /* How long each later request may take as a whole; then -ETIMEDOUT. 0, as it is at first: for ever. */
 void br_client_patience(struct br_client *client, unsigned ms);
 
+/* From any thread: what it is about, and each later request, ends within about a second with -ECANCELED. */
+void br_client_cancel(struct br_client *client);
+
 /* One request. body is borrowed, may be NULL; ret (may be NULL) gets the answer, for json_decref(). */
 int br_client_call(struct br_client *client, const char *method, const char *path, const json_t *body, json_t **ret,
 	struct br_error *err);

@@ -98,7 +98,7 @@ static int no_file(int r, const char *name, struct br_error *err)
 	if (err->text[0])
 		return r;
 	return br_error_set(err, -r, "%s: %s", br_vis(vis, sizeof(vis), name, strlen(name)),
-		r == -ENOENT ? "there is no such boot file" : strerrordesc_np(-r));
+		r == -ENOENT ? BR_API_NO_FILE : strerrordesc_np(-r));
 }
 
 static int file(struct br_call *call, struct br_error *err)

@@ -10,6 +10,8 @@
  * What whoever has the USB boards ('bramble usb', a process of its own with the right to their device nodes) asks of the daemon,
  * who knows boards and has their boot files. Bodies and answers: docs/api.md. Called in the API's threads.
  */
+#define BR_API_NO_FILE "there is no such boot file" /* how the words of a 404 end when there is no more to say */
+
 struct br_api_usb_file {
 	const struct br_span *spans;
 	size_t n_spans;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,6 +23,7 @@
 
 #define NOTES 32 /* places whose last words are remembered */
 #define TELL_MS 5000  /* how long the daemon may take for one report */
+#define PROBE_NS (10 * BR_S) /* how long an answer on a board is good */
 #define TELL_MAX 4096 /* reports that wait; the oldest go first */
 
 BR_DEFINE_CLEANUP(struct br_image *, br_image_unref);
@@ -44,8 +46,10 @@ struct br_usb_keeper {
 	struct report *first, **last;
 	size_t n;
 	bool stopping;
+	uint64_t until_ns; /* when stopping */
 	/* the caller's thread only: */
 	struct guest *guests;
+	struct probe *probes;
 	struct note {
 		char path[BR_USB_PATH_MAX];
 		uint32_t words; /* CRC-32C */
@@ -63,10 +67,35 @@ struct guest {
 	uint64_t since_ns;
 };
 
+/* A board on 'net' whose daemon is being asked about it, in a thread. */
+struct probe {
+	struct probe *next;
+	pthread_t thread;
+	atomic_bool done;
+	struct br_usb_net *net;
+	char path[BR_USB_PATH_MAX], serial[BR_USB_SERIAL_MAX];
+	const struct br_usbboot_model *model;
+	bool rom;
+	struct br_usb_payload *payload;
+	int r;
+	struct br_error err; /* why not, or what it lacks */
+	uint64_t done_ns;
+};
+
 static void guest_free(struct guest *g)
 {
+	br_usb_payload_cancel(g->payload);
 	br_usb_payload_unref(g->payload);
 	free(g);
+}
+
+/* Waits for its thread. */
+static void probe_free(struct probe *p)
+{
+	pthread_join(p->thread, NULL);
+	br_usb_payload_unref(p->payload);
+	br_usb_net_unref(p->net);
+	free(p);
 }
 
 /* ---- the thread that tells the daemon ---- */
@@ -95,12 +124,13 @@ static void report_free(struct report *rep)
 	free(rep);
 }
 
-static bool is_stopping(struct br_usb_keeper *k)
+/* The rest is not worth the wait. */
+static bool is_over(struct br_usb_keeper *k, bool failed)
 {
 	bool yes;
 
 	pthread_mutex_lock(&k->lock);
-	yes = k->stopping;
+	yes = k->stopping && (failed || br_now_ns() > k->until_ns);
 	pthread_mutex_unlock(&k->lock);
 	return yes;
 }
@@ -115,7 +145,7 @@ static void *tell(void *arg)
 		int r = br_client_call(k->client, "POST", "/v1/usb/report", rep->body, NULL, NULL);
 
 		report_free(rep);
-		if (r < 0 && is_stopping(k))
+		if (is_over(k, r < 0))
 			break;
 	}
 	return NULL;
@@ -153,7 +183,7 @@ static void report(struct br_usb_keeper *k, const struct guest *g, json_t *event
 int br_usb_keeper_new(const struct br_usb_keeper_options *opt, struct br_usb_keeper **ret, struct br_error *err)
 {
 	struct br_usb_keeper *k = calloc(1, sizeof(*k));
-	int r = 0;
+	int r;
 
 	if (!k)
 		return br_error_set(err, ENOMEM, "out of memory");
@@ -161,9 +191,8 @@ int br_usb_keeper_new(const struct br_usb_keeper_options *opt, struct br_usb_kee
 	k->last = &k->first;
 	pthread_mutex_init(&k->lock, NULL);
 	pthread_cond_init(&k->wake, NULL);
-	if (!opt->silent)
-		r = br_client_new(opt->state, &k->client, err);
-	if (!r && k->client) {
+	r = br_client_new(opt->state, &k->client, err);
+	if (!r) {
 		br_client_patience(k->client, TELL_MS);
 		r = br_thread_start(&k->thread, tell, k);
 		k->runs = !r;
@@ -184,6 +213,7 @@ void br_usb_keeper_free(struct br_usb_keeper *k)
 		return;
 	pthread_mutex_lock(&k->lock);
 	k->stopping = true;
+	k->until_ns = br_now_ns() + TELL_MS * BR_MS;
 	pthread_cond_signal(&k->wake);
 	pthread_mutex_unlock(&k->lock);
 	if (k->runs)
@@ -193,6 +223,14 @@ void br_usb_keeper_free(struct br_usb_keeper *k)
 
 		k->first = rep->next;
 		report_free(rep);
+	}
+	for (struct probe *p = k->probes; p; p = p->next)
+		br_usb_net_cancel(p->net);
+	while (k->probes) {
+		struct probe *p = k->probes;
+
+		k->probes = p->next;
+		probe_free(p);
 	}
 	while (k->guests) {
 		struct guest *g = k->guests;
@@ -240,26 +278,102 @@ static int open_path(const struct br_usb_rule *rule, const char *firmware, struc
 	return br_usb_payload_directory(&opt, ret, err);
 }
 
+static void *probe_run(void *arg)
+{
+	struct probe *p = arg;
+
+	p->r = br_usb_net_open(p->net, &p->payload, &p->err);
+	if (!p->r && p->rom) /* it may do without: who knows what firmware of tomorrow asks for */
+		br_usb_payload_check(p->payload, p->model, &p->err);
+	p->done_ns = br_now_ns();
+	atomic_store(&p->done, true);
+	return NULL;
+}
+
+static int probe_new(struct br_usb_keeper *k, const struct br_usb_rule *rule, const struct br_usb_device *dev,
+	const struct br_usbboot_model *model, const char *firmware, struct br_error *err)
+{
+	struct br_usb_net_options net = { .state = k->opt.state, .path = dev->path, .chip = model->chip, .serial = dev->serial,
+		.board = rule->board, .firmware = firmware };
+	struct probe *p = calloc(1, sizeof(*p));
+	int r;
+
+	if (!p)
+		return br_error_set(err, ENOMEM, "out of memory");
+	p->model = model;
+	p->rom = br_usbboot_is_rom(dev->serial_index);
+	memcpy(p->path, dev->path, sizeof(p->path));
+	memcpy(p->serial, dev->serial, sizeof(p->serial));
+	net.need = p->rom && !(firmware && br_usb_firmware_starts(firmware, model)) ? model->first_stage : NULL;
+	r = br_usb_net_new(&net, &p->net, err);
+	if (!r) {
+		r = br_thread_start(&p->thread, probe_run, p);
+		r = r ? br_error_set(err, r, "a thread cannot be started: %s", strerror(r)) : 0;
+	}
+	if (r < 0) {
+		br_usb_net_unref(p->net);
+		free(p);
+		return r;
+	}
+	p->next = k->probes;
+	k->probes = p;
+	return -EINPROGRESS;
+}
+
+/* The daemon's answer on this board, err with what it lacks; -EINPROGRESS as long as there is none. */
+static int open_net(struct br_usb_keeper *k, const struct br_usb_rule *rule, const struct br_usb_device *dev,
+	const struct br_usbboot_model *model, const char *firmware, struct br_usb_payload **ret, struct br_error *err)
+{
+	struct probe **place = &k->probes, *p;
+	bool same;
+	int r;
+
+	while (*place && strcmp((*place)->path, dev->path) != 0)
+		place = &(*place)->next;
+	p = *place;
+	if (!p)
+		return probe_new(k, rule, dev, model, firmware, err);
+	same = p->model == model && !strcmp(p->serial, dev->serial) && p->rom == br_usbboot_is_rom(dev->serial_index);
+	if (!same)
+		br_usb_net_cancel(p->net);
+	if (!atomic_load(&p->done))
+		return -EINPROGRESS;
+	*place = p->next;
+	r = p->r;
+	if (!same || br_now_ns() - p->done_ns > PROBE_NS) { /* of a board that left before it could be told */
+		probe_free(p);
+		return probe_new(k, rule, dev, model, firmware, err);
+	}
+	*err = p->err;
+	*ret = br_take(p->payload);
+	probe_free(p);
+	return r;
+}
+
 static int open_payload(struct br_usb_keeper *k, const struct br_usb_rule *rule, const struct br_usb_device *dev,
 	const struct br_usbboot_model *model, struct br_usb_payload **ret, struct br_error *err)
 {
-	const char *firmware = br_usb_policy_firmware(k->opt.policy, rule);
-	const struct br_usb_net_options net = { .state = k->opt.state, .path = dev->path, .chip = model->chip, .serial = dev->serial,
-		.board = rule->board, .firmware = firmware ? firmware : br_usb_firmware_find(model) };
+	const char *firmware = br_usb_policy_firmware(k->opt.policy, rule) ?: br_usb_firmware_find(model);
+	int r = -ENOENT;
 
 	switch (rule->boot) {
 	case BR_USB_BOOT_NET:
-		return br_usb_net_payload(&net, ret, err);
+		return open_net(k, rule, dev, model, firmware, ret, err);
 	case BR_USB_BOOT_GADGET:
-		return br_usb_payload_gadget(model, ret, err);
+		r = br_usb_payload_gadget(model, ret, err);
+		break;
 	case BR_USB_BOOT_IMAGE:
-		return open_image(k, rule->what, net.firmware, ret, err);
+		r = open_image(k, rule->what, firmware, ret, err);
+		break;
 	case BR_USB_BOOT_PATH:
-		return open_path(rule, net.firmware, ret, err);
+		r = open_path(rule, firmware, ret, err);
+		break;
 	case BR_USB_BOOT_IGNORE:
 		break;
 	}
-	return -ENOENT;
+	if (!r && br_usbboot_is_rom(dev->serial_index) && br_usb_payload_check(*ret, model, err) < 0)
+		r = br_usb_payload_has(*ret, model, model->first_stage) ? 0 : -ENOENT; /* it may do without the rest */
+	return r;
 }
 
 /* A board that waits is asked for again and again: people are told once. */
@@ -318,11 +432,10 @@ int br_usb_keeper_choose(struct br_usb_keeper *k, const struct br_usb_device *de
 	if (rule->boot == BR_USB_BOOT_IGNORE)
 		return 0;
 	r = open_payload(k, rule, dev, model, &payload, &err);
-	if (!r && br_usbboot_is_rom(dev->serial_index) && br_usb_payload_check(payload, model, &err) < 0) {
-		r = br_usb_payload_has(payload, model, model->first_stage) ? 0 : -ENOENT;
-		if (!r) /* it may do without: who knows what firmware of tomorrow asks for */
-			note(k, dev, err.text);
-	}
+	if (r == -EINPROGRESS)
+		return r;
+	if (!r && err.text[0])
+		note(k, dev, err.text);
 	g = r < 0 ? NULL : guest_new(rule, dev, model);
 	if (!g) {
 		note(k, dev, r < 0 ? br_error_text(&err, r) : "out of memory");
@@ -368,7 +481,7 @@ static json_t *step_event(const struct guest *g, const struct br_usb_step *step)
 		return json_pack("{s:s, s:s, s:I, s:I, s:b}", "kind", "file", "name", step->name, "bytes", (json_int_t)step->bytes, "ms", ms,
 			"net", (int)g->net);
 	case BR_USB_STEP_MISSING:
-		return json_pack("{s:s, s:s}", "kind", "missing", "name", step->name);
+		return json_pack("{s:s, s:s, s:s*}", "kind", "missing", "name", step->name, "reason", step->detail[0] ? step->detail : NULL);
 	case BR_USB_STEP_METADATA: /* told at the end, as a whole */
 	case BR_USB_STEP_VERDICT:
 		return NULL;

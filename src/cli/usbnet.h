@@ -12,9 +12,18 @@ struct br_usb_net_options {
 	const char *path, *chip, *serial; /* of the device; serial may be "" */
 	const char *board;	/* its name; NULL: by its serial */
 	const char *firmware;	/* directory of first stages; NULL: none */
+	const char *need;	/* a first stage that 'firmware' does not have: without it no boot begins; NULL: none */
 };
+struct br_usb_net;
+
+/* Asks nobody yet. */
+int br_usb_net_new(const struct br_usb_net_options *opt, struct br_usb_net **ret, struct br_error *err);
+void br_usb_net_unref(struct br_usb_net *net);
+/* From any thread: what it waits for ends soon. */
+void br_usb_net_cancel(struct br_usb_net *net);
 /*
- * Asks the daemon who the board is, and its boot begins there. -ECONNREFUSED: no daemon; -ENOENT with words: it is not known and
- * not adopted, or has no image; -EPERM with words: it is on road 'local'.
+ * Asks the daemon who the board is, and its boot begins there, but only when it can start. Waits for the answers; the payload has a
+ * reference of its own. -ECONNREFUSED: no daemon; -ENOENT with words: it is not known and not adopted, or has no image, or nobody has
+ * 'need'; -EPERM with words: it is on road 'local'.
  */
-int br_usb_net_payload(const struct br_usb_net_options *opt, struct br_usb_payload **ret, struct br_error *err);
+int br_usb_net_open(struct br_usb_net *net, struct br_usb_payload **ret, struct br_error *err);

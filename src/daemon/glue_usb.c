@@ -129,6 +129,7 @@ static int begin(void *ctx, const json_t *body, json_t **ret, struct br_error *e
 {
 	struct br_glue *glue = ctx;
 	struct subject s;
+	const char *need = text_of(body, "need");
 	bool local;
 	int r = take_subject(glue, body, &s, err);
 
@@ -137,6 +138,11 @@ static int begin(void *ctx, const json_t *body, json_t **ret, struct br_error *e
 	if (r < 0)
 		return r;
 	local = !strcmp(s.board.road, "local");
+	/* one that cannot start must not take the boot that runs from under it */
+	if (!local && need)
+		r = br_boots_would_have(glue->boots, &s.board, need, err);
+	if (r < 0)
+		return r;
 	/* as its DHCP would: what it did before is over */
 	if (!local)
 		r = br_boots_reach(glue->boots, &s.board, BR_STAGE_FIRMWARE_DHCP, NULL, NULL, err);
@@ -161,6 +167,8 @@ static int open_file(void *ctx, const char *name_of_board, const char *name, str
 	if (r < 0) {
 		if (f.reason[0])
 			br_error_set(err, -r, "%s: %s", f.path, f.reason);
+		else if (r == -EACCES) /* not there for this one: no reason to end its session */
+			r = br_error_set(err, ENOENT, "%s: " BR_API_NO_FILE, f.path);
 		return r;
 	}
 	*ret = (struct br_api_usb_file){

@@ -523,6 +523,24 @@ int br_boots_plan(struct br_boots *boots, const struct br_board *board, struct b
 	return br_boots_reach(boots, board, BR_STAGE_NONE, ret_plan, NULL, err);
 }
 
+int br_boots_would_have(struct br_boots *boots, const struct br_board *board, const char *name, struct br_error *err)
+{
+	const char *image = board->image[0] ? board->image : boots->default_image;
+	char path[BR_BOOT_PATH_MAX];
+	struct br_plan *plan = NULL;
+	struct br_bootfile file;
+	int r;
+
+	pthread_mutex_lock(&boots->lock);
+	r = make_plan(boots, board, 0, image, board->disk, &plan, err);
+	pthread_mutex_unlock(&boots->lock);
+	if (r < 0)
+		return r;
+	r = br_plan_bootfile(plan, name, &file, path);
+	br_plan_unref(plan);
+	return r < 0 ? br_error_set(err, ENOENT, "board %s: its image %s has no %s", board->name, image, name) : 0;
+}
+
 /* Locked. */
 static int make_anonymous(struct br_boots *boots, struct br_error *err)
 {

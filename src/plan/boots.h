@@ -61,6 +61,8 @@ int br_boots_reach(struct br_boots *boots, const struct br_board *board, enum br
  * last boot is taken up again: same number, image and disk as its boot.start event says. */
 int br_boots_plan(struct br_boots *boots, const struct br_board *board, struct br_plan **ret_plan,
 	struct br_error *err);
+/* Whether the next boot of a board would have a boot file of this name; none begins. -ENOENT, with words: it would not. */
+int br_boots_would_have(struct br_boots *boots, const struct br_board *board, const char *name, struct br_error *err);
 /* The plan of clients that are no board: the default image's boot files. */
 int br_boots_anonymous(struct br_boots *boots, struct br_plan **ret_plan, struct br_error *err);
 

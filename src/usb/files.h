@@ -25,7 +25,8 @@ struct br_usb_files_ops {
 	/*
 	 * name: printable, without "..", not absolute (checked at the door); also the first stage by its name of c.1
 	 * ("bootcode4.bin") and, for signed boot, "bootcode.sig". dev is of a board in boot mode: dev->path is for overlays,
-	 * model->dir for folders by chip. -ENOENT: there is none; other errors, with words, end the session as "bad payload".
+	 * model->dir for folders by chip. -ENOENT: there is none; other errors, with words, end the session as "bad payload". -EINPROGRESS: it takes
+	 * a while, and nobody shall wait for it: the session asks for the same again, soon.
 	 */
 	int (*open)(struct br_usb_files *files, const struct br_usb_device *dev, const struct br_usbboot_model *model,
 		const char *name, struct br_usb_file *ret, struct br_error *err);

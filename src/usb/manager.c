@@ -139,7 +139,7 @@ static void start(struct br_usb_manager *m, struct place *p, const struct br_usb
 
 	p->choice = (struct br_usb_choice){ 0 };
 	r = m->o.ops->choose(m->o.ctx, p->dev, model, &p->choice);
-	p->again_ns = r == -EAGAIN ? m->now_ns + BR_USB_AGAIN_NS : UINT64_MAX;
+	p->again_ns = r == -EINPROGRESS ? m->now_ns + BR_USB_SOON_NS : r == -EAGAIN ? m->now_ns + BR_USB_AGAIN_NS : UINT64_MAX;
 	p->behind = r == -EBUSY;
 	if (r != 1)
 		return;

@@ -16,6 +16,7 @@
  * what it gets. Runs in the caller's loop: poll br_usb_manager_fd() until br_usb_manager_tick()'s time, call tick again.
  */
 #define BR_USB_AGAIN_NS (5 * BR_S)
+#define BR_USB_SOON_NS (20 * BR_MS)
 
 struct br_usb_choice {
 	struct br_usb_files *files; /* the owner's; must live until 'ended' */
@@ -26,7 +27,8 @@ struct br_usb_choice {
 struct br_usb_manager_ops {
 	/*
 	 * A board in boot mode came. 1: *ret says what it gets; 0: it is left alone until it leaves the bus; -EAGAIN: not now, ask
-	 * again in BR_USB_AGAIN_NS when it is still there; -EBUSY: not before another session has ended.
+	 * again in BR_USB_AGAIN_NS when it is still there; -EBUSY: not before another session has ended;
+	 * -EINPROGRESS: it is being found out, ask again in BR_USB_SOON_NS.
 	 */
 	int (*choose)(void *ctx, const struct br_usb_device *dev, const struct br_usbboot_model *model,
 		struct br_usb_choice *ret);

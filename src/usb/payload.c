@@ -70,7 +70,7 @@ static int open_for_session(struct br_usb_files *files, const struct br_usb_devi
 		return -ENOENT; /* what no board may have is not there: no reason to end its session */
 	if (!file)
 		return br_error_set(err, ENOMEM, "out of memory");
-	r = br_usb_payload_lookup(payload, &who, name, file, err);
+	r = payload->slow ? br_usb_open_beside(payload, &who, name, file, err) : br_usb_payload_lookup(payload, &who, name, file, err);
 	if (r < 0)
 		return r;
 	ret->size = file->size;
@@ -124,6 +124,7 @@ void br_usb_payload_unref(struct br_usb_payload *payload)
 {
 	if (!payload || __atomic_sub_fetch(&payload->refs, 1, __ATOMIC_ACQ_REL))
 		return;
+	br_usb_opening_unref(payload->opening);
 	br_usb_payload_unref(payload->firmware);
 	free(payload->text);
 	payload->ops->free(payload);
@@ -163,6 +164,32 @@ int br_usb_payload_lookup(struct br_usb_payload *payload, const struct br_usb_wh
 	}
 	*ret = file;
 	return 0;
+}
+
+int br_usb_payload_size(struct br_usb_payload *payload, const struct br_usb_who *who, const char *name, uint64_t *ret,
+	struct br_error *err)
+{
+	struct br_usb_payload_file file = { .fd = -1 };
+	int r = br_usb_name_check(name);
+
+	if (!r && payload->ops->size) {
+		r = payload->ops->size(payload, who, name, ret, err);
+		if (r == -ENOENT && payload->firmware)
+			r = br_usb_payload_size(payload->firmware, who, name, ret, err);
+		return r;
+	}
+	if (!r)
+		r = br_usb_payload_lookup(payload, who, name, &file, err);
+	if (!r)
+		*ret = file.size;
+	br_usb_payload_close(&file);
+	return r;
+}
+
+void br_usb_payload_cancel(struct br_usb_payload *payload)
+{
+	if (payload->ops->cancel)
+		payload->ops->cancel(payload);
 }
 
 int br_usb_payload_read(const struct br_usb_payload_file *file, uint64_t offset, void *buf, size_t n)

@@ -62,8 +62,16 @@ int br_usb_name_check(const char *name);
 /* Whether a name is that of any chip's first stage; case counts not. */
 bool br_usb_is_first_stage(const char *name);
 
-/* The same as sessions want it; as long as the payload. */
+/*
+ * The same as sessions want it; as long as the payload. Files that somebody else has are opened in a thread of their own, so that one
+ * board's do not hold up the others: -EINPROGRESS until then. Such a payload is for one session.
+ */
 struct br_usb_files *br_usb_payload_files(struct br_usb_payload *payload);
+/* Nobody waits for it any more: what its threads do ends soon. Before the last br_usb_payload_unref(). */
+void br_usb_payload_cancel(struct br_usb_payload *payload);
+/* Size only, as br_usb_payload_lookup(), without fetching it. May block. */
+int br_usb_payload_size(struct br_usb_payload *payload, const struct br_usb_who *who, const char *name, uint64_t *ret,
+	struct br_error *err);
 
 struct br_usb_directory {
 	const char *dir;
@@ -96,6 +104,9 @@ int br_usb_payload_image_file(const char *file, const char *firmware, struct br_
  */
 struct br_usb_fetcher {
 	int (*fetch)(void *ctx, const struct br_usb_who *who, const char *name, int *ret_fd, struct br_error *err);
+	/* Its size only, and nothing is changed by asking. */
+	int (*size)(void *ctx, const struct br_usb_who *who, const char *name, uint64_t *ret, struct br_error *err);
+	void (*cancel)(void *ctx); /* from any thread: calls end soon; may be NULL */
 	void (*free)(void *ctx); /* with the payload; may be NULL */
 	void *ctx;
 	const char *origin; /* a constant */
@@ -107,6 +118,10 @@ int br_usb_payload_fetch(const struct br_usb_fetcher *fetcher, char *text, const
 /* Firmware that is not ours to ship: installed by Debian's or Raspberry Pi's packages, or put into /etc/bramble/usb-firmware. A
  * directory that starts this chip (NULL: any of them), a constant; NULL: none is installed. */
 const char *br_usb_firmware_find(const struct br_usbboot_model *model);
+/* Whether a directory of firmware has what starts this chip (NULL: any). */
+bool br_usb_firmware_starts(const char *dir, const struct br_usbboot_model *model);
+/* Adds to words on why nothing has a first stage where to get it. */
+void br_usb_firmware_wanted(const char *first_stage, struct br_error *err);
 /* The mass-storage gadget of this chip, where it is installed; -ENOENT says where that was looked for and what it has. */
 int br_usb_payload_gadget(const struct br_usbboot_model *model, struct br_usb_payload **ret, struct br_error *err);
 

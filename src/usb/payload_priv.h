@@ -17,6 +17,10 @@ struct br_usb_source_ops {
 	/* The name was checked. As br_usb_payload_lookup(). */
 	int (*lookup)(struct br_usb_payload *payload, const struct br_usb_who *who, const char *name,
 		struct br_usb_payload_file *ret, struct br_error *err);
+	/* NULL: it is looked up, and closed. */
+	int (*size)(struct br_usb_payload *payload, const struct br_usb_who *who, const char *name, uint64_t *ret,
+		struct br_error *err);
+	void (*cancel)(struct br_usb_payload *payload); /* NULL: nothing takes long */
 	void (*free)(struct br_usb_payload *payload);
 };
 
@@ -27,7 +31,15 @@ struct br_usb_payload {
 	const struct br_usb_source_ops *ops;
 	char *text;
 	struct br_usb_payload *firmware; /* asked for what is missing; NULL: none */
+	bool slow; /* files are opened in a thread */
+	struct br_usb_opening *opening; /* the one that is, of the session's; NULL: none */
 };
+
+/* payloadopen.c: br_usb_payload_lookup() in a thread; -EINPROGRESS: ask again. */
+int br_usb_open_beside(struct br_usb_payload *payload, const struct br_usb_who *who, const char *name,
+	struct br_usb_payload_file *ret, struct br_error *err);
+/* NULL is fine. */
+void br_usb_opening_unref(struct br_usb_opening *o);
 
 /* Sets up the head: one reference, the words (taken; NULL: memory was out). -ENOMEM. */
 int br_usb_payload_init(struct br_usb_payload *payload, const struct br_usb_source_ops *ops, char *text, struct br_error *err);

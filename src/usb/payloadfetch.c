@@ -46,7 +46,28 @@ static int fetching_lookup(struct br_usb_payload *payload, const struct br_usb_w
 	return 0;
 }
 
-static const struct br_usb_source_ops fetching_ops = { .lookup = fetching_lookup, .free = fetching_free };
+static int fetching_size(struct br_usb_payload *payload, const struct br_usb_who *who, const char *name, uint64_t *ret,
+	struct br_error *err)
+{
+	struct fetching *p = br_container_of(payload, struct fetching, base);
+
+	return p->f.size(p->f.ctx, who, name, ret, err);
+}
+
+static void fetching_cancel(struct br_usb_payload *payload)
+{
+	struct fetching *p = br_container_of(payload, struct fetching, base);
+
+	if (p->f.cancel)
+		p->f.cancel(p->f.ctx);
+}
+
+static const struct br_usb_source_ops fetching_ops = {
+	.lookup = fetching_lookup,
+	.size = fetching_size,
+	.cancel = fetching_cancel,
+	.free = fetching_free,
+};
 
 int br_usb_payload_fetch(const struct br_usb_fetcher *fetcher, char *text, const char *firmware,
 	struct br_usb_payload **ret, struct br_error *err)
@@ -66,6 +87,7 @@ int br_usb_payload_fetch(const struct br_usb_fetcher *fetcher, char *text, const
 		return r;
 	}
 	p->f = *fetcher;
+	p->base.slow = true;
 	*ret = &p->base;
 	return 0;
 }

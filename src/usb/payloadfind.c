@@ -37,15 +37,12 @@ static const char *const old_gadget_dirs[] = { "/usr/local/share/rpiboot/msd", "
 bool br_usb_payload_has(struct br_usb_payload *payload, const struct br_usbboot_model *model, const char *name)
 {
 	const struct br_usb_who who = { .model = model };
-	struct br_usb_payload_file file = { .fd = -1 };
-	int r = br_usb_payload_lookup(payload, &who, name, &file, NULL);
+	uint64_t size;
 
-	br_usb_payload_close(&file);
-	return r >= 0;
+	return br_usb_payload_size(payload, &who, name, &size, NULL) >= 0;
 }
 
-/* Whether the directory starts this chip (NULL: any). */
-static bool starts(const char *dir, const struct br_usbboot_model *model)
+bool br_usb_firmware_starts(const char *dir, const struct br_usbboot_model *model)
 {
 	struct br_usb_payload *payload;
 	bool ok;
@@ -60,9 +57,19 @@ static bool starts(const char *dir, const struct br_usbboot_model *model)
 const char *br_usb_firmware_find(const struct br_usbboot_model *model)
 {
 	for (const char *const *d = firmware_dirs; *d; d++)
-		if (starts(*d, model))
+		if (br_usb_firmware_starts(*d, model))
 			return *d;
 	return NULL;
+}
+
+void br_usb_firmware_wanted(const char *first_stage, struct br_error *err)
+{
+	if (!err)
+		return;
+	if (!err->text[0])
+		br_error_set(err, ENOENT, "there is no %s", first_stage);
+	br_error_prefix(err, "%s (the first stage, which the ROM takes) and the other firmware files are missing; " WHERE_TO_GET
+		"'firmware = DIR' in [usb] of bramble.conf", first_stage);
 }
 
 int br_usb_payload_gadget(const struct br_usbboot_model *model, struct br_usb_payload **ret, struct br_error *err)
@@ -75,7 +82,7 @@ int br_usb_payload_gadget(const struct br_usbboot_model *model, struct br_usb_pa
 	for (const char *const *d = old ? old_gadget_dirs : gadget_dirs; *d; d++) {
 		br_text_addf(&looked, "%s%s", looked.len ? ", " : "", *d);
 		opt.dir = *d;
-		if (starts(*d, model)) {
+		if (br_usb_firmware_starts(*d, model)) {
 			br_text_done(&looked);
 			return br_usb_payload_directory(&opt, ret, err);
 		}

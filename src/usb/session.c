@@ -64,12 +64,32 @@ int br_usb_find(struct br_usb_session *s, const char *name, uint64_t max, struct
 	if (r < 0)
 		return r;
 	s->has_file = true;
+	s->opened += s->file.size;
 	if (s->file.size <= max)
 		return 0;
 	r = br_error_set(err, EFBIG, "%llu bytes: the protocol ends at %llu", (unsigned long long)s->file.size,
 		(unsigned long long)max);
 	br_usb_drop_file(s);
 	return r;
+}
+
+void br_usb_opening(struct br_usb_session *s, void (*again)(struct br_usb_session *s, uint64_t now_ns), uint64_t now_ns)
+{
+	if (s->state != BR_USB_S_OPENING)
+		s->opening_until_ns = now_ns + BR_USB_OPENING_NS;
+	s->again = again;
+	br_usb_enter(s, BR_USB_S_OPENING, now_ns + BR_USB_OPENING_POLL_NS);
+}
+
+static void open_again(struct br_usb_session *s, uint64_t now_ns)
+{
+	char wait[16];
+
+	if (now_ns >= s->opening_until_ns)
+		br_usb_end(s, BR_USB_BAD_PAYLOAD, now_ns, "%s: the payload did not give it in %s", s->name,
+			br_format_duration(wait, sizeof(wait), BR_USB_OPENING_NS));
+	else
+		s->again(s, now_ns);
 }
 
 void br_usb_enter(struct br_usb_session *s, enum br_usb_state state, uint64_t deadline_ns)
@@ -221,7 +241,7 @@ static void left_serving(struct br_usb_session *s, uint64_t now_ns)
 {
 	if (s->done_asked)
 		br_usb_files_done(s, now_ns);
-	else if (s->files && s->o.leave_ok && !is_within(s))
+	else if (s->files && s->o.leave_ok && !is_within(s) && s->was != BR_USB_S_OPENING)
 		br_usb_end(s, BR_USB_DONE, now_ns, "left after %u file%s, the last %s", s->files, s->files == 1 ? "" : "s", s->name);
 	else
 		br_usb_enter(s, BR_USB_S_AWAY, now_ns + (s->files ? s->o.next_ns : s->o.back_ns));
@@ -331,6 +351,9 @@ static void time_is_up(struct br_usb_session *s, uint64_t now_ns)
 	case BR_USB_S_PAUSE:
 		br_usb_files_ask(s, now_ns);
 		break;
+	case BR_USB_S_OPENING:
+		open_again(s, now_ns);
+		break;
 	case BR_USB_S_GOING: /* it stays */
 		s->state = s->was;
 		dispatch_failure(s, s->trouble, now_ns);
@@ -415,6 +438,7 @@ const char *br_usb_session_doing(const struct br_usb_session *s)
 		[BR_USB_S_ROM_LEAVE] = "waits for the second stage",
 		[BR_USB_S_ASK] = "waits for the board to ask",
 		[BR_USB_S_ANSWER] = "answers the board",
+		[BR_USB_S_OPENING] = "waits for the file that it is to send",
 		[BR_USB_S_PAUSE] = "pauses before it asks again",
 		[BR_USB_S_GOING] = "sees whether the board is leaving",
 		[BR_USB_S_CLEAR] = "clears the board's stall",

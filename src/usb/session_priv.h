@@ -17,6 +17,10 @@
 #define BR_USB_OPEN_NS (3 * BR_S) /* udev's rule may come after the device */
 #define BR_USB_STUCK_NS (10 * BR_S) /* over a transfer's time: the host keeps neither time nor word */
 #define BR_USB_WHOLE_NS (7200 * BR_S)
+#define BR_USB_OPENING_NS (30 * BR_S) /* for a file that the payload has not got yet */
+#define BR_USB_OPENING_POLL_NS (5 * BR_MS)
+#define BR_USB_OPENED_MAX (256ull << 20) /* of files opened and not sent, over what OPENED_TIMES of the sent ones are */
+#define BR_USB_OPENED_TIMES 4
 #define BR_USB_TRIES 3
 #define BR_USB_REQUESTS_MAX 10000
 
@@ -31,6 +35,7 @@ enum br_usb_state {
 	BR_USB_S_ASK,	     /* a read of a request is in flight */
 	BR_USB_S_ANSWER,     /* a length is on its way, without data */
 	BR_USB_S_FILE,
+	BR_USB_S_OPENING,    /* the payload has not got the file yet; deadline: when it is asked again */
 	BR_USB_S_PAUSE,	     /* before it is asked again */
 	BR_USB_S_GOING,	     /* bus error: leaving, or not */
 	BR_USB_S_CLEAR,	     /* the halt of the bulk endpoint is being cleared, after which it is as it was in 'stalled' */
@@ -75,7 +80,7 @@ struct br_usb_session {
 	enum br_usb_status trouble; /* what led to GOING */
 
 	/* the first stage */
-	uint8_t head[BR_USBBOOT_FIRST];
+	uint8_t head[BR_USBBOOT_FIRST], sig[BR_USBBOOT_SIG];
 	bool sent;	 /* since the device came last as a ROM */
 	bool sent_once;
 	bool no_status;	 /* it could not be read */
@@ -86,6 +91,10 @@ struct br_usb_session {
 	bool has_file;
 	char name[BR_USBBOOT_NAME]; /* of file, or what was asked for last */
 	uint64_t file_ns;
+	struct br_usbboot_request asked; /* the last request that was one of files */
+	void (*again)(struct br_usb_session *s, uint64_t now_ns); /* OPENING: what to do anew */
+	uint64_t opening_until_ns;
+	uint64_t opened, given; /* bytes of files opened; sent, however often it began anew */
 	unsigned requests, files, tries, senseless;
 	bool done_asked; /* done, but for the answer to it */
 	uint64_t bytes;
@@ -116,6 +125,9 @@ void br_usb_failed(struct br_usb_session *s, enum br_usb_status status, uint64_t
 void br_usb_drop_file(struct br_usb_session *s);
 /* Opens a file of the payload; errors but -ENOENT have words. */
 int br_usb_find(struct br_usb_session *s, const char *name, uint64_t max, struct br_error *err);
+
+/* It said -EINPROGRESS: again() asks anew, for as long as a file may take. */
+void br_usb_opening(struct br_usb_session *s, void (*again)(struct br_usb_session *s, uint64_t now_ns), uint64_t now_ns);
 
 /* sessionwrite.c: begins a write; the state must be entered before. memory NULL: of s->file. */
 void br_usb_write(struct br_usb_session *s, const uint8_t *memory, uint64_t len, uint64_t now_ns);

@@ -20,7 +20,22 @@ static void answer(struct br_usb_session *s, uint32_t len, uint64_t now_ns)
 	br_usb_write(s, NULL, len, now_ns);
 }
 
-/* Opens what is asked for: 1, 0 when "not there" was answered, negative when the session has ended. */
+static void do_again(struct br_usb_session *s, uint64_t now_ns);
+
+/* Each is fetched, made or mapped: a board that never takes what it asks for must not wear out disks. */
+static bool asks_too_much(struct br_usb_session *s, uint64_t now_ns)
+{
+	char opened[16], given[16];
+
+	if (s->opened / BR_USB_OPENED_TIMES <= s->given + BR_USB_OPENED_MAX / BR_USB_OPENED_TIMES)
+		return false;
+	br_usb_end(s, BR_USB_ENDLESS, now_ns, "it asked for the sizes of %s and took %s of it; no board does that",
+		br_format_size(opened, sizeof(opened), s->opened), br_format_size(given, sizeof(given), s->given));
+	return true;
+}
+
+/* Opens what is asked for: 1, 0 when "not there" was answered, negative when the session has ended, or is to do it again. What is open
+ * stays as long as the board asks for the same: size and bytes are of one file. */
 static int find(struct br_usb_session *s, const char *name, uint64_t now_ns)
 {
 	struct br_error err = BR_ERROR_NULL;
@@ -28,9 +43,15 @@ static int find(struct br_usb_session *s, const char *name, uint64_t now_ns)
 
 	if (s->has_file && !strcmp(s->name, name))
 		return 1;
+	if (asks_too_much(s, now_ns))
+		return -E2BIG;
 	r = br_usb_find(s, name, UINT32_MAX, &err);
 	if (!r)
 		return 1;
+	if (r == -EINPROGRESS) {
+		br_usb_opening(s, do_again, now_ns);
+		return r;
+	}
 	if (r != -ENOENT) { /* a file that is there and may not be read is not missing: the board would go on without it */
 		br_usb_end(s, BR_USB_BAD_PAYLOAD, now_ns, "%s: %s", name, br_error_text(&err, r));
 		return r;
@@ -42,7 +63,6 @@ static int find(struct br_usb_session *s, const char *name, uint64_t now_ns)
 
 static void get_size(struct br_usb_session *s, const struct br_usbboot_request *req, uint64_t now_ns)
 {
-	br_usb_drop_file(s); /* it may have become another one */
 	if (find(s, req->name, now_ns) == 1)
 		answer(s, (uint32_t)s->file.size, now_ns);
 }
@@ -99,6 +119,7 @@ static void senseless(struct br_usb_session *s, const char *why, uint64_t now_ns
 static void take(struct br_usb_session *s, const struct br_usbboot_request *req, uint64_t now_ns)
 {
 	s->senseless = 0;
+	s->asked = *req;
 	switch (req->command) {
 	case BR_USBBOOT_GET_SIZE:
 		get_size(s, req, now_ns);
@@ -116,6 +137,13 @@ static void take(struct br_usb_session *s, const struct br_usbboot_request *req,
 		done_ack(s, now_ns);
 		break;
 	}
+}
+
+static void do_again(struct br_usb_session *s, uint64_t now_ns)
+{
+	const struct br_usbboot_request req = s->asked;
+
+	take(s, &req, now_ns);
 }
 
 void br_usb_files_request(struct br_usb_session *s, const struct br_usb_transfer *t, uint64_t now_ns)
@@ -148,6 +176,7 @@ void br_usb_files_written(struct br_usb_session *s, uint64_t now_ns)
 		s->tries = 0; /* not after an answer: a board that stalls in a file asks for its size again, for ever */
 		s->files++;
 		s->bytes += s->file.size;
+		s->given += s->file.size;
 		br_usb_log_step(s, BR_USB_STEP_FILE, s->name, NULL, s->file.size, now_ns - s->file_ns, now_ns);
 	} else if (s->done_asked) {
 		br_usb_files_done(s, now_ns);

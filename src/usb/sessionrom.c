@@ -6,12 +6,16 @@
 #include "base/bytes.h"
 #include "usb/session_priv.h"
 
-/* 0, or the session has ended. */
-static int load_signature(struct br_usb_session *s, uint8_t sig[static BR_USBBOOT_SIG], uint64_t now_ns)
+/* 0, or the session has ended, or is to come again. */
+static int load_signature(struct br_usb_session *s, uint64_t now_ns)
 {
 	struct br_error err = BR_ERROR_NULL;
 	int r = br_usb_find(s, "bootcode.sig", UINT32_MAX, &err);
 
+	if (r == -EINPROGRESS) {
+		br_usb_opening(s, br_usb_rom_begin, now_ns);
+		return r;
+	}
 	if (r == -ENOENT) {
 		br_usb_end(s, BR_USB_BAD_PAYLOAD, now_ns,
 			"signed boot: the payload has no bootcode.sig; put the %d bytes of %s's signature there", BR_USBBOOT_SIG,
@@ -22,25 +26,27 @@ static int load_signature(struct br_usb_session *s, uint8_t sig[static BR_USBBOO
 		r = br_error_set(&err, EINVAL, "%llu bytes, where a signature has %d", (unsigned long long)s->file.size,
 			BR_USBBOOT_SIG);
 	if (!r)
-		r = s->o.files->ops->read(s->o.files, &s->file, 0, sig, BR_USBBOOT_SIG, &err);
+		r = s->o.files->ops->read(s->o.files, &s->file, 0, s->sig, BR_USBBOOT_SIG, &err);
 	br_usb_drop_file(s);
 	if (r < 0)
 		br_usb_end(s, BR_USB_BAD_PAYLOAD, now_ns, "signed boot: bootcode.sig: %s", br_error_text(&err, r));
 	return r;
 }
 
-void br_usb_rom_begin(struct br_usb_session *s, uint64_t now_ns)
+static bool signs(const struct br_usb_session *s)
+{
+	return s->o.sign && s->model->takes_signature;
+}
+
+static void begin_stage(struct br_usb_session *s, uint64_t now_ns)
 {
 	const char *name = s->model->first_stage;
-	bool sign = s->o.sign && s->model->takes_signature;
 	struct br_error err = BR_ERROR_NULL;
-	uint8_t sig[BR_USBBOOT_SIG];
-	int r;
-
-	s->sent = false;
-	if (sign && load_signature(s, sig, now_ns) < 0)
+	int r = br_usb_find(s, name, BR_USBBOOT_FIRST_MAX, &err);
+	if (r == -EINPROGRESS) {
+		br_usb_opening(s, begin_stage, now_ns);
 		return;
-	r = br_usb_find(s, name, BR_USBBOOT_FIRST_MAX, &err);
+	}
 	if (r == -ENOENT) {
 		br_usb_end(s, BR_USB_BAD_PAYLOAD, now_ns, "the payload has no %s, the first stage of a %s (nor %s/%s, nor a "
 			"bootfiles.bin with it)", name, s->model->chip, s->model->dir, name);
@@ -52,10 +58,17 @@ void br_usb_rom_begin(struct br_usb_session *s, uint64_t now_ns)
 		br_usb_end(s, BR_USB_BAD_PAYLOAD, now_ns, "%s: %s", name, br_error_text(&err, r));
 		return;
 	}
-	br_usbboot_put_first(s->head, (uint32_t)s->file.size, sign ? sig : NULL);
+	br_usbboot_put_first(s->head, (uint32_t)s->file.size, signs(s) ? s->sig : NULL);
 	s->file_ns = now_ns;
 	br_usb_enter(s, BR_USB_S_ROM_HEAD, UINT64_MAX);
 	br_usb_write(s, s->head, sizeof(s->head), now_ns);
+}
+
+void br_usb_rom_begin(struct br_usb_session *s, uint64_t now_ns)
+{
+	s->sent = false;
+	if (!signs(s) || load_signature(s, now_ns) == 0)
+		begin_stage(s, now_ns);
 }
 
 void br_usb_rom_written(struct br_usb_session *s, uint64_t now_ns)

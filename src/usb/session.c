@@ -81,17 +81,6 @@ void br_usb_opening(struct br_usb_session *s, void (*again)(struct br_usb_sessio
 	br_usb_enter(s, BR_USB_S_OPENING, now_ns + BR_USB_OPENING_POLL_NS);
 }
 
-static void open_again(struct br_usb_session *s, uint64_t now_ns)
-{
-	char wait[16];
-
-	if (now_ns >= s->opening_until_ns)
-		br_usb_end(s, BR_USB_BAD_PAYLOAD, now_ns, "%s: the payload did not give it in %s", s->name,
-			br_format_duration(wait, sizeof(wait), BR_USB_OPENING_NS));
-	else
-		s->again(s, now_ns);
-}
-
 void br_usb_enter(struct br_usb_session *s, enum br_usb_state state, uint64_t deadline_ns)
 {
 	s->state = state;
@@ -325,6 +314,17 @@ static void never_back(struct br_usb_session *s, uint64_t now_ns)
 	else
 		br_usb_end(s, BR_USB_VANISHED, now_ns, "left before it had the first stage, and did not come back in %s: cable or power%s%s",
 			wait, other, s->other);
+}
+
+static void open_again(struct br_usb_session *s, uint64_t now_ns)
+{
+	char wait[16];
+
+	if (now_ns >= s->opening_until_ns)
+		br_usb_end(s, BR_USB_BAD_PAYLOAD, now_ns, "%s: the payload did not give it in %s", s->name,
+			br_format_duration(wait, sizeof(wait), BR_USB_OPENING_NS));
+	else
+		s->again(s, now_ns);
 }
 
 static void time_is_up(struct br_usb_session *s, uint64_t now_ns)

@@ -2,6 +2,7 @@
 /* Boards on USB and the daemon: policies, a plan as a payload over the control socket, sessions told to record and timeline. */
 #include "tests/unit/test.h"
 
+#include "api/socket.h"
 #include "base/clock.h"
 #include "cli/usbkeep.h"
 #include "cli/usbnet.h"
@@ -215,7 +216,21 @@ static void a_board_gets_its_plan_over_usb(void **state)
 	assert_int_equal(br_usb_payload_lookup(p, &who, "nonsense.bin", &file, &err), -ENOENT);
 	assert_int_equal(br_usb_payload_lookup(p, &who, "../etc/passwd", &file, &err), -EACCES);
 
-	/* it comes again: the same board, and no new boot before it took a kernel */
+	{ /* why there is none, where there is more to say; and what is asked for its size brings no boot further */
+		uint64_t size = 0, was = boot.boot;
+
+		err = BR_ERROR_NULL;
+		assert_int_equal(br_usb_payload_lookup(p, &who, "boot.sig", &file, &err), -ENOENT);
+		assert_non_null(strstr(err.text, "boot.img is not signed"));
+		assert_int_equal(br_usb_payload_size(p, &who, "kernel8.img", &size, &err), 0);
+		assert_int_equal(size, 70000);
+		assert_false(br_usb_payload_has(p, who.model, "nonsense.bin"));
+		assert_int_equal(br_boots_status(sv.boots, board.id, &boot), 0);
+		assert_int_equal(boot.boot, was);
+		assert_int_equal(boot.stage, BR_STAGE_FIRMWARE_FILES);
+	}
+
+	/* it comes again: the same board; it began anew, and so does its boot */
 	br_usb_payload_unref(br_take(p));
 	assert_int_equal(net_payload("1-4", "a1b2c3d4", NULL, &p, &err), 0);
 	assert_string_equal(br_usb_payload_text(p), "boot files of pi-a1b2c3d4");
@@ -239,6 +254,55 @@ static void boards_that_get_no_plan_get_words(void **state)
 	glue.adopt = true;
 	assert_int_equal(net_payload("../x", "99990001", NULL, &p, &err), -EINVAL);
 	assert_null(p);
+}
+
+/* One that cannot start takes no boot, neither its first nor one that runs, however often it is asked for. */
+static void no_boot_without_a_first_stage(void **state)
+{
+	struct br_usb_net_options opt = { .state = sv.state, .path = "1-8", .chip = "BCM2711", .serial = "0ff00001",
+		.need = "bootcode4.bin" };
+	struct br_usb_payload *p = NULL;
+	struct br_error err = BR_ERROR_NULL;
+	struct br_boot_status first, boot;
+	struct br_board board;
+
+	NEED_IMAGE();
+	assert_int_equal(net_open(&opt, &p, &err), -ENOENT);
+	assert_non_null(strstr(err.text, "bootcode4.bin"));
+	assert_non_null(strstr(err.text, "package 'rpiboot'"));
+	assert_int_equal(br_board_by_serial(sv.fleet, 0x0ff00001, &board), 0);
+	assert_int_equal(br_boots_status(sv.boots, board.id, &boot), -ENOENT);
+	assert_int_equal(br_boots_reach(sv.boots, &board, BR_STAGE_KERNEL_SENT, NULL, NULL, &err), 0);
+	assert_int_equal(br_boots_status(sv.boots, board.id, &first), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(net_open(&opt, &p, &err), -ENOENT);
+	assert_int_equal(br_boots_status(sv.boots, board.id, &boot), 0);
+	assert_true(boot.boot == first.boot && boot.stage == first.stage);
+	opt.need = "bootcode.bin"; /* the image has that one */
+	assert_int_equal(net_open(&opt, &p, &err), 0);
+	br_usb_payload_unref(p);
+	assert_int_equal(br_boots_status(sv.boots, board.id, &boot), 0);
+	assert_int_equal(boot.boot, first.boot + 1);
+}
+
+/* A board that may not boot: each of its files ends the session with the words, none is "missing" or another one's. */
+static void a_late_serial_that_is_refused(void **state)
+{
+	struct br_usb_who who = { .model = model_of(0x2764), .path = "1-5", .serial = "" };
+	br_cleanup(br_usb_payload_unrefp) struct br_usb_payload *p = NULL;
+	struct br_usb_payload_file file;
+	struct br_error err = BR_ERROR_NULL;
+
+	NEED_IMAGE();
+	assert_int_equal(net_payload("1-5", "", NULL, &p, &err), 0);
+	who.serial = "00000000deadfa11";
+	glue.adopt = false;
+	for (int i = 0; i < 2; i++) {
+		err = BR_ERROR_NULL;
+		assert_int_equal(br_usb_payload_lookup(p, &who, "config.txt", &file, &err), -ENODATA);
+		assert_non_null(strstr(err.text, "bramble board add NAME --serial deadfa11"));
+	}
+	glue.adopt = true;
 }
 
 /* A ROM that tells no serial: the default image's files, until a later stage tells who it is. */
@@ -655,6 +719,35 @@ static void the_keeper_opens_what_the_policy_says(void **state)
 	}
 }
 
+/* A daemon that accepts and never answers: nobody waits for it, neither asking nor ending. */
+static void a_daemon_that_hangs_holds_up_nobody(void **state)
+{
+	br_cleanup(br_freep) char *dir = br_path_join(sv.dir, "hangs"), *path = NULL;
+	br_cleanup(br_usb_policy_done) struct br_usb_policy p = { 0 };
+	struct br_usb_device dev = { .vendor = BR_USBBOOT_VENDOR, .product = 0x2711, .serial_index = 3, .serial = "0badf00d", .path = "1-9" };
+	struct br_usb_keeper_options opt = { .state = dir, .policy = &p };
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	br_cleanup(br_closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct br_usb_choice choice = { 0 };
+	struct br_error err = BR_ERROR_NULL;
+	struct br_usb_keeper *k;
+	uint64_t began;
+
+	assert_int_equal(mkdir(dir, 0700), 0);
+	path = br_api_socket_path(dir);
+	assert_int_equal(br_strcpy(addr.sun_path, sizeof(addr.sun_path), path), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	assert_int_equal(br_usb_keeper_new(&opt, &k, &err), 0);
+	began = br_now_ns();
+	for (int i = 0; i < 50; i++)
+		assert_int_equal(br_usb_keeper_choose(k, &dev, model_of(0x2711), &choice), -EINPROGRESS);
+	assert_true(br_now_ns() - began < BR_S);
+	usleep(50000); /* it is in the middle of asking */
+	br_usb_keeper_free(k);
+	assert_true(br_now_ns() - began < 4 * BR_S);
+}
+
 /* ---- all of it: virtual boards, the manager, the keeper, the daemon ---- */
 
 static int on_choose(void *ctx, const struct br_usb_device *dev, const struct br_usbboot_model *model, struct br_usb_choice *ret)
@@ -748,6 +841,8 @@ int main(void)
 		cmocka_unit_test(the_file_has_rules_too),
 		cmocka_unit_test(a_board_gets_its_plan_over_usb),
 		cmocka_unit_test(boards_that_get_no_plan_get_words),
+		cmocka_unit_test(no_boot_without_a_first_stage),
+		cmocka_unit_test(a_late_serial_that_is_refused),
 		cmocka_unit_test(a_board_that_tells_its_serial_late),
 		cmocka_unit_test(boot_partitions_of_images),
 		cmocka_unit_test(metadata_make_the_record),
@@ -756,6 +851,7 @@ int main(void)
 		cmocka_unit_test(reports_that_are_wrong),
 		cmocka_unit_test(facts_of_a_board_are_bounded),
 		cmocka_unit_test(the_keeper_opens_what_the_policy_says),
+		cmocka_unit_test(a_daemon_that_hangs_holds_up_nobody),
 		cmocka_unit_test(compute_modules_boot_their_plans),
 		cmocka_unit_test(without_a_daemon),
 		cmocka_unit_test(adoption_over_usb_has_a_rate), /* last: it makes boards */

@@ -43,6 +43,61 @@ static void from_rom_to_done(void **state)
 	}
 }
 
+/* A payload that has not got a file yet holds up nobody: it is asked again. */
+static void files_that_take_their_time(void **state)
+{
+	const struct br_usb_session_options sign = { .sign = true }, leave = { .leave_ok = true };
+
+	script_start(&k, &sign);
+	k.pending = 3;
+	script_plug(&k, 0x2764, 0, 1);
+	assert_int_equal(k.n, 0); /* nothing is sent yet */
+	script_wait(&k, BR_S);
+	assert_int_equal(k.finds, 2); /* the signature once, the first stage once */
+	assert_int_equal(script_first_stage(&k), 50000);
+	br_usb_session_abort(k.s, "enough", k.now_ns);
+	script_end(&k, BR_USB_ABORTED, "enough");
+	script_start(&k, &leave);
+	script_plug(&k, 0x2711, 1, 1);
+	k.pending = 100;
+	script_ask(&k, BR_USBBOOT_GET_SIZE, "config.txt");
+	assert_int_equal(k.n, 0);
+	script_wait(&k, BR_S);
+	assert_int_equal(script_length(&k), 30);
+	k.pending = 0;
+	assert_int_equal(script_fetch(&k, "start4.elf"), 200000);
+	k.pending = 1000000;
+	script_ask(&k, BR_USBBOOT_READ, "config.txt");
+	script_unplug(&k); /* that it has not got what it waits for is no good end */
+	assert_int_equal(br_usb_session_verdict(k.s), BR_USB_RUNNING);
+	script_plug(&k, 0x2711, 1, 1);
+	script_ask(&k, BR_USBBOOT_READ, "config.txt");
+	script_wait(&k, 31 * BR_S);
+	script_end(&k, BR_USB_BAD_PAYLOAD, "config.txt: the payload did not give it in 30");
+}
+
+static void a_file_is_opened_once(void **state)
+{
+	script_start(&k, NULL);
+	script_plug(&k, 0x2711, 1, 1);
+	for (int i = 0; i < 20; i++) {
+		script_ask(&k, BR_USBBOOT_GET_SIZE, "start4.elf");
+		assert_int_equal(script_length(&k), 200000);
+	}
+	assert_int_equal(script_fetch(&k, "start4.elf"), 200000);
+	assert_int_equal(k.finds, 1);
+	/* asking for others in turn ends, too */
+	k.huge = 100 << 20;
+	for (int i = 0; i < 3; i++) {
+		script_ask(&k, BR_USBBOOT_GET_SIZE, "huge.bin");
+		assert_int_equal(script_length(&k), 100 << 20);
+		script_ask(&k, BR_USBBOOT_GET_SIZE, "config.txt");
+		if (i < 2)
+			assert_int_equal(script_length(&k), 30);
+	}
+	script_end(&k, BR_USB_ENDLESS, "it asked for the sizes of");
+}
+
 static void a_second_stage_needs_no_first(void **state)
 {
 	script_start(&k, NULL);
@@ -673,6 +728,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(from_rom_to_done),
+		cmocka_unit_test(files_that_take_their_time),
+		cmocka_unit_test(a_file_is_opened_once),
 		cmocka_unit_test(a_second_stage_needs_no_first),
 		cmocka_unit_test(metadata_is_kept_and_decoded),
 		cmocka_unit_test(signed_boot_sends_the_signature),

@@ -30,6 +30,8 @@ struct script {
 	const char *broken; /* a file that cannot be read */
 	const char *missing;
 	uint64_t huge; /* size of "huge.bin" */
+	unsigned pending, pended; /* how often each file is not there yet; was not */
+	unsigned finds;
 	unsigned steps[BR_USB_N_STEP_KINDS];
 	uint8_t got[300000];
 	size_t n_got;
@@ -105,6 +107,10 @@ static inline int script_find(struct br_usb_files *files, const struct br_usb_de
 	struct script *k = (struct script *)(void *)((char *)files - offsetof(struct script, files));
 
 	assert_true(model != NULL && !strstr(name, "..") && name[0] != '/');
+	if (k->pended++ < k->pending)
+		return -EINPROGRESS;
+	k->pended = 0;
+	k->finds++;
 	if (k->missing && !strcmp(k->missing, name))
 		return -ENOENT;
 	if (!strcmp(name, "link.bin"))

@@ -32,6 +32,7 @@ static int sign_file(struct br_sign_request *q, const char *file)
 {
 	br_cleanup(br_freep) char *out = q->out ? strdup(q->out) : br_sign_beside(file, ".sig");
 	br_cleanup(br_freep) uint8_t *data = NULL;
+	struct br_text text = BR_TEXT_NULL;
 	struct br_error err = BR_ERROR_NULL;
 	struct br_rsakey *key;
 	size_t len;
@@ -39,14 +40,18 @@ static int sign_file(struct br_sign_request *q, const char *file)
 
 	if (!out)
 		return br_cli_fail(BR_EXIT_FAILED, "out of memory");
-	if (!strcmp(out, file))
-		return br_cli_usage("the signature would be written over %s; give -o FILE", file);
+	r = br_sign_may_write_out(q, out, BR_SIGN_SIG, file, &err);
+	if (r < 0)
+		return br_cli_error(&err, r);
 	code = key_of(q, &key);
 	if (code)
 		return code;
 	r = br_sign_read(file, &data, &len, &err);
 	if (!r)
-		r = br_sign_write_sig(out, data, len, key, q->target_soc, &err);
+		r = br_sign_sig_text(data, len, key, q->target_soc, &text, &err);
+	if (!r)
+		r = br_file_write(out, text.buf, text.len, 0644, &err);
+	br_text_done(&text);
 	br_rsakey_free(key);
 	return r < 0 ? br_cli_error(&err, r) : BR_EXIT_OK;
 }
@@ -101,9 +106,11 @@ static int countersign(struct br_sign_request *q, const char *file)
 	struct br_error err = BR_ERROR_NULL;
 	struct br_rsakey *key;
 	size_t len, n;
-	int code = key_of(q, &key);
-	int r;
+	int r = br_sign_may_write_out(q, q->out, BR_SIGN_ANY, file, &err), code;
 
+	if (r < 0)
+		return br_cli_error(&err, r);
+	code = key_of(q, &key);
 	if (code)
 		return code;
 	r = br_sign_read(file, &data, &len, &err);
@@ -143,7 +150,9 @@ static int run_pubkey(int argc, char **argv)
 	if (!code && (!name || !q.out))
 		code = br_cli_usage("a KEY and -o FILE are needed");
 	if (!code) {
-		r = br_sign_open_key(&q, name, &key, &err);
+		r = br_sign_may_write_out(&q, q.out, BR_SIGN_ANY, name, &err);
+		if (!r)
+			r = br_sign_open_key(&q, name, &key, &err);
 		if (!r) {
 			r = br_file_write(q.out, br_rsakey_public(key)->bytes, BR_RSAPUB_BYTES, 0644, &err);
 			br_rsakey_free(key);

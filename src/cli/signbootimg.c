@@ -109,7 +109,7 @@ static int from_directory(struct job *j, struct br_error *err)
 	if (br_override_set_problem(j->set))
 		return br_error_set(err, EINVAL, "%s: %s", j->what, br_override_set_problem(j->set));
 	c = br_override_find(j->set, "config.txt");
-	config = c ? strndup((const char *)c->span.data, c->span.len) : NULL;
+	config = c ? br_asprintf("%.*s", (int)c->span.len, (const char *)c->span.data) : NULL;
 	return pack_files(j, config, err);
 }
 
@@ -180,27 +180,16 @@ static int write_spans(const struct br_fatimage *img, int fd)
 	return r;
 }
 
-/* Whatever of it: all, or nothing under the file's own name. */
-static int write_out(struct job *j, struct br_error *err)
+/* The bytes of boot.img, beside their place. */
+static int make(struct job *j, struct br_sign_out *pair, struct br_error *err)
 {
-	br_cleanup(br_freep) char *tmp = br_asprintf("%s.XXXXXX", j->q->out);
-	br_cleanup(br_closep) int fd = tmp ? mkostemp(tmp, O_CLOEXEC) : -1;
-	int r;
+	br_cleanup(br_closep) int fd = -1;
+	int r = br_sign_out_open(pair, j->q->out, &fd, err);
 
-	if (fd < 0)
-		return br_error_set(err, tmp ? errno : ENOMEM, "%s: %s", j->q->out, strerror(tmp ? errno : ENOMEM));
-	if (j->img) {
-		r = write_spans(j->img, fd);
-		if (r < 0)
-			br_error_set(err, -r, "%s: %s", j->q->out, strerror(-r));
-	} else {
-		r = fetch(j, fd, err);
-	}
-	if (!r && (fchmod(fd, 0644) < 0 || fsync(fd) < 0 || rename(tmp, j->q->out) < 0))
-		r = br_error_set(err, errno, "%s: %m", j->q->out);
-	if (r < 0)
-		unlink(tmp);
-	return r;
+	if (r < 0 || !j->img)
+		return r < 0 ? r : fetch(j, fd, err);
+	r = write_spans(j->img, fd);
+	return r < 0 ? br_error_set(err, -r, "%s: %s", j->q->out, strerror(-r)) : 0;
 }
 
 static void warn_of_size(const char *out, size_t len)
@@ -215,24 +204,41 @@ static void warn_of_size(const char *out, size_t len)
 		br_cli_fail(BR_EXIT_OK, "%s: note: %s; it loads slowly (--model leaves out what only other models need)", out, text);
 }
 
-static int sign_out(struct job *j, struct br_error *err)
+/* boot.img and its boot.sig: both, or nothing under their names. */
+static int write_out(struct job *j, const char *sig, struct br_rsakey *key, struct br_error *err)
 {
-	br_cleanup(br_freep) char *sig = br_sign_beside(j->q->out, ".sig");
 	br_cleanup(br_freep) uint8_t *data = NULL;
-	struct br_rsakey *key = NULL;
-	size_t len;
-	int r = br_sign_read(j->q->out, &data, &len, err);
+	struct br_sign_out pair = { 0 };
+	struct br_text text = BR_TEXT_NULL;
+	size_t len = 0;
+	int r = make(j, &pair, err);
 
-	if (r < 0)
-		return r;
-	warn_of_size(j->q->out, len);
-	if (!j->q->key.key)
-		return 0;
-	r = sig ? br_sign_open_key(j->q, NULL, &key, err) : br_error_set(err, ENOMEM, "out of memory");
 	if (!r)
-		r = br_sign_write_sig(sig, data, len, key, j->q->target_soc, err);
-	br_rsakey_free(key);
+		r = br_sign_read(pair.files[0].tmp, &data, &len, err);
+	if (!r && key)
+		r = br_sign_sig_text(data, len, key, j->q->target_soc, &text, err);
+	if (!r && key)
+		r = br_sign_out_add(&pair, sig, text.buf, text.len, err);
+	if (!r)
+		r = br_sign_out_commit(&pair, err);
+	if (!r)
+		warn_of_size(j->q->out, len);
+	if (!r && !key && !access(sig, F_OK))
+		br_cli_fail(BR_EXIT_OK, "%s: warning: it is of an earlier boot.img and does not fit this one; --key makes a new one", sig);
+	br_sign_out_done(&pair);
+	br_text_done(&text);
 	return r;
+}
+
+static int may_write(const struct br_sign_request *q, const char *sig, struct br_error *err)
+{
+	int r = 0;
+
+	if (!strcmp(sig, q->out))
+		r = br_error_set(err, EINVAL, "-o %s: boot.img's .sig would be written over it; give a name like boot.img", q->out);
+	if (!r)
+		r = br_sign_may_write_out(q, q->out, BR_SIGN_ANY, NULL, err);
+	return r < 0 || !q->key.key ? r : br_sign_may_write_out(q, sig, BR_SIGN_SIG, NULL, err);
 }
 
 /* What the word names: a directory, else a stored image, else a board. */
@@ -255,6 +261,24 @@ static int gather(struct job *j, struct br_error *err)
 	return 0; /* the daemon knows the boards: write_out() asks it */
 }
 
+static int run(struct job *j, struct br_error *err)
+{
+	br_cleanup(br_freep) char *sig = br_sign_beside(j->q->out, ".sig");
+	struct br_rsakey *key = NULL;
+	int r = sig ? may_write(j->q, sig, err) : br_error_set(err, ENOMEM, "out of memory");
+
+	if (!r && j->q->key.key) /* before anything is made: a wrong passphrase must leave the old pair as it is */
+		r = br_sign_open_key(j->q, NULL, &key, err);
+	if (!r && key && !br_rsakey_can_sign(key))
+		r = br_error_set(err, ENOKEY, "%s: only the public key is there; signing needs the private one", j->q->key.key);
+	if (!r)
+		r = gather(j, err);
+	if (!r)
+		r = write_out(j, sig, key, err);
+	br_rsakey_free(key);
+	return r;
+}
+
 int br_cli_sign_bootimg(int argc, char **argv)
 {
 	struct br_sign_request q = { 0 };
@@ -272,9 +296,7 @@ int br_cli_sign_bootimg(int argc, char **argv)
 		code = br_cli_usage("--model %s: no such model", q.model);
 	if (!code) {
 		j.what = argv[q.first_word];
-		r = gather(&j, &err);
-		r = !r ? write_out(&j, &err) : r;
-		r = !r ? sign_out(&j, &err) : r;
+		r = run(&j, &err);
 		code = r < 0 ? br_cli_error(&err, r) : BR_EXIT_OK;
 	}
 	job_done(&j);

@@ -120,15 +120,31 @@ static int prove(const struct br_eeprom *e, struct br_rsakey *key, struct br_err
 	return r;
 }
 
+/* The image and its .sig: two files, and neither what is read. */
+static int may_write(const struct br_sign_request *q, const char *sig, const char *image, struct br_error *err)
+{
+	int r = 0;
+
+	if (!strcmp(sig, q->out))
+		r = br_error_set(err, EINVAL, "-o %s: the image's .sig would be written over it; give a name like pieeprom.bin", q->out);
+	if (!r)
+		r = br_sign_may_write_out(q, q->out, BR_SIGN_ANY, image, err);
+	return r < 0 ? r : br_sign_may_write_out(q, sig, BR_SIGN_SIG, image, err);
+}
+
 static int run(struct br_sign_request *q, const char *image, struct br_error *err)
 {
 	br_cleanup(br_freep) char *sig = br_sign_beside(q->out, ".sig");
 	br_cleanup(br_freep) uint8_t *data = NULL;
+	struct br_text text = BR_TEXT_NULL;
+	struct br_sign_out pair = { 0 };
 	struct br_eeprom e = { 0 };
 	struct br_rsakey *key = NULL;
 	size_t len;
-	int r = sig ? br_sign_open_key(q, NULL, &key, err) : br_error_set(err, ENOMEM, "out of memory");
+	int r = sig ? may_write(q, sig, image, err) : br_error_set(err, ENOMEM, "out of memory");
 
+	if (!r)
+		r = br_sign_open_key(q, NULL, &key, err);
 	if (!r)
 		r = br_sign_read(image, &data, &len, err);
 	if (!r) {
@@ -139,9 +155,15 @@ static int run(struct br_sign_request *q, const char *image, struct br_error *er
 			br_error_prefix(err, "%s", image);
 	}
 	if (!r)
-		r = br_file_write(q->out, e.data, e.len, 0644, err);
+		r = br_sign_sig_text(e.data, e.len, NULL, q->target_soc, &text, err);
 	if (!r)
-		r = br_sign_write_sig(sig, e.data, e.len, NULL, q->target_soc, err);
+		r = br_sign_out_add(&pair, q->out, e.data, e.len, err);
+	if (!r)
+		r = br_sign_out_add(&pair, sig, text.buf, text.len, err);
+	if (!r)
+		r = br_sign_out_commit(&pair, err);
+	br_sign_out_done(&pair);
+	br_text_done(&text);
 	br_eeprom_done(&e);
 	br_rsakey_free(key);
 	return r;

@@ -191,8 +191,7 @@ static int put(const char *dir, const char *name, const void *data, size_t len, 
 static int write_dir(struct fuse *f, struct br_error *err)
 {
 	bool two = f->image.soc == BR_SOC_BCM2712;
-	br_cleanup(br_freep) char *sig = br_path_join(f->q->out, "pieeprom.sig");
-	struct br_text config = BR_TEXT_NULL;
+	struct br_text sig = BR_TEXT_NULL, config = BR_TEXT_NULL;
 	int r = br_mkdir_all(f->q->out, 0755, err);
 
 	config_of(&config);
@@ -201,10 +200,13 @@ static int write_dir(struct fuse *f, struct br_error *err)
 	if (!r)
 		r = put(f->q->out, "pieeprom.bin", f->image.data, f->image.len, err);
 	if (!r)
-		r = sig ? br_sign_write_sig(sig, f->image.data, f->image.len, NULL, 0, err) : br_error_set(err, ENOMEM, "out of memory");
+		r = br_sign_sig_text(f->image.data, f->image.len, NULL, 0, &sig, err);
+	if (!r)
+		r = put(f->q->out, "pieeprom.sig", sig.buf, sig.len, err);
 	if (!r) /* last: without it nothing is burnt */
 		r = config.failed ? br_error_set(err, ENOMEM, "out of memory") : put(f->q->out, "config.txt", config.buf, config.len, err);
 	br_text_done(&config);
+	br_text_done(&sig);
 	return r;
 }
 

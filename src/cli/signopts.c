@@ -182,7 +182,15 @@ int br_sign_read(const char *path, uint8_t **ret, size_t *ret_len, struct br_err
 	return r;
 }
 
-int br_sign_write_sig(const char *path, const void *data, size_t len, struct br_rsakey *key, unsigned target_soc,
+int br_sign_may_write_out(const struct br_sign_request *q, const char *path, enum br_sign_kind kind, const char *word,
+	struct br_error *err)
+{
+	const char *const inputs[] = { word, q->key.key, q->key.wrapper, q->key.passphrase_file, q->sig, q->config, q->image, q->firmware };
+
+	return br_sign_may_write(path, kind, inputs, BR_ARRAY_SIZE(inputs), err);
+}
+
+int br_sign_sig_text(const void *data, size_t len, struct br_rsakey *key, unsigned target_soc, struct br_text *ret,
 	struct br_error *err)
 {
 	const struct iovec whole = { (void *)(uintptr_t)data, len };
@@ -200,9 +208,12 @@ int br_sign_write_sig(const char *path, const void *data, size_t len, struct br_
 	if (r < 0)
 		return r;
 	br_sigfile_write(&sig, &text);
-	r = text.failed ? br_error_set(err, ENOMEM, "out of memory") : br_file_write(path, text.buf, text.len, 0644, err);
-	br_text_done(&text);
-	return r;
+	if (text.failed) {
+		br_text_done(&text);
+		return br_error_set(err, ENOMEM, "out of memory");
+	}
+	*ret = text;
+	return 0;
 }
 
 char *br_sign_beside(const char *path, const char *suffix)

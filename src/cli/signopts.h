@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cli/table.h"
+#include "cli/signout.h"
 #include "pi/rsakey.h"
 
 /* What the verbs of 'bramble sign' share: their options, keys by name, files. */
@@ -30,10 +31,14 @@ int br_sign_key_dir(struct br_sign_request *q, struct br_error *err);
 /* The key that --key names (or 'name' when not NULL). *ret: br_rsakey_free(). */
 int br_sign_open_key(struct br_sign_request *q, const char *name, struct br_rsakey **ret, struct br_error *err);
 
+/* br_sign_may_write() with everything that the options read and the word (NULL: none). */
+int br_sign_may_write_out(const struct br_sign_request *q, const char *path, enum br_sign_kind kind, const char *word,
+	struct br_error *err);
+
 /* A file to sign. -EFBIG above 512 MiB. */
 int br_sign_read(const char *path, uint8_t **ret, size_t *ret_len, struct br_error *err);
-/* Writes a .sig with the time for it; key NULL: hash and time only. */
-int br_sign_write_sig(const char *path, const void *data, size_t len, struct br_rsakey *key, unsigned target_soc,
+/* The text of a .sig with the time for it; key NULL: hash and time only. *ret: br_text_done(). */
+int br_sign_sig_text(const void *data, size_t len, struct br_rsakey *key, unsigned target_soc, struct br_text *ret,
 	struct br_error *err);
 /* path with its last ".xyz" replaced (or suffix added): "a/pieeprom.bin" to "a/pieeprom.sig". free(); NULL: no memory. */
 char *br_sign_beside(const char *path, const char *suffix);

@@ -190,7 +190,7 @@ static int load(struct br_rsakey *key, const struct br_rsakey_options *opt, stru
 		return load_file(key, opt, err);
 	r = br_rsakey_token_open(opt, &key->token, &key->pkey, err);
 	if (!r)
-		r = br_rsakey_take_public(key->pkey, opt->key, &key->pub, err);
+		r = br_rsakey_take_public(key->pkey, br_rsakey_token_shown(key->token), &key->pub, err);
 	key->can_sign = !r;
 	return r;
 }
@@ -261,9 +261,13 @@ int br_rsakey_sign(struct br_rsakey *key, const struct iovec *parts, size_t n, u
 	br_sha256_end(h, sha256);
 	if (!key->can_sign)
 		return br_error_set(err, ENOKEY, "only the public key is there; signing needs the private one");
+	if (key->token)
+		br_rsakey_token_before_signing(key->token);
 	r = key->wrapper ? br_rsakey_wrapper_sign(key->wrapper, parts, n, sig, err) : sign_hash(key->pkey, sha256, sig);
+	if (r < 0 && key->wrapper)
+		return r;
 	if (r < 0)
-		return key->wrapper ? r : br_error_set(err, EIO, "signing failed in OpenSSL%s", key->token ? " or the token" : "");
+		return key->token ? br_rsakey_token_why(key->token, err) : br_error_set(err, EIO, "signing failed in OpenSSL");
 	if (br_rsapub_verify(&key->pub, sha256, sig) < 0)
 		return br_error_set(err, EKEYREJECTED, "%s signed with another key than the public one given",
 			key->wrapper ?: "the key's owner");
@@ -278,6 +282,27 @@ int br_rsakey_sign_file(struct br_rsakey *key, const struct iovec *parts, size_t
 
 	sig->has_rsa = sig->has_rsa || !r;
 	return r;
+}
+
+bool br_rsakey_is_private(const char *path)
+{
+	struct br_rsakey_options opt = { .key = path };
+	br_cleanup(br_freep) char *text = NULL;
+	EVP_PKEY *pkey = NULL;
+	size_t len;
+	bool is;
+	int r = br_file_read(path, KEY_MAX, &text, &len, NULL);
+
+	if (r < 0)
+		return false; /* larger than any key */
+	is = says(text, len, "PRIVATE KEY");
+	if (!is) {
+		r = decode(&opt, text, len, &pkey, NULL); /* DER */
+		is = r == -ENOKEY || (!r && (EVP_PKEY_get_base_id(pkey) != EVP_PKEY_RSA || has_private(pkey)));
+		EVP_PKEY_free(pkey);
+	}
+	OPENSSL_cleanse(text, len);
+	return is;
 }
 
 /* ---- new keys, names ---- */

@@ -60,6 +60,8 @@ int br_rsakey_sign(struct br_rsakey *key, const struct iovec *parts, size_t n, u
 /* Fills in hash and signature of a .sig file; time and SoC stay the caller's. */
 int br_rsakey_sign_file(struct br_rsakey *key, const struct iovec *parts, size_t n, struct br_sigfile *sig, struct br_error *err);
 
+/* Whether a file holds a private key, locked or not, of whatever kind (one of another type than RSA counts in any form): what no output may be written over. */
+bool br_rsakey_is_private(const char *path);
 /* A new RSA-2048 key as PEM (PKCS#8), mode 0600. Never writes over a file: -EEXIST. passphrase_file: encrypts it; may be NULL. */
 int br_rsakey_new(const char *path, const char *passphrase_file, struct br_error *err);
 

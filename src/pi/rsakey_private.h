@@ -19,7 +19,13 @@ struct br_rsakey_token;
 int br_rsakey_token_open(const struct br_rsakey_options *opt, struct br_rsakey_token **ret, EVP_PKEY **ret_key,
 	struct br_error *err);
 void br_rsakey_token_close(struct br_rsakey_token *token);
+/* What people may see of its URI: no PIN. */
+const char *br_rsakey_token_shown(const struct br_rsakey_token *token);
+/* Before each signature: one PIN may be given for it, to keys that want it so. */
+void br_rsakey_token_before_signing(struct br_rsakey_token *token);
+/* Why a signature failed, in words. */
+int br_rsakey_token_why(struct br_rsakey_token *token, struct br_error *err);
 
-/* The parts as one file to the program; its words on stderr go into err when it fails. */
+/* The parts as one file to the program; what it says on stderr goes there. */
 int br_rsakey_wrapper_sign(const char *wrapper, const struct iovec *parts, size_t n, uint8_t sig[static BR_RSA_BYTES],
 	struct br_error *err);

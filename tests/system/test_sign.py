@@ -109,6 +109,44 @@ def test_files_are_signed_as_openssl_signs(t):
     assert r.returncode and "RSA-2048 only" in r.stderr, r.stderr
 
 
+@quick
+def test_nothing_is_written_over(t):
+    """Keys, inputs and files of another kind survive every -o; a key that does not open leaves boot.img and boot.sig as they were."""
+    pem = keys(t)
+    key = read(pem)
+    conf = put(t.path("bootconf.txt"), b"[all]\nSIGNED_BOOT=1\n")
+    put(t.path("boot/config.txt"), b"arm_64bit=1\n")
+    os.link(pem, t.path("same.pem"))
+    t.run("openssl", "rsa", "-in", pem, "-outform", "der", "-out", t.path("key.der"))
+    t.run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", t.path("ec.pem"))
+    for words in (("pubkey", pem, "-o", pem), ("pubkey", "lab", "-o", t.path("same.pem")), ("pubkey", "lab", "-o", t.path("key.der")),
+                  ("pubkey", "lab", "-o", t.path("ec.pem")), ("pubkey", t.path("lab-pub.pem"), "-o", t.path("lab-pub.pem")),
+                  ("file", conf, "--key", "lab", "-o", conf), ("file", conf, "--key", "lab", "-o", pem),
+                  ("file", conf, "--no-key", "-o", t.path("lab-pub.pem")), ("bootconf", conf, "--key", "lab", "-o", t.path("ec.pem")),
+                  ("recovery", conf, "--key", "lab", "-o", conf), ("recovery", conf, "--key", "lab", "-o", pem),
+                  ("eeprom", conf, "--key", "lab", "-o", conf), ("eeprom", conf, "--key", "lab", "-o", pem),
+                  ("eeprom", conf, "--key", "lab", "--config", t.path("lab-pub.pem"), "-o", t.path("lab-pub.pem")),
+                  ("eeprom", conf, "--key", "lab", "-o", t.path("h.sig")),
+                  ("bootimg", t.path("boot"), "-o", pem), ("bootimg", t.path("boot"), "--key", "lab", "-o", t.path("h.sig"))):
+        before = {path: read(path) for path in (pem, conf, t.path("lab-pub.pem"), t.path("key.der"), t.path("ec.pem"))}
+        r = sign(t, *words, check=False)
+        assert r.returncode and ("written over" in r.stderr or "is no signature file" in r.stderr), f"{words}: {r.stderr}"
+        assert all(read(path) == data for path, data in before.items()) and not os.path.exists(t.path("h.sig")), words
+    assert read(pem) == key
+    # boot.img and boot.sig are of one piece
+    sign(t, "bootimg", t.path("boot"), "-o", t.path("o/boot.img"), check=False)
+    os.makedirs(t.path("o"))
+    sign(t, "bootimg", t.path("boot"), "-o", t.path("o/boot.img"), "--key", "lab")
+    pair = read(t.path("o/boot.img")), read(t.path("o/boot.sig"))
+    put(t.path("boot/config.txt"), b"arm_64bit=0\n")
+    for bad in (t.path("nokey.pem"), t.path("lab-pub.pem"), t.path("ec.pem")):
+        assert sign(t, "bootimg", t.path("boot"), "-o", t.path("o/boot.img"), "--key", bad, check=False).returncode
+        assert (read(t.path("o/boot.img")), read(t.path("o/boot.sig"))) == pair and len(os.listdir(t.path("o"))) == 2, bad
+    sign(t, "bootimg", t.path("boot"), "-o", t.path("o/boot.img"), "--key", "lab")
+    assert read(t.path("o/boot.img")) != pair[0] and sign(t, "verify", t.path("o/boot.img"), "--key", "lab").returncode == 0
+    assert "earlier boot.img" in sign(t, "bootimg", t.path("boot"), "-o", t.path("o/boot.img")).stderr
+
+
 def block_of(data):
     length, keynum, version = struct.unpack("<III", data[-BLOCK:-BLOCK + 12])
     return length, keynum, version, data[-BLOCK + 12:-264], data[-264:]

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bramble sign bootimg: boot.img of a directory, a stored image or a board, with its boot.sig. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -234,6 +235,7 @@ static int may_write(const struct br_sign_request *q, const char *sig, struct br
 {
 	int r = 0;
 
+	assert(q->out); /* the options' check */
 	if (!strcmp(sig, q->out))
 		r = br_error_set(err, EINVAL, "-o %s: boot.img's .sig would be written over it; give a name like boot.img", q->out);
 	if (!r)
@@ -265,8 +267,11 @@ static int run(struct job *j, struct br_error *err)
 {
 	br_cleanup(br_freep) char *sig = br_sign_beside(j->q->out, ".sig");
 	struct br_rsakey *key = NULL;
-	int r = sig ? may_write(j->q, sig, err) : br_error_set(err, ENOMEM, "out of memory");
+	int r;
 
+	if (!sig)
+		return br_error_set(err, ENOMEM, "out of memory");
+	r = may_write(j->q, sig, err);
 	if (!r && j->q->key.key) /* before anything is made: a wrong passphrase must leave the old pair as it is */
 		r = br_sign_open_key(j->q, NULL, &key, err);
 	if (!r && key && !br_rsakey_can_sign(key))

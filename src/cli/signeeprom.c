@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bramble sign eeprom: configuration signature, public key and counter-signatures into an EEPROM image. */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -125,6 +126,7 @@ static int may_write(const struct br_sign_request *q, const char *sig, const cha
 {
 	int r = 0;
 
+	assert(q->out); /* the options' check */
 	if (!strcmp(sig, q->out))
 		r = br_error_set(err, EINVAL, "-o %s: the image's .sig would be written over it; give a name like pieeprom.bin", q->out);
 	if (!r)
@@ -141,8 +143,11 @@ static int run(struct br_sign_request *q, const char *image, struct br_error *er
 	struct br_eeprom e = { 0 };
 	struct br_rsakey *key = NULL;
 	size_t len;
-	int r = sig ? may_write(q, sig, image, err) : br_error_set(err, ENOMEM, "out of memory");
+	int r;
 
+	if (!sig)
+		return br_error_set(err, ENOMEM, "out of memory");
+	r = may_write(q, sig, image, err);
 	if (!r)
 		r = br_sign_open_key(q, NULL, &key, err);
 	if (!r)

@@ -49,17 +49,16 @@ int br_sign_may_write(const char *path, enum br_sign_kind kind, const char *cons
 int br_sign_out_open(struct br_sign_out *o, const char *path, int *ret_fd, struct br_error *err)
 {
 	br_cleanup(br_freep) char *tmp = br_asprintf("%s.XXXXXX", path);
-	br_cleanup(br_freep) char *copy = strdup(path);
 	int fd;
 
 	assert(o->n < BR_ARRAY_SIZE(o->files));
-	if (!tmp || !copy)
+	o->files[o->n].path = strdup(path);
+	if (!tmp || !o->files[o->n].path)
 		return br_error_set(err, ENOMEM, "%s: out of memory", path);
 	fd = mkostemp(tmp, O_CLOEXEC);
 	if (fd < 0)
 		return br_error_set(err, errno, "%s: cannot create: %m", path);
-	o->files[o->n].tmp = br_take(tmp);
-	o->files[o->n++].path = br_take(copy);
+	o->files[o->n++].tmp = br_take(tmp);
 	*ret_fd = fd;
 	return 0;
 }
@@ -115,7 +114,7 @@ int br_sign_out_commit(struct br_sign_out *o, struct br_error *err)
 
 void br_sign_out_done(struct br_sign_out *o)
 {
-	for (size_t i = 0; i < o->n; i++) {
+	for (size_t i = 0; i < BR_ARRAY_SIZE(o->files); i++) {
 		if (o->files[i].tmp)
 			unlink(o->files[i].tmp);
 		free(o->files[i].tmp);

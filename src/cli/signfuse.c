@@ -17,8 +17,10 @@
 #include "cli/cli.h"
 #include "cli/signopts.h"
 #include "cli/signverify.h"
-#include "pi/countersign.h"
-#include "pi/eeprom.h"
+#include "cli/table.h"
+#include "fleet/fact.h"
+#include "pi/eepromupdate.h"
+#include "pi/identity.h"
 
 const char br_cli_sign_fuse_help[] =
 	"  BOARD|SERIAL       a board the daemon knows, or a serial of 8 or 16 hexadecimal digits\n"
@@ -28,15 +30,14 @@ const char br_cli_sign_fuse_help[] =
 	"  --burn             makes it, after the serial and the key's hash were typed; else only says what would be burnt\n"
 	BR_SIGN_KEY_HELP
 	"A fused board boots nothing that is not signed with this key, and this cannot be undone. Refused: an image that is not\n"
-	"signed with the key, is older than signed boot, or for BCM2712 has boot code that is not counter-signed; a recovery.bin that is\n"
-	"counter-signed (a board that is not fused yet refuses it). Every burning is written into the daemon's timeline, or into\n"
+	"signed with the key, and whatever 'bramble eeprom update' refuses for a fused board; here no --force passes it over. A Pi 4 or 400\n"
+	"that is fused without a GPIO for rpiboot (program_rpiboot_gpio) cannot be rescued over USB. Every burning is written into the daemon's timeline, or into\n"
 	"audit.log in the state directory.\n";
-
-#define FLOOR 1632136573u /* no older firmware may be on boards with signed boot (systems notes d.4) */
 
 struct fuse {
 	struct br_sign_request *q;
 	char serial[17], board[64], hash[BR_SHA256_HEX];
+	enum br_soc soc; /* of the board, by its record; UNKNOWN: not said */
 	struct br_rsakey *key;
 	struct br_eeprom image;
 	uint8_t *firmware;
@@ -65,7 +66,8 @@ static int ask_daemon(struct fuse *f, const char *name, struct br_error *err)
 	br_cleanup(br_freep) char *path = escaped ? br_asprintf("/v1/boards/%s", escaped) : NULL;
 	struct br_client *client = NULL;
 	json_t *board = NULL;
-	const char *serial;
+	const struct br_pi_model *model;
+	const char *serial, *id;
 	int r = path ? br_client_new(f->q->common.state, &client, err) : br_error_set(err, ENOMEM, "out of memory");
 
 	if (!r)
@@ -74,7 +76,13 @@ static int ask_daemon(struct fuse *f, const char *name, struct br_error *err)
 	serial = json_string_value(json_object_get(board, "serial"));
 	if (!r && !serial)
 		r = br_error_set(err, ENODATA, "board %s: its serial is not known yet; give the serial itself", name);
+	if (!r && br_fact_is_key_hash(json_string_value(br_json_at(board, "facts.CUSTOMER_KEY_HASH"))))
+		r = br_error_set(err, EEXIST, "board %s: a key's hash is burnt into it already (%s); there is room for one only", name,
+			json_string_value(br_json_at(board, "facts.CUSTOMER_KEY_HASH")));
 	if (!r) {
+		id = json_string_value(json_object_get(board, "model"));
+		model = id ? br_pi_model_by_id(id) : NULL;
+		f->soc = model ? model->soc : BR_SOC_UNKNOWN;
 		br_strcpy(f->serial, sizeof(f->serial), serial);
 		br_strcpy(f->board, sizeof(f->board), name);
 	}
@@ -93,12 +101,9 @@ static int take_who(struct fuse *f, const char *who, struct br_error *err)
 
 /* ---- interlocks ---- */
 
-static int check_image(struct fuse *f, struct br_error *err)
+static int check_signatures(struct fuse *f, struct br_error *err)
 {
 	struct br_sign_findings found = { .rows = json_array() };
-	struct br_eeprom_build build;
-	struct br_signblocks blocks = { 0 };
-	bool countersigned = true;
 	int r = br_sign_check_eeprom(&found, f->image.data, f->image.len, br_rsakey_public(f->key), err);
 
 	json_decref(found.rows);
@@ -107,43 +112,35 @@ static int check_image(struct fuse *f, struct br_error *err)
 	if (found.invalid || found.unchecked)
 		return br_error_set(err, EKEYREJECTED, "%s: it is not signed with this key, or was changed since: a fused board would not "
 			"start any more. 'bramble sign verify %s --key ...' tells more", f->q->image, f->q->image);
-	br_eeprom_build(&f->image, &build);
-	if (build.time < FLOOR)
-		return br_error_set(err, EPERM, "%s: made at %" PRIu32 ", before signed boot (%u, 2021-09-20): a fused board would not start",
-			f->q->image, build.time, FLOOR);
-	for (int i = 0; i < 2 && f->image.soc == BR_SOC_BCM2712; i++) {
-		size_t len;
-		const uint8_t *code = br_eeprom_get(&f->image, i ? BR_EEPROM_BOOTSYS : BR_EEPROM_BOOTCODE, &len);
-
-		if (i && !f->image.ab)
-			break;
-		r = code ? br_signblocks_read(code, len, &blocks, err) : -ENODATA;
-		countersigned &= !r && blocks.has_customer;
-	}
-	if (!countersigned)
-		return br_error_set(err, EPERM, "%s: its boot code is not counter-signed: a fused BCM2712 would not start. 'bramble sign eeprom' "
-			"without --no-countersign does it", f->q->image);
 	return 0;
 }
 
-static int check_firmware(struct fuse *f, struct br_error *err)
+/* What 'eeprom update' refuses, and there is no --force: what is burnt stays. */
+static int check_update(struct fuse *f, const uint8_t hash[static 32], struct br_error *err)
 {
-	struct br_signblocks blocks = { 0 };
-	int r;
+	const struct br_eeprom_update u = {
+		.image = &f->image,
+		.road = BR_EEPROM_RPIBOOT,
+		.recovery = f->firmware,
+		.recovery_len = f->firmware_len,
+		.board = f->soc,
+		.fused = true,
+		.fusing = true,
+		.key_hash = hash,
+		.floor = BR_EEPROM_FLOOR,
+		.options = "",
+	};
+	struct br_findings found = { 0 };
+	int r = 0;
 
-	if (f->image.soc != BR_SOC_BCM2712)
-		return f->firmware_len >= 1024 ? 0
-					       : br_error_set(err, EINVAL, "%s: %zu bytes are no recovery.bin", f->q->firmware, f->firmware_len);
-	r = br_signblocks_read(f->firmware, f->firmware_len, &blocks, err);
-	if (r < 0)
-		return br_error_prefix(err, "%s", f->q->firmware);
-	if (!blocks.has_vendor || !blocks.vendor_valid)
-		return br_error_set(err, EINVAL, "%s: no recovery.bin for BCM2712: Raspberry Pi's signature is %s", f->q->firmware,
-			blocks.has_vendor ? "not valid" : "missing");
-	if (blocks.has_customer)
-		return br_error_set(err, EPERM, "%s: it is counter-signed; a board that is not fused yet does not start it. Give the one "
-			"as Raspberry Pi ships it", f->q->firmware);
-	return 0;
+	br_eeprom_update_check(&u, &found);
+	if (found.failed)
+		r = br_error_set(err, ENOMEM, "out of memory");
+	else if (found.n)
+		r = br_error_set(err, EPERM, "%s with %s: %s%s%s", f->q->image, f->q->firmware, found.list[0].text,
+			found.list[0].cure ? ". Cure: " : "", found.list[0].cure ?: "");
+	br_findings_done(&found);
+	return r;
 }
 
 static int gather(struct fuse *f, const char *who, struct br_error *err)
@@ -167,8 +164,9 @@ static int gather(struct fuse *f, const char *who, struct br_error *err)
 	}
 	if (!r)
 		r = br_sign_read(f->q->firmware, &f->firmware, &f->firmware_len, err);
-	r = !r ? check_image(f, err) : r;
-	return !r ? check_firmware(f, err) : r;
+	if (!r)
+		r = check_signatures(f, err);
+	return !r ? check_update(f, hash, err) : r;
 }
 
 /* ---- the directory ---- */

@@ -195,7 +195,7 @@ def test_eeprom_images_are_signed(t):
         r = sign(t, "verify", t.path("broken.bin"), "--key", "lab", "-o", "json", check=False)
         assert r.returncode == 1 and "bootconf.txt hash" in [c["check"] for c in json.loads(r.stdout)["checks"] if c["result"] == "INVALID"]
         if len(data) > 1 << 20:
-            fuse(t, out, before["bootcode"])
+            fuse(t, out, before["bootcode"], too_old="2024" in image)
             broken = bytearray(data)
             broken[100] ^= 1
             put(t.path("broken.bin"), broken)
@@ -208,11 +208,16 @@ def test_eeprom_images_are_signed(t):
             assert r.returncode and "damaged" in r.stderr and not os.path.exists(t.path("no.bin")), r.stderr
 
 
-def fuse(t, image, bootcode):
-    """The recipe that burns; only after serial and hash were typed, never without a line in the log."""
+def fuse(t, image, bootcode, too_old):
+    """The recipe that burns; only after serial and hash were typed, never without a line in the log, never an image that 'eeprom
+    update' refuses."""
     recovery = put(t.path("recovery.bin"), bootcode)
     out = t.path("fuse-" + os.path.basename(image))
     words = ("fuse", "10000000abcdef01", "--key", "lab", "--image", image, "--firmware", recovery, "--dir", out)
+    if too_old:
+        r = sign(t, *words, "--burn", input="10000000abcdef01\n", check=False)
+        assert r.returncode and "2025-02-11" in r.stderr and not os.path.exists(out), r.stderr
+        return
     r = sign(t, *words)
     assert "Nothing was written" in r.stdout and not os.path.exists(out)
     key_hash = sign(t, "key", "hash", "lab").stdout.strip()

@@ -12,7 +12,7 @@
 int br_array_reserve(void *array, size_t *cap, size_t need, size_t size)
 {
 	size_t n = *cap ? *cap : FIRST_CAP;
-	void *p;
+	void *p, *grown;
 
 	if (need <= *cap)
 		return 0;
@@ -22,10 +22,10 @@ int br_array_reserve(void *array, size_t *cap, size_t need, size_t size)
 		n *= 2;
 	/* a pointer to any type: copied, since a 'void **' may not alias it */
 	memcpy(&p, array, sizeof(p));
-	p = realloc(p, n * size);
-	if (!p)
+	grown = realloc(p, n * size);
+	if (!grown)
 		return -ENOMEM;
-	memcpy(array, &p, sizeof(p));
+	memcpy(array, &grown, sizeof(grown));
 	*cap = n;
 	return 0;
 }

@@ -257,9 +257,10 @@ static int find_flashed(void *ctx, const struct br_flash_order *o)
 
 int br_boots_flashed(struct br_fleet *fleet, const struct br_board *board, struct br_plan_flashed *ret)
 {
-	struct finding_flashed f = { board->id, ret };
+	struct finding_flashed f = { .board_id = board->id };
 
 	*ret = (struct br_plan_flashed){ 0 };
+	f.ret = ret;
 	return strcmp(board->road, "flash") ? 0 : br_flash_order_list(fleet, 0, find_flashed, &f);
 }
 

@@ -38,7 +38,7 @@ static void bit_clear(uint64_t *map, uint32_t i)
 static int slots_grow(struct cow_slots *s, uint32_t need)
 {
 	uint64_t *used, *stale;
-	uint64_t cap = s->cap ? s->cap : 1024;
+	uint64_t cap = 1024;
 
 	if (need <= s->cap)
 		return 0;

@@ -160,6 +160,9 @@ static const struct field {
 	TEXT(disk),
 	TEXT(road),
 	TEXT(notes),
+	TEXT(tags),
+	TEXT(power),
+	TEXT(console),
 	{ "signed", offsetof(struct br_board, signed_key), sizeof(((struct br_board *)0)->signed_key), NULL, NULL },
 	{ "fixed_address", 0, 0, set_address, get_address }, /* "address" is the one it has now */
 	{ "persist", offsetof(struct br_board, persist), 0, set_persist, NULL }, /* "off" or bytes as text; set takes units */
@@ -203,7 +206,7 @@ static int apply_one(struct br_board *b, const char *key, const json_t *value, s
 
 	if (!f)
 		return br_error_set(err, EINVAL, "field '%s' is unknown; a board has name, model, serial, mac, image, "
-						 "disk, disk_size, persist, road, notes, signed and fixed_address",
+						 "disk, disk_size, persist, road, notes, tags, power, console, signed and fixed_address",
 			br_vis(vis, sizeof(vis), key, strlen(key)));
 	if (!s)
 		return br_error_set(err, EINVAL, "field '%s': a string or null is needed", f->key);

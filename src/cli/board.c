@@ -167,7 +167,8 @@ static void print_board(const json_t *b, const json_t *plan)
 		{ "mac:", "mac" }, { "address:", "address" }, { "fixed:", "fixed_address" }, { "image:", "effective.image" },
 		{ "disk:", "effective.disk" }, { "size:", "disk_size" },
 		{ "persist:", "effective.persist" },
-		{ "road:", "effective.road" }, { "signed:", "signed" }, { "notes:", "notes" },
+		{ "road:", "effective.road" }, { "signed:", "signed" }, { "tags:", "tags" }, { "power:", "power" },
+		{ "console:", "console" }, { "notes:", "notes" },
 		{ "adopted:", "adopted_at" }, { "seen:", "seen_at" }, { "boot:", "boot.number" },
 		{ "stage:", "boot.stage" }, { "since:", "boot.stage_at" },
 	};
@@ -244,6 +245,9 @@ static const struct option field_options[] = {
 	{ "size", required_argument, NULL, 309 },
 	{ "persist", required_argument, NULL, 310 },
 	{ "signed", required_argument, NULL, 311 },
+	{ "tags", required_argument, NULL, 312 },
+	{ "power", required_argument, NULL, 313 },
+	{ "console", required_argument, NULL, 314 },
 	BR_COMMON_LONG,
 };
 
@@ -381,6 +385,9 @@ static int board_rm(int argc, char **argv)
 	"                     is opened for its next boot; 'default': the image's size\n" \
 	"  --road ROAD        net (network root), local (leave its boot alone), or default\n" \
 	"  --notes TEXT       a line for people\n" \
+	"  --tags WORDS       words to pick it by, as \"rack1 camera\"; 'default': none\n" \
+	"  --power URI        what switches its power, as tasmota://10.0.0.9/1 (docs/power.md); 'default': the power command\n" \
+	"  --console URI      its serial line, as rfc2217://10.0.0.9:4001 (docs/console.md); 'default': none\n" \
 	"  --address ADDR     IPv4 address it gets, and nobody else; 'default': any of the range\n" \
 	"  --model MODEL      3B+, 4B, 5 ... when the board does not say\n" \
 	"  --serial SERIAL    8 or 16 hexadecimal digits\n" \

@@ -38,6 +38,9 @@ static void row_to_board(struct br_fleet *fleet, sqlite3_stmt *s, struct br_boar
 	ret->disk_size = (uint64_t)sqlite3_column_int64(s, 13);
 	br_db_text(s, 14, ret->persist, sizeof(ret->persist));
 	br_db_text(s, 15, ret->signed_key, sizeof(ret->signed_key));
+	br_db_text(s, 16, ret->tags, sizeof(ret->tags));
+	br_db_text(s, 17, ret->power, sizeof(ret->power));
+	br_db_text(s, 18, ret->console, sizeof(ret->console));
 	br_events_name(fleet, ret->id, ret->name);
 }
 
@@ -191,6 +194,9 @@ static int insert(struct br_fleet *fleet, struct br_board *b)
 	sqlite3_bind_int64(s, 14, b->seen_at);
 	sqlite3_bind_text(s, 15, b->persist, -1, SQLITE_STATIC);
 	sqlite3_bind_text(s, 16, b->signed_key, -1, SQLITE_STATIC);
+	sqlite3_bind_text(s, 17, b->tags, -1, SQLITE_STATIC);
+	sqlite3_bind_text(s, 18, b->power, -1, SQLITE_STATIC);
+	sqlite3_bind_text(s, 19, b->console, -1, SQLITE_STATIC);
 	r = br_db_run(s);
 	if (r < 0)
 		return r;
@@ -478,6 +484,50 @@ static bool notes_ok(const char *notes)
 	return j != NULL;
 }
 
+bool br_board_tagged(const struct br_board *board, const char *tag)
+{
+	size_t n = strlen(tag);
+
+	for (const char *s = board->tags; n && *s; s += strcspn(s, " "), s += *s == ' ') {
+		if (strcspn(s, " ") == n && !memcmp(s, tag, n))
+			return true;
+	}
+	return false;
+}
+
+/* Words of tags, a blank between two; each of them once. */
+static bool tags_ok(const char *tags)
+{
+	const char *s = tags;
+
+	while (*s) {
+		struct br_board before = { 0 };
+		size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789._-");
+		char word[sizeof(before.tags)] = "";
+
+		memcpy(before.tags, tags, (size_t)(s - tags));
+		memcpy(word, s, n);
+		if (!n || br_board_tagged(&before, word) || (s[n] && (s[n] != ' ' || !s[n + 1])))
+			return false;
+		s += n + (s[n] == ' ');
+	}
+	return true;
+}
+
+/* The form only: what the scheme wants is its driver's to say. */
+static bool uri_ok(const char *uri)
+{
+	size_t n = strspn(uri, "abcdefghijklmnopqrstuvwxyz0123456789+");
+
+	if (!*uri)
+		return true;
+	for (const char *s = uri; *s; s++) {
+		if ((unsigned char)*s <= 0x20 || (unsigned char)*s >= 0x7f)
+			return false;
+	}
+	return n && uri[n] == ':';
+}
+
 static int check(const struct br_board *b, struct br_error *err)
 {
 	char vis[100];
@@ -509,6 +559,13 @@ static int check(const struct br_board *b, struct br_error *err)
 		return br_error_set(err, EINVAL, "board %s: '%s' is no model", b->name, VIS(b->model));
 	if (!notes_ok(b->notes))
 		return br_error_set(err, EINVAL, "board %s: notes must be one line of UTF-8 text", b->name);
+	if (!tags_ok(b->tags))
+		return br_error_set(err, EINVAL, "board %s: tags '%s': words of a-z, 0-9, '.', '_' and '-' are needed, a blank "
+						 "between two, each once", b->name, VIS(b->tags));
+	if (!uri_ok(b->power) || !uri_ok(b->console))
+		return br_error_set(err, EINVAL, "board %s: %s '%s': a URI as %s is needed", b->name,
+			uri_ok(b->power) ? "console" : "power", VIS(uri_ok(b->power) ? b->console : b->power),
+			uri_ok(b->power) ? "rfc2217://10.0.0.9:4001" : "tasmota://10.0.0.9/1");
 #undef VIS
 	if (b->address && (b->address >> 28 >= 14 || b->address >> 24 == 0 || b->address >> 24 == 127))
 		return br_error_set(err, EINVAL, "board %s: no board can have the address %s", b->name,
@@ -556,6 +613,9 @@ static int update(struct br_fleet *fleet, const struct br_board *b)
 	sqlite3_bind_int64(s, 13, b->id);
 	sqlite3_bind_text(s, 14, b->persist, -1, SQLITE_STATIC);
 	sqlite3_bind_text(s, 15, b->signed_key, -1, SQLITE_STATIC);
+	sqlite3_bind_text(s, 16, b->tags, -1, SQLITE_STATIC);
+	sqlite3_bind_text(s, 17, b->power, -1, SQLITE_STATIC);
+	sqlite3_bind_text(s, 18, b->console, -1, SQLITE_STATIC);
 	r = br_db_run(s);
 	if (r >= 0 && !sqlite3_changes(fleet->db))
 		return -ENOENT;

@@ -108,13 +108,16 @@ const char *const br_db_steps[] = {
 	" PRIMARY KEY(board_id, name)"
 	") STRICT, WITHOUT ROWID;",
 	"ALTER TABLE board ADD COLUMN signed_key TEXT NOT NULL DEFAULT '';",
+	"ALTER TABLE board ADD COLUMN tags TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE board ADD COLUMN power TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE board ADD COLUMN console TEXT NOT NULL DEFAULT '';",
 };
 const int br_db_n_steps = BR_ARRAY_SIZE(br_db_steps);
 
 #define BOARD_COLS \
 	"board.id, board.name, board.mac, board.serial, board.revision, board.model, board.image, board.disk," \
 	" board.road, board.notes, board.adopted_at, board.seen_at, board.address, board.disk_size," \
-	" board.persist, board.signed_key"
+	" board.persist, board.signed_key, board.tags, board.power, board.console"
 #define FLASH_COLS \
 	"id, board_id, image, sha256, target, verify, up, keep, place, state, what, reason, ordered_at, started_at," \
 	" verified_at, ended_at"
@@ -141,11 +144,13 @@ static const char *const sql[ST_N] = {
 	[ST_BOARD_PAGE] = "SELECT " BOARD_COLS " FROM board WHERE name > ?1 ORDER BY name LIMIT 128",
 	[ST_BOARD_INSERT] =
 		"INSERT INTO board(name, mac, serial, serial_low, revision, model, image, disk, road, notes,"
-		" address, disk_size, adopted_at, seen_at, persist, signed_key)"
-		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+		" address, disk_size, adopted_at, seen_at, persist, signed_key, tags, power,"
+		" console)"
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
 	[ST_BOARD_UPDATE] =
 		"UPDATE board SET name = ?1, mac = ?2, serial = ?3, serial_low = ?4, revision = ?5, model = ?6,"
-		" image = ?7, disk = ?8, road = ?9, notes = ?10, address = ?11, disk_size = ?12, persist = ?14, signed_key = ?15"
+		" image = ?7, disk = ?8, road = ?9, notes = ?10, address = ?11, disk_size = ?12, persist = ?14, signed_key = ?15,"
+		" tags = ?16, power = ?17, console = ?18"
 		" WHERE id = ?13",
 	[ST_BOARD_SEEN] = "UPDATE board SET seen_at = ?2 WHERE id = ?1",
 	[ST_BOARD_FILL] = "UPDATE board SET mac = ?2, serial = ?3, serial_low = ?4, revision = ?5, model = ?6,"

@@ -35,6 +35,9 @@ struct br_board {
 	char persist[24];  /* its area that outlives volatile disks: "off", bytes as digits, "" : the default */
 	char road[16];	   /* "net", "local", "" : the default */
 	char notes[256];
+	char tags[256];	   /* words of people's for picking it: [a-z0-9._-], a blank between two, each once */
+	char power[256];   /* URI of what switches its power, as "tasmota://10.0.0.9/1"; "" : the default command */
+	char console[256]; /* URI of its serial line, as "rfc2217://10.0.0.9:4001"; "" : none */
 	char signed_key[68]; /* name of the key that its boot.img is signed with; "" : not signed */
 	uint32_t address;  /* IPv4 it is to have, nobody else gets it; 0: any */
 	int64_t adopted_at, seen_at; /* s since 1970 */
@@ -97,6 +100,8 @@ int br_board_remove(struct br_fleet *fleet, int64_t id, struct br_error *err);
 int br_board_count(struct br_fleet *fleet, uint64_t *ret);
 /* Whether a name may be a board's: [a-z0-9-], not '-' at the ends, at most BR_BOARD_NAME_MAX. */
 bool br_board_name_ok(const char *name);
+/* Whether a board has this tag. */
+bool br_board_tagged(const struct br_board *board, const char *tag);
 /* "volatile", "persistent" or "ram". */
 bool br_board_disk_ok(const char *disk);
 

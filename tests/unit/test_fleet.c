@@ -228,6 +228,12 @@ static void fields_are_checked(void **state)
 		{ { .name = "a", .model = "\x1b[2J" }, "no model" },
 		{ { .name = "a", .notes = "two\nlines" }, "one line" },
 		{ { .name = "a", .notes = "\xff\xfe" }, "UTF-8" },
+		{ { .name = "a", .tags = "two  blanks" }, "a blank between two" },
+		{ { .name = "a", .tags = "Upper" }, "a blank between two" },
+		{ { .name = "a", .tags = "end " }, "a blank between two" },
+		{ { .name = "a", .tags = "x y x" }, "each once" },
+		{ { .name = "a", .power = "switch" }, "power 'switch'" },
+		{ { .name = "a", .console = "tcp://a b" }, "console 'tcp://a b'" },
 		{ { .name = "a", .mac = { { 1, 0, 0, 0, 0, 1 } } }, "multicast" },
 		{ { .name = "a" }, "a MAC or a serial" },
 		{ { .name = "a", .serial_known = true }, "serial of 0" },
@@ -241,6 +247,26 @@ static void fields_are_checked(void **state)
 		if (!strstr(err.text, cases[i].words))
 			fail_msg("case %zu: %s", i, err.text);
 	}
+}
+
+static void tags_and_uris_are_kept(void **state)
+{
+	struct fixture *f = *state;
+	struct br_board a = { .name = "a", .mac = MAC_A, .tags = "rack1 camera", .power = "tasmota://10.0.0.9/1",
+		.console = "rfc2217://10.0.0.9:4001" };
+	struct br_board b;
+
+	assert_int_equal(br_board_save(f->fleet, &a, NULL), 0);
+	assert_int_equal(br_board_by_name(f->fleet, "a", &b), 0);
+	assert_true(br_board_tagged(&b, "rack1") && br_board_tagged(&b, "camera"));
+	assert_false(br_board_tagged(&b, "rack") || br_board_tagged(&b, "") || br_board_tagged(&b, "rack1 camera"));
+	assert_string_equal(b.power, a.power);
+	assert_string_equal(b.console, a.console);
+	strcpy(b.tags, "");
+	assert_int_equal(br_board_save(f->fleet, &b, NULL), 0);
+	assert_int_equal(br_board_by_id(f->fleet, b.id, &a), 0);
+	assert_string_equal(a.tags, "");
+	assert_string_equal(a.console, b.console);
 }
 
 static void names_macs_and_serials_are_of_one_board(void **state)
@@ -831,6 +857,7 @@ int main(void)
 		T(a_board_with_a_new_mac_is_the_same_board),
 		T(a_board_made_by_hand_waits_for_its_mac),
 		T(fields_are_checked),
+		T(tags_and_uris_are_kept),
 		T(names_macs_and_serials_are_of_one_board),
 		T(lists_are_paged),
 		T(secrets_and_boot_numbers_stay),

@@ -23,6 +23,7 @@ static const struct br_api_code codes[] = {
 	{ EOPNOTSUPP, 405, "method" },
 	{ ENOMEM, 503, "no-memory" },
 	{ ENOSPC, 507, "no-space" },
+	{ ENOLCK, 409, "reserved" },
 };
 
 const struct br_api_code *br_api_code_of(int code)

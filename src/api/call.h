@@ -43,16 +43,53 @@ struct br_api {
 	void *listener;
 };
 
+/* What a caller may do; each includes those before it. */
+enum br_scope {
+	BR_SCOPE_DEFAULT, /* of a route: GET reads, all else operates */
+	BR_SCOPE_NONE,	  /* of a caller: nothing; of a route: anybody who reaches it */
+	BR_SCOPE_READ,
+	BR_SCOPE_OPERATE,
+	BR_SCOPE_ADMIN,
+};
+
+/* Who calls. On the local socket: "local:UID", admin. By TCP: the token's, or "anonymous" with what the network may do. */
+struct br_who {
+	char name[80]; /* "local:1000", "token:ci", "anonymous:10.77.0.12" */
+	enum br_scope scope;
+	char boards[256]; /* of a token: the only boards it may change (a host list); "" : all */
+};
+
 /* A request being answered. A handler returns 0 with json or response set, or a negative errno with words. */
 struct br_call {
 	struct br_api *api;
 	struct MHD_Connection *connection;
+	struct br_who who;
 	char name[256]; /* the NAME of the path */
 	json_t *body;	/* an object; NULL when the route takes none */
 	unsigned status; /* 200 unless the handler says so */
 	json_t *json;
-	struct MHD_Response *response;
+	struct MHD_Response *response; /* of bytes that are there; what has to be waited for: br_call_stream() */
+	struct br_stream *stream;
+	json_t *before, *after; /* br_call_change() */
 };
+
+/*
+ * A body made piece by piece, for what is long or has no end. read() runs in a thread of its own and may wait, but no longer
+ * than 10 s at a time: then it gives an empty piece of its format (a newline), by which a client that left is noticed. It
+ * ends (MHD_CONTENT_READER_END_OF_STREAM) when br_api_ending() says so. size: MHD_SIZE_UNKNOWN, or of the whole.
+ * Takes ctx: done() (may be NULL) is called once, also after a failure. Sets call->stream; type: of the content.
+ */
+int br_call_stream(struct br_call *call, uint64_t size, const char *type, ssize_t (*read)(void *ctx, uint64_t pos, char *buf, size_t max),
+	void (*done)(void *ctx), void *ctx, struct br_error *err);
+/* The daemon stops: streams end, waits for something end. */
+bool br_api_ending(struct br_api *api);
+
+/* Whether the caller may change this board: a token may be for some boards only. The routes of /v1/boards/NAME are asked
+ * for by the table; this is for those that name boards in their body. -EACCES with words. */
+int br_call_may_change(const struct br_call *call, const struct br_board *board, struct br_error *err);
+
+/* For the audit event of a route that changes something: what it was and what it is now. Both are stolen, may be NULL. */
+void br_call_change(struct br_call *call, json_t *before, json_t *after);
 
 /* Takes a body that is no JSON as it comes. After a failure the rest is read and dropped. */
 struct br_sink {
@@ -69,6 +106,12 @@ struct br_route {
 	const char *params[BR_API_PARAMS_MAX]; /* of the query that it knows */
 	/* Instead of run, for a body of bytes: before the first of them */
 	int (*begin)(struct br_call *call, struct br_sink **ret, struct br_error *err);
+	/* What it needs. A GET that gives away contents of disks, packets or secrets says BR_SCOPE_OPERATE: boards and
+	 * everybody on their network may read. */
+	enum br_scope scope;
+	bool unaudited;	     /* called so often, or so small, that an audit event each time would bury the others */
+	const char *summary; /* for /v1/openapi.json: "Switches the board"; a test wants it */
+	const char *takes, *gives; /* schemas of the body and the answer, in docs/schema/api; NULL: an object */
 };
 
 /* Tables ended by method == NULL. */

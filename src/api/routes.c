@@ -10,6 +10,7 @@
 #include "api/codes.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/hostlist.h"
 #include "base/text.h"
 
 static const struct br_route *const tables[] = {
@@ -183,6 +184,83 @@ static struct MHD_Response *json_response(json_t *json)
 	return response;
 }
 
+struct br_stream {
+	ssize_t (*read)(void *ctx, uint64_t pos, char *buf, size_t max);
+	void (*done)(void *ctx);
+	void *ctx;
+	uint64_t size;
+	const char *type;
+};
+
+int br_call_stream(struct br_call *call, uint64_t size, const char *type, ssize_t (*read)(void *ctx, uint64_t pos, char *buf, size_t max),
+	void (*done)(void *ctx), void *ctx, struct br_error *err)
+{
+	struct br_stream *s = malloc(sizeof(*s));
+
+	if (!s) {
+		if (done)
+			done(ctx);
+		return br_error_set(err, ENOMEM, "out of memory");
+	}
+	*s = (struct br_stream){ read, done, ctx, size, type };
+	call->stream = s;
+	return 0;
+}
+
+void br_call_change(struct br_call *call, json_t *before, json_t *after)
+{
+	json_decref(call->before);
+	json_decref(call->after);
+	call->before = before;
+	call->after = after;
+}
+
+int br_call_may_change(const struct br_call *call, const struct br_board *board, struct br_error *err)
+{
+	char **names;
+	size_t n;
+	bool found = false;
+
+	if (!call->who.boards[0])
+		return 0;
+	if (br_hostlist_expand(call->who.boards, &names, &n, err) < 0)
+		return -err->code;
+	for (size_t i = 0; i < n && !found; i++)
+		found = !strcmp(names[i], board->name);
+	br_hostlist_free(names, n);
+	return found ? 0 : br_error_set(err, EACCES, "board %s: %s may change the boards '%s' only", board->name, call->who.name, call->who.boards);
+}
+
+static void stream_free(void *cls)
+{
+	struct br_stream *s = cls;
+
+	if (s->done)
+		s->done(s->ctx);
+	free(s);
+}
+
+static ssize_t stream_read(void *cls, uint64_t pos, char *buf, size_t max)
+{
+	const struct br_stream *s = cls;
+
+	return s->read(s->ctx, pos, buf, max);
+}
+
+#define STREAM_BLOCK (256 << 10)
+
+/* In the thread of its connection. */
+static struct MHD_Response *stream_response(struct br_stream *s)
+{
+	struct MHD_Response *response = MHD_create_response_from_callback(s->size, STREAM_BLOCK, stream_read, s, stream_free);
+
+	if (!response)
+		stream_free(s);
+	else if (s->type)
+		MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, s->type);
+	return response;
+}
+
 /* Takes what the handler left. */
 static void respond(struct br_call *call, int r, const struct br_error *err)
 {
@@ -198,11 +276,16 @@ static void respond(struct br_call *call, int r, const struct br_error *err)
 			call->json = json_pack("{s:s, s:s}", "error",
 				br_vis(vis, sizeof(vis), words, strlen(words)), "code", code->word);
 	}
-	if (!call->response && call->json)
+	if (call->stream)
+		call->response = stream_response(call->stream);
+	else if (!call->response && call->json)
 		call->response = json_response(call->json);
 	json_decref(call->json);
 	json_decref(call->body);
-	call->json = call->body = NULL;
+	json_decref(call->before);
+	json_decref(call->after);
+	call->json = call->body = call->before = call->after = NULL;
+	call->stream = NULL;
 }
 
 void br_api_route(struct br_call *call, const char *method, const char *url, const char *text, size_t n,

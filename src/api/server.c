@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The control API's server: libmicrohttpd on the Unix socket, one thread per connection. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,11 +45,24 @@ static void take_body(struct upload *up, const char *data, size_t n)
 		br_text_add_bytes(&up->body, data, n);
 }
 
+/* Who may open the socket may command the daemon. */
+static struct br_who local_who(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct br_who who = { .name = "local", .scope = BR_SCOPE_ADMIN };
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (info && !getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
+		snprintf(who.name, sizeof(who.name), "local:%u", cred.uid);
+	return who;
+}
+
 static enum MHD_Result answer(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
 	const char *version, const char *data, size_t *n, void **state)
 {
 	struct upload *up = *state;
-	struct br_call call = { .api = cls, .connection = connection };
+	struct br_call call = { .api = cls, .connection = connection, .who = local_who(connection) };
 	enum MHD_Result r;
 
 	if (!up) {
@@ -189,6 +204,16 @@ int br_api_start(const struct br_api_options *opt, struct br_api **ret, struct b
 	}
 	*ret = api;
 	return 0;
+}
+
+bool br_api_ending(struct br_api *api)
+{
+	bool ending;
+
+	pthread_mutex_lock(&api->news_lock);
+	ending = api->stopping;
+	pthread_mutex_unlock(&api->news_lock);
+	return ending;
 }
 
 /* Followers get the end of their stream; those that do not take it are cut off. */

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * What GET /v1/live tells its followers (server-sent events): one feed, in which each message is made once and kept for all.
+ * A follower has a place in it, no queue of its own; who falls behind the feed's memory gets "resync" and reads anew what
+ * it shows. Names of messages:
+ *
+ *	hello	 {"version", "who", "scope", "time"}: at the beginning of each connection
+ *	resync	 {}: messages are lacking (too slow, or too long away): fetch again what you show
+ *	event	 an event as in GET /v1/events
+ *	boards	 [board, ...] as in GET /v1/boards: those that changed, at most ten times a second, each as it is now; one that
+ *		 fetches files has "transfer": {"path", "bytes", "size", "bytes_per_s"}
+ *	removed	 ["name", ...]
+ *	status	 GET /v1/status, and "rate": {"bytes_per_s"}, "left_s" (null: not known): each second while somebody follows
+ *	reservations, logs ... of other parts
+ *
+ * Query: topics=boards,events,status,reservations (default: these); logs=BOARD: the lines of this board, too.
+ */
+struct br_feed;
+
+enum br_topic {
+	BR_TOPIC_BOARDS = 1,  /* "boards", "removed" */
+	BR_TOPIC_EVENTS = 2,  /* "event" */
+	BR_TOPIC_STATUS = 4,  /* "status" */
+	BR_TOPIC_RESERVATIONS = 8, /* "reservations" */
+	BR_TOPIC_LOGS = 16,   /* "log": only to those who follow this board's */
+};
+
+/* Whether somebody follows, and if board_id is not 0 this board's logs: cheap, before a message is made. From any thread. */
+bool br_feed_wanted(struct br_feed *feed, enum br_topic topic, int64_t board_id);
+/* A message for those who follow the topic: name as above, data is stolen. From any thread; does not wait. feed may be NULL. */
+void br_feed_put(struct br_feed *feed, enum br_topic topic, int64_t board_id, const char *name, json_t *data);
+/* Something of a board is not as it was (its state, disk, power, reservation): "boards" will have it. */
+void br_feed_board(struct br_feed *feed, int64_t board_id);
+/* A transfer's progress; as br_live_progress() of the daemon. */
+void br_feed_progress(struct br_feed *feed, int64_t board_id, const char *path, uint64_t bytes, uint64_t size);

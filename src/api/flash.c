@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /v1/flash and what of it is under a board: orders to write boards' own storage. And /power, which resets them. */
+/* /v1/flash and what of it is under a board: orders to write boards' own storage. */
 #include "flash/flash.h"
 
 #include <errno.h>
@@ -154,28 +154,8 @@ static int withdraw(struct br_call *call, struct br_error *err)
 	return r < 0 ? r : answer(call, id, err);
 }
 
-static int power(struct br_call *call, struct br_error *err)
-{
-	const char *action = json_string_value(json_object_get(call->body, "action"));
-	struct br_board board;
-	int r = br_call_board(call, &board, err);
-
-	if (r < 0)
-		return r;
-	if (!action || strcmp(action, "reset") != 0)
-		return br_error_set(err, EINVAL, "'action' must be \"reset\"");
-	if (!call->api->power)
-		return br_error_set(err, EOPNOTSUPP, "no power command is set: see power-command in bramble.conf(5)");
-	r = call->api->power(call->api->power_ctx, &board, action, err);
-	if (r < 0)
-		return r;
-	call->json = json_pack("{s:s, s:s}", "board", board.name, "action", action);
-	return 0;
-}
-
 const struct br_route br_api_flash[] = {
 	{ "POST", "/v1/boards/NAME/flash", true, order, { NULL } },
-	{ "POST", "/v1/boards/NAME/power", true, power, { NULL } },
 	{ "GET", "/v1/flash", false, list, { "limit" } },
 	{ "GET", "/v1/flash/NAME", false, show, { NULL } },
 	{ "DELETE", "/v1/flash/NAME", false, withdraw, { "force", "what", "reason" } },

@@ -27,6 +27,7 @@ const char br_cli_sign_eeprom_help[] =
 	"  --force            also an image older than signed boot (2021-09-20)\n"
 	"The image given is not changed. 'bramble sign verify FILE --key KEY' checks the result.\n";
 
+#define FLOOR 1632136573u /* no older firmware may be on boards with signed boot (systems notes d.4) */
 
 /* bootconf.txt, its signature and the key. */
 static int sign_config(struct br_sign_request *q, struct br_eeprom *e, struct br_rsakey *key, struct br_error *err)
@@ -79,15 +80,15 @@ static int check_age(struct br_sign_request *q, const struct br_eeprom *e, struc
 	struct br_eeprom_build build;
 
 	br_eeprom_build(e, &build);
-	if (build.time >= BR_EEPROM_SIGNED_FLOOR)
+	if (build.time >= FLOOR)
 		return 0;
 	if (q->force)
 		return br_audit(&q->common, "force", NULL, NULL, "signed an EEPROM image that is older than signed boot", err);
 	if (!build.time)
 		return br_error_set(err, EPERM, "it does not say when it was made; boards with signed boot need %u (2021-09-20) or later. "
-			"--force signs it nevertheless", BR_EEPROM_SIGNED_FLOOR);
+			"--force signs it nevertheless", FLOOR);
 	return br_error_set(err, EPERM, "it was made at %" PRIu32 ", before signed boot (%u, 2021-09-20): a fused board would not "
-		"start with it. --force signs it nevertheless", build.time, BR_EEPROM_SIGNED_FLOOR);
+		"start with it. --force signs it nevertheless", build.time, FLOOR);
 }
 
 /* Everything, in memory. */

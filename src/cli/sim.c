@@ -18,6 +18,7 @@
 #include "sim/card.h"
 #include "sim/expect.h"
 #include "sim/machine.h"
+#include "sim/powerserver.h"
 #include "sim/qemu.h"
 #include "sim/report.h"
 #include "sim/runner.h"
@@ -36,6 +37,8 @@ struct virtual_board { /* the context of a board's callbacks */
 	char name[12];			/* its serial */
 	struct br_sim_machine *machine; /* after the firmware, with --boot */
 	bool machine_failed;
+	bool off;			/* --power: without power now */
+	unsigned switched;		/* --power: how often somebody switched it since the last turn; 2: off and on */
 };
 
 struct sim {
@@ -44,8 +47,8 @@ struct sim {
 	bool has_serial, has_mac, json;
 	struct br_mac mac;
 	struct br_sim_storm_config storm; /* its faults also without --storm */
-	bool is_storm, has_models, has_retry;
-	const char *interface, *check_dir, *check_image, *console, *until, *append, *card;
+	bool is_storm, has_models, has_retry, has_timeout;
+	const char *interface, *check_dir, *check_image, *console, *until, *append, *card, *power_listen;
 	struct br_cli_sim_numbers numbers;
 	uint64_t memory;
 	bool boot, interactive, has_until;
@@ -60,6 +63,7 @@ struct sim {
 	struct br_sim_runner *runner;
 	struct br_sim_expect *expect;
 	struct br_sim_card *card_boot;
+	struct br_sim_power *power;
 	struct virtual_board *boards;
 };
 
@@ -107,6 +111,7 @@ enum {
 	OPT_ROAD,
 	OPT_HTTP_PATH, OPT_SIGNED,
 	OPT_THEN,
+	OPT_POWER,
 	OPT_STORM,
 	OPT_MODELS,
 	OPT_RETRY,
@@ -142,6 +147,7 @@ static const struct option options[] = {
 	{ "http-path", required_argument, NULL, OPT_HTTP_PATH },
 	{ "signed", required_argument, NULL, OPT_SIGNED },
 	{ "then", required_argument, NULL, OPT_THEN },
+	{ "power", required_argument, NULL, OPT_POWER },
 	{ "storm", no_argument, NULL, OPT_STORM },
 	{ "models", required_argument, NULL, OPT_MODELS },
 	{ "retry", required_argument, NULL, OPT_RETRY },
@@ -303,8 +309,10 @@ static int take_option(struct sim *s, int c, const char *arg)
 		return take_models(s, arg);
 	case OPT_RETRY:
 		return take_retry(s, arg);
-	case 'n':
 	case 't':
+		s->has_timeout = true;
+		return br_cli_sim_take_number(c, arg, BR_SIM_BOARDS_MAX, &s->numbers);
+	case 'n':
 	case 'S':
 		return br_cli_sim_take_number(c, arg, BR_SIM_BOARDS_MAX, &s->numbers);
 	case OPT_MEMORY:
@@ -339,6 +347,9 @@ static int take_option(struct sim *s, int c, const char *arg)
 	case OPT_CARD:
 		s->card = arg;
 		return 0;
+	case OPT_POWER:
+		s->power_listen = arg;
+		return 0;
 	default:
 		return take_identity(s, c, arg);
 	}
@@ -349,8 +360,8 @@ static int settle_storm(struct sim *s)
 {
 	static const char *const all[] = { "3b", "3b+", "4", "5" };
 
-	if (s->boot || s->check_dir || s->check_image || s->has_mac)
-		return br_cli_usage("--storm goes without --boot, --check-dir, --check-image and --mac");
+	if (s->boot || s->check_dir || s->check_image || s->has_mac || s->power_listen)
+		return br_cli_usage("--storm goes without --boot, --check-dir, --check-image, --mac and --power");
 	if (s->model && s->has_models)
 		return br_cli_usage("--model and --models: one of them");
 	if (s->model)
@@ -382,6 +393,8 @@ static int settle(struct sim *s)
 		return br_cli_usage("--console, --until, --append and --qemu-memory need --boot");
 	if (s->card && (!s->boot || s->numbers.n_boards > 1 || s->http.on || strcmp(br_sim_qemu_machine(s->model), "raspi3b") != 0))
 		return br_cli_usage("--card is for one board that QEMU has as it is: --model 3b or 3b+ with --boot");
+	if (s->power_listen && !s->has_timeout)
+		s->numbers.timeout_ns = UINT64_MAX / 4; /* as a rack, it is there until somebody takes it away */
 	if (s->console && s->numbers.n_boards > 1)
 		return br_cli_usage("--console shows one board: not with --boards %llu", (unsigned long long)s->numbers.n_boards);
 	if (s->check_dir && s->check_image)
@@ -443,6 +456,7 @@ static int add_board(struct sim *s, uint32_t i, struct br_error *err)
 		.signed_key = s->is_signed ? &s->signed_key : NULL,
 		.then = s->then,
 		.keep = s->boot,
+		.restarts = s->power != NULL,
 		.card = s->card_boot ? br_sim_card_boot(s->card_boot) : (struct br_span){ 0 },
 		.expected = s->expect ? on_expected : NULL,
 		.send = on_send,
@@ -460,6 +474,70 @@ static int add_board(struct sim *s, uint32_t i, struct br_error *err)
 	v->sim = s;
 	snprintf(v->name, sizeof(v->name), "%08x", c.serial);
 	return br_sim_runner_add(s->runner, &c, err);
+}
+
+/* ---- --power: the strip that the boards are plugged into ---- */
+
+static const char *name_of(void *ctx, size_t board)
+{
+	const struct sim *s = ctx;
+
+	return s->boards[board].name;
+}
+
+/* Within a turn, and not done there: other watches of the board may come in the same one. */
+static void on_switched(void *ctx, size_t board, bool on)
+{
+	struct sim *s = ctx;
+
+	s->boards[board].switched++;
+}
+
+static void power_off(struct sim *s, size_t i)
+{
+	struct virtual_board *v = &s->boards[i];
+
+	br_sim_machine_free(v->machine);
+	v->machine = NULL;
+	v->machine_failed = false;
+	v->off = true;
+	br_sim_runner_divert(s->runner, i, NULL);
+	br_sim_board_power_cycle(br_sim_runner_board(s->runner, i), 0, UINT64_MAX);
+	br_sim_runner_wake(s->runner, i);
+}
+
+static void power_on(struct sim *s, size_t i)
+{
+	s->boards[i].off = false;
+	br_sim_board_power_cycle(br_sim_runner_board(s->runner, i), br_now_ns(), 0);
+	br_sim_runner_wake(s->runner, i);
+}
+
+static void obey_switches(struct sim *s)
+{
+	for (size_t i = 0; s->power && i < s->numbers.n_boards; i++) {
+		struct virtual_board *v = &s->boards[i];
+		bool on = br_sim_power_is_on(s->power, i);
+
+		if (v->switched > 1 || (v->switched && !on && !v->off))
+			power_off(s, i);
+		if (v->switched && on && v->off)
+			power_on(s, i);
+		v->switched = 0;
+	}
+}
+
+static int open_power(struct sim *s, struct br_error *err)
+{
+	struct br_sim_power_config c = {
+		.listen = s->power_listen,
+		.n_boards = s->numbers.n_boards,
+		.name = name_of,
+		.switched = on_switched,
+		.ctx = s,
+	};
+
+	return br_sim_power_open(&c, &s->power, err);
 }
 
 static int set_up(struct sim *s, struct br_error *err)
@@ -486,11 +564,15 @@ static int set_up(struct sim *s, struct br_error *err)
 		return r;
 	s->runner = br_sim_runner_new(s->link);
 	s->boards = calloc(s->numbers.n_boards, sizeof(*s->boards));
-	s->watches = calloc(s->numbers.n_boards, BR_SIM_MACHINE_WATCHES * sizeof(*s->watches));
+	s->watches = calloc(s->numbers.n_boards * BR_SIM_MACHINE_WATCHES + BR_SIM_POWER_WATCHES, sizeof(*s->watches));
 	if (!s->runner || !s->boards || !s->watches)
 		return br_error_set(err, ENOMEM, "out of memory");
+	if (s->power_listen)
+		r = open_power(s, err);
 	for (uint32_t i = 0; !r && i < s->numbers.n_boards; i++)
 		r = add_board(s, i, err);
+	for (uint32_t i = 0; !r && s->power && i < s->numbers.n_boards; i++)
+		power_off(s, i);
 	if (!r && br_sim_fault_any(&s->storm.faults) && br_sim_runner_set_faults(s->runner, &s->storm.faults) < 0)
 		r = br_error_set(err, ENOMEM, "out of memory");
 	return r;
@@ -500,6 +582,7 @@ static void tear_down(struct sim *s)
 {
 	for (size_t i = 0; s->boards && i < s->numbers.n_boards; i++)
 		br_sim_machine_free(s->boards[i].machine);
+	br_sim_power_close(s->power);
 	br_sim_runner_free(s->runner);
 	br_sim_link_close(s->link);
 	br_sim_expect_free(s->expect);
@@ -554,6 +637,9 @@ static uint64_t prepare_turn(struct sim *s)
 	uint64_t until = br_now_ns() + 200 * BR_MS; /* so that a signal is noticed */
 	size_t n = 0;
 
+	obey_switches(s);
+	if (s->power)
+		n = br_sim_power_watches(s->power, s->watches);
 	for (size_t i = 0; i < s->numbers.n_boards; i++) {
 		struct virtual_board *v = &s->boards[i];
 		uint64_t t;
@@ -596,7 +682,7 @@ static int run_boards(struct sim *s, struct br_error *err)
 		uint64_t turn_ns = prepare_turn(s);
 		int r;
 
-		if (all_finished(s))
+		if (!s->power && all_finished(s))
 			return 0;
 		r = br_sim_runner_turn(s->runner, turn_ns, err);
 		if (r < 0)
@@ -630,6 +716,8 @@ static int conclude(const struct sim *s)
 {
 	size_t n = s->numbers.n_boards, good = 0, busy = 0, wrong = 0;
 
+	if (s->power) /* it had no end to come to */
+		return BR_EXIT_OK;
 	for (size_t i = 0; i < n; i++) {
 		good += succeeded(s, i);
 		busy += !finished(s, i);
@@ -725,6 +813,8 @@ static const char details[] =
 	"  --append ARGS      more arguments for the kernel\n"
 	"  --card FILE        its SD card, an image whose size is a power of two: a 3b or 3b+ boots from it instead\n"
 	"  --qemu-memory SIZE of a virtual 4 or 5, default 1G\n"
+	"  --power [ADDR:]PORT the boards are off until somebody switches them on, over HTTP: /cm?cmnd=Power1%20On as Tasmota, or\n"
+	"                     /board/SERIAL/on, off, cycle, status; ends at a signal, or with --timeout\n"
 	"  --storm            a fleet at once: progress, then one summary; with -o json a line per board and one for all\n"
 	"  --models M,M,...   of a storm, in turn; default 3b,3b+,4,5\n"
 	"  --retry N          in a storm: cycles the power of a board that stays dark, at most N times\n"

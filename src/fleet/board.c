@@ -675,6 +675,8 @@ int br_board_remove(struct br_fleet *fleet, int64_t id, struct br_error *err)
 	if (r >= 0)
 		r = delete_of(fleet, ST_FACT_DELETE, id);
 	if (r >= 0)
+		r = delete_of(fleet, ST_QUARANTINE_DELETE, id);
+	if (r >= 0)
 		r = delete_of(fleet, ST_LEASE_DELETE_BOARD, id);
 	fleet->gap_hint = 0; /* an address came free */
 	return br_db_end(fleet, r, err, "remove a board");

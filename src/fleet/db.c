@@ -111,6 +111,12 @@ const char *const br_db_steps[] = {
 	"ALTER TABLE board ADD COLUMN tags TEXT NOT NULL DEFAULT '';"
 	"ALTER TABLE board ADD COLUMN power TEXT NOT NULL DEFAULT '';"
 	"ALTER TABLE board ADD COLUMN console TEXT NOT NULL DEFAULT '';",
+	"CREATE TABLE quarantine("
+	" board_id INTEGER PRIMARY KEY,"
+	" failures INTEGER NOT NULL,"
+	" since INTEGER NOT NULL,"
+	" reason TEXT NOT NULL"
+	") STRICT;",
 };
 const int br_db_n_steps = BR_ARRAY_SIZE(br_db_steps);
 
@@ -199,6 +205,10 @@ static const char *const sql[ST_N] = {
 			  " ORDER BY seq LIMIT 128",
 	[ST_FACT_PUT] = "INSERT OR REPLACE INTO fact(board_id, name, value, told_at) VALUES(?1, ?2, ?3, ?4)",
 	[ST_FACT_LIST] = "SELECT name, value, told_at FROM fact WHERE board_id = ?1 ORDER BY name",
+	[ST_QUARANTINE_PUT] = "INSERT OR REPLACE INTO quarantine(board_id, failures, since, reason) VALUES(?1, ?2, ?3, ?4)",
+	[ST_QUARANTINE_GET] = "SELECT board_id, failures, since, reason FROM quarantine WHERE board_id = ?1",
+	[ST_QUARANTINE_LIST] = "SELECT board_id, failures, since, reason FROM quarantine WHERE since <> 0 ORDER BY board_id",
+	[ST_QUARANTINE_DELETE] = "DELETE FROM quarantine WHERE board_id = ?1",
 	[ST_FACT_DELETE] = "DELETE FROM fact WHERE board_id = ?1",
 	[ST_FLASH_INSERT] = "INSERT INTO flash(board_id, image, sha256, target, verify, up, keep, state, ordered_at)"
 			    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",

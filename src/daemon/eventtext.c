@@ -67,6 +67,10 @@ static const struct {
 	{ BR_EV_USB_DONE, "booted over USB {path}: {files} files, {bytes:size} in {ms:ms}" },
 	{ BR_EV_USB_FAILED, "did not boot over USB {path}: {reason}" },
 	{ BR_EV_EEPROM_UPDATE, "is to get another bootloader ({chip}, {sha256})[; FORCED although {forced}]" },
+	{ BR_EV_RESERVATION_QUEUED, "{user} waits for {count} of '{selector}' as {reservation}, {before} before it" },
+	{ BR_EV_RESERVATION_HELD, "reserved for {user} as {reservation}" },
+	{ BR_EV_RESERVATION_ENDED, "no longer reserved for {user} ({reservation}): {reason}" },
+	{ BR_EV_RESERVATION_LEFT, "{user} waits no longer ({reservation}): {reason}" },
 	{ BR_EV_BOARD_UP, "is up" },
 	{ BR_EV_LOST, "{count} events were lost" },
 };

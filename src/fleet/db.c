@@ -117,6 +117,38 @@ const char *const br_db_steps[] = {
 	" since INTEGER NOT NULL,"
 	" reason TEXT NOT NULL"
 	") STRICT;",
+	("CREATE TABLE reservation("
+	 " number INTEGER PRIMARY KEY AUTOINCREMENT,"
+	 " secret TEXT NOT NULL,"
+	 " state TEXT NOT NULL,"
+	 " user TEXT NOT NULL,"
+	 " who TEXT NOT NULL,"
+	 " note TEXT NOT NULL,"
+	 " selector TEXT NOT NULL,"
+	 " count INTEGER NOT NULL,"
+	 " ttl_s INTEGER NOT NULL,"
+	 " for_s INTEGER NOT NULL,"
+	 " start INTEGER NOT NULL," /* its tag in the queue */
+	 " asked_at INTEGER NOT NULL,"
+	 " held_at INTEGER NOT NULL DEFAULT 0,"
+	 " until INTEGER NOT NULL DEFAULT 0,"
+	 " ended_at INTEGER NOT NULL DEFAULT 0,"
+	 " why TEXT NOT NULL DEFAULT '',"
+	 " reason TEXT NOT NULL DEFAULT ''"
+	 ") STRICT;"
+	 "CREATE INDEX reservation_live ON reservation(number) WHERE state <> 'ended';"
+	 "CREATE TABLE reservation_board("
+	 " number INTEGER NOT NULL,"
+	 " board_id INTEGER NOT NULL,"
+	 " held INTEGER NOT NULL,"
+	 /* settings for as long as it is held, and what they were; NULL: not changed */
+	 " set_image TEXT, was_image TEXT,"
+	 " set_disk TEXT, was_disk TEXT,"
+	 " set_road TEXT, was_road TEXT,"
+	 " PRIMARY KEY(number, board_id)"
+	 ") STRICT, WITHOUT ROWID;"
+	 /* no two hold the same board, whatever else goes wrong */
+	 "CREATE UNIQUE INDEX reservation_held ON reservation_board(board_id) WHERE held = 1;"),
 };
 const int br_db_n_steps = BR_ARRAY_SIZE(br_db_steps);
 
@@ -127,6 +159,16 @@ const int br_db_n_steps = BR_ARRAY_SIZE(br_db_steps);
 #define FLASH_COLS \
 	"id, board_id, image, sha256, target, verify, up, keep, place, state, what, reason, ordered_at, started_at," \
 	" verified_at, ended_at"
+#define RES_COLS \
+	"number, secret, state, user, who, note, selector, count, ttl_s, for_s, start, asked_at, held_at, until, ended_at, why, reason"
+/* In an UPDATE of boards: what the reservation ?1 set goes back to what it was, unless somebody changed it meanwhile. */
+#define RES_RESTORE(field) \
+	field " = coalesce((SELECT rb.was_" field " FROM reservation_board AS rb WHERE rb.number = ?1 AND rb.board_id = board.id" \
+	      " AND rb.set_" field " = board." field "), " field ")"
+/* Keeps what a field is now, once, when it is to be ?N. */
+#define RES_KEEP(field, n) \
+	"was_" field " = CASE WHEN " n " IS NULL OR set_" field " IS NOT NULL THEN was_" field \
+	" ELSE (SELECT " field " FROM board WHERE board.id = board_id) END, set_" field " = coalesce(" n ", set_" field ")"
 #define LEASE_COLS "mac, ip, board_id, given_at, expires_at"
 /* ?1 board, ?2 boot, ?3 type, ?4 after, ?5 since, ?6 before: "dhcp" matches "dhcp.offer" too ('/' follows '.') */
 #define EVENT_WHERE \
@@ -217,6 +259,29 @@ static const char *const sql[ST_N] = {
 	[ST_FLASH_BY_ID] = "SELECT " FLASH_COLS " FROM flash WHERE id = ?1",
 	[ST_FLASH_LAST] = "SELECT " FLASH_COLS " FROM flash WHERE board_id = ?1 ORDER BY id DESC LIMIT 1",
 	[ST_FLASH_BEFORE] = "SELECT " FLASH_COLS " FROM flash WHERE id < ?1 ORDER BY id DESC LIMIT 1",
+	[ST_RES_INSERT] = "INSERT INTO reservation(secret, state, user, who, note, selector, count, ttl_s, for_s, start, asked_at)"
+			  " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+	[ST_RES_LIVE] = "SELECT " RES_COLS " FROM reservation WHERE state <> 'ended' ORDER BY number",
+	[ST_RES_BY_NUMBER] = "SELECT " RES_COLS " FROM reservation WHERE number = ?1",
+	[ST_RES_ENDED] = "SELECT " RES_COLS " FROM reservation WHERE state = 'ended' AND number < ?1 ORDER BY number DESC LIMIT 1",
+	[ST_RES_STATE] = "UPDATE reservation SET state = ?2, held_at = ?3, until = ?4, ended_at = ?5, why = ?6, reason = ?7 WHERE number = ?1",
+	/* who never got a board used none */
+	[ST_RES_FINISH] = "SELECT coalesce(max(start + count), 0) FROM reservation WHERE (?1 IS NULL OR user = ?1) AND"
+			  " (state = 'waiting' OR held_at <> 0)",
+	/* by the latest ends new tags are made */
+	[ST_RES_FORGET] = "DELETE FROM reservation WHERE state = 'ended' AND number <= ?1 AND start + count <"
+			  " (SELECT max(start + count) FROM reservation)",
+	[ST_RES_BOARD_ADD] = "INSERT INTO reservation_board(number, board_id, held) VALUES(?1, ?2, 1)",
+	[ST_RES_BOARD_LIST] = "SELECT board_id, was_image, coalesce(set_image, set_disk, set_road) IS NOT NULL FROM reservation_board"
+			      " WHERE number = ?1 ORDER BY board_id",
+	[ST_RES_BOARD_FREE] = "UPDATE reservation_board SET held = 0 WHERE number = ?1",
+	[ST_RES_BOARD_FORGET] = "DELETE FROM reservation_board WHERE held = 0 AND number NOT IN (SELECT number FROM reservation)",
+	[ST_RES_KEEP_SETTINGS] = "UPDATE reservation_board SET " RES_KEEP("image", "?2") ", " RES_KEEP("disk", "?3") ", "
+				 RES_KEEP("road", "?4") " WHERE number = ?1",
+	[ST_RES_APPLY_SETTINGS] = "UPDATE board SET image = coalesce(?2, image), disk = coalesce(?3, disk), road = coalesce(?4, road)"
+				  " WHERE id IN (SELECT board_id FROM reservation_board WHERE number = ?1)",
+	[ST_RES_RESTORE_SETTINGS] = "UPDATE board SET " RES_RESTORE("image") ", " RES_RESTORE("disk") ", " RES_RESTORE("road")
+				    " WHERE id IN (SELECT board_id FROM reservation_board WHERE number = ?1)",
 };
 
 const char *br_db_sql(enum br_stmt which)
@@ -578,6 +643,7 @@ int br_fleet_open(const char *dir, bool exclusive, struct br_fleet **ret, struct
 	if (!fleet)
 		return br_error_set(err, ENOMEM, "out of memory");
 	fleet->lock_fd = -1;
+	pthread_mutex_init(&fleet->edit_lock, NULL);
 	pthread_mutex_init(&fleet->lock, NULL);
 	pthread_mutex_init(&fleet->ev_lock, NULL);
 	br_stable_init(fleet);
@@ -612,6 +678,7 @@ void br_fleet_close(struct br_fleet *fleet)
 		close(fleet->lock_fd);
 	pthread_mutex_destroy(&fleet->ev_lock);
 	pthread_mutex_destroy(&fleet->lock);
+	pthread_mutex_destroy(&fleet->edit_lock);
 	free(fleet->dir);
 	free(fleet);
 }

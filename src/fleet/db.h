@@ -69,6 +69,20 @@ enum br_stmt {
 	ST_FLASH_BY_ID,
 	ST_FLASH_LAST,
 	ST_FLASH_BEFORE,
+	ST_RES_INSERT,
+	ST_RES_LIVE,
+	ST_RES_BY_NUMBER,
+	ST_RES_ENDED,
+	ST_RES_STATE,
+	ST_RES_FINISH,
+	ST_RES_FORGET,
+	ST_RES_BOARD_ADD,
+	ST_RES_BOARD_LIST,
+	ST_RES_BOARD_FREE,
+	ST_RES_BOARD_FORGET,
+	ST_RES_KEEP_SETTINGS,
+	ST_RES_APPLY_SETTINGS,
+	ST_RES_RESTORE_SETTINGS,
 	ST_N,
 };
 
@@ -108,6 +122,7 @@ struct br_group {
 };
 
 struct br_fleet {
+	pthread_mutex_t edit_lock; /* a board's record between reading and storing it; before all others */
 	pthread_mutex_t lock; /* the connection and all that follows up to the events */
 	sqlite3 *db;
 	sqlite3_stmt *stmt[ST_N];

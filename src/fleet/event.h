@@ -59,5 +59,10 @@
 #define BR_EV_USB_FAILED "usb.failed"	    /* the same */
 #define BR_EV_EEPROM_UPDATE "eeprom.update"   /* sha256, chip, build_time; forced: the reasons against it that were passed over */
 #define BR_EV_AUDIT "audit"		    /* action: "fuse" | "force", text, user, board, serial */
+/* reservation: "r12"; held and ended are events of each board */
+#define BR_EV_RESERVATION_QUEUED "reservation.queued" /* reservation, user, selector, count, before: how many are served first */
+#define BR_EV_RESERVATION_HELD "reservation.held"     /* reservation, user, selector, boards: how many */
+#define BR_EV_RESERVATION_ENDED "reservation.ended"   /* reservation, user, why: reservation.h's word, reason, seconds */
+#define BR_EV_RESERVATION_LEFT "reservation.left"     /* while it waited: reservation, user, why, reason */
 #define BR_EV_BOARD_UP "board.up"	    /* by: what showed it ("dhcp", "nfs") */
 #define BR_EV_LOST "events.lost"	    /* count */

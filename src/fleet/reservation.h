@@ -50,20 +50,18 @@ struct br_reservation {
 	uint64_t for_s;	  /* made by hand: how long from when it is held; 0: a job's, as long as it beats */
 	int64_t asked_at, held_at, until, ended_at; /* s since 1970; 0: not yet, no end */
 	uint32_t before;  /* WAITING: requests that are served first */
-	char why[16];	  /* ENDED: "released", "died", "expired", "broken", "gone" (boards were removed) */
+	char why[16];	  /* ENDED: "released", "died", "expired", "broken", "gone" (too few boards match by now) */
 	char reason[200]; /* ... in words */
 	int64_t *boards;  /* ids, n_boards of them, once HELD and after */
 	size_t n_boards;
 };
 void br_reservation_done(struct br_reservation *r);
 
-/*
- * Which image a board boots when its record names none, for selectors; fills out, "" : none. changed: some reservation's state changed
- * (calls nothing of ours).
- */
 struct br_reservation_ops {
+	/* which image a board boots when its record names none, for selectors; fills out, "" : none */
 	void (*default_image)(void *ctx, char *out, size_t size);
-	void (*changed)(void *ctx);
+	/* a step that nobody waits for failed, and is tried again: for the log */
+	void (*trouble)(void *ctx, const char *words);
 	void *ctx;
 };
 int br_reservations_open(struct br_fleet *fleet, const struct br_reservation_ops *ops, uint64_t now_ns, struct br_reservations **ret,
@@ -78,16 +76,20 @@ void br_reservations_tick(struct br_reservations *m, uint64_t now_ns);
  */
 int br_reservation_ask(struct br_reservations *m, const struct br_reservation *req, uint64_t now_ns, struct br_reservation *ret,
 	struct br_error *err);
-/* By "r12" or "r12-SECRET". *ret_own (may be NULL): the secret is right. A wrong secret is -EACCES. */
-int br_reservation_get(struct br_reservations *m, const char *id, struct br_reservation *ret, bool *ret_own, struct br_error *err);
-/* Waiting ones in the order they are served, held ones before them; ended: the newest so many of these, too, first. */
+/*
+ * Whose it is: an id is "r12" or "r12-SECRET"; it is the caller's own with the right secret, or, one made by hand, when who (may be
+ * NULL) is who made it, and not root. A wrong secret is -EACCES everywhere, an unknown one -ENOENT.
+ */
+int br_reservation_get(struct br_reservations *m, const char *id, const char *who, struct br_reservation *ret, bool *ret_own,
+	struct br_error *err);
+/* Held ones, then waiting ones in the order they are served; before them the newest so many that ended. */
 int br_reservation_list(struct br_reservations *m, size_t ended, int (*fn)(void *ctx, const struct br_reservation *r), void *ctx);
-/* The client lives. -ENOENT, -EACCES; -ESTALE with words: it has ended. */
+/* The client lives. -EACCES: not its own; -ESTALE with words: it has ended. */
 int br_reservation_beat(struct br_reservations *m, const char *id, uint64_t now_ns, struct br_error *err);
 /* One made by hand: so long from now. */
-int br_reservation_extend(struct br_reservations *m, const char *id, uint64_t for_s, struct br_error *err);
-/* why: "released" by its own client, "broken" by another ("r12" will do then). Its boards get their settings back. */
-int br_reservation_end(struct br_reservations *m, const char *id, const char *why, const char *reason, uint64_t now_ns,
+int br_reservation_extend(struct br_reservations *m, const char *id, const char *who, uint64_t for_s, struct br_error *err);
+/* by_force: it need not be the caller's own, and was broken (by: who did). One that has ended already is success. */
+int br_reservation_end(struct br_reservations *m, const char *id, const char *who, bool by_force, const char *reason, uint64_t now_ns,
 	struct br_error *err);
 
 /*
@@ -96,6 +98,9 @@ int br_reservation_end(struct br_reservations *m, const char *id, const char *wh
  */
 int br_reservation_settings(struct br_reservations *m, const char *id, const char *image, const char *disk, const char *road,
 	struct br_error *err);
+/* Who changes a board's record takes this first, before it is read: the settings of a reservation come and go under it. */
+void br_reservation_edit_lock(struct br_fleet *fleet);
+void br_reservation_edit_unlock(struct br_fleet *fleet);
 
 /*
  * Whether a caller that shows these IDs (separated by commas, NULL: none; who: as above, may be NULL) may change a board: 0; or

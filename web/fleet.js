@@ -39,6 +39,7 @@ class Cell {
 		this.name = name;
 		this.state = null;
 		this.stateText = h("span", { class: "cell-state" });
+		this.share = 0;
 		this.model = h("span", { class: "cell-model" });
 		this.link = h("a", { class: "cell", href: `#/board/${encodeURIComponent(name)}`, tabindex: "-1" },
 			h("span", { class: "glyph", "aria-hidden": "true" }), h("span", { class: "cell-name" }, name), this.model, this.stateText);
@@ -53,6 +54,12 @@ class Cell {
 			setText(this.stateText, label);
 		}
 		setText(this.model, board.model ?? "");
+		const t = board.transfer, share = t?.size ? Math.round(t.bytes / t.size * 100) : 0;
+		if (this.share !== share) {
+			this.share = share;
+			if (share) this.link.style.setProperty("--transfer", `${share}%`);
+			else this.link.style.removeProperty("--transfer");
+		}
 		setAttr(this.link, "aria-label", compact || state === "wrong" ? `${this.name}, ${label}` : null);
 		setAttr(this.link, "title", state === "wrong" ? `${this.name}: ${verdict?.verdict}` : compact ? `${this.name}: ${label}` : null);
 	}
@@ -172,6 +179,7 @@ class Storm {
 		this.words = h("span", { class: "figure-words" });
 		this.rate = h("span", { class: "figure" });
 		this.left = h("span", { class: "figure" });
+		this.leftBox = h("div", { hidden: true }, this.left, h("span", { class: "figure-words" }, "left"));
 		this.canvas = h("canvas", { class: "spark", width: "240", height: "44", "aria-hidden": "true" });
 		this.bar = h("div", { class: "bar", role: "img" });
 		this.legend = h("div", { class: "legend", role: "group", "aria-label": "Show only boards that are" });
@@ -182,7 +190,7 @@ class Storm {
 			h("div", { class: "figures" },
 				h("div", null, this.number, this.words),
 				h("div", null, this.rate, h("span", { class: "figure-words" }, "to the boards"), this.canvas),
-				h("div", null, this.left, h("span", { class: "figure-words" }, "left"))),
+				this.leftBox),
 			this.bar, this.legend);
 		for (const s of STATES) this.addSegment(s);
 	}
@@ -219,7 +227,8 @@ class Storm {
 		setText(this.number, booting ? booting : total);
 		setText(this.words, booting ? `of ${plural(total, "board")} booting` : total === 1 ? "board" : "boards");
 		setText(this.rate, rate(store.rate));
-		setText(this.left, left === null ? "nothing" : left === undefined ? "\u2026" : `about ${about(left)}`);
+		this.leftBox.hidden = left === null || left === undefined;
+		if (!this.leftBox.hidden) setText(this.left, `about ${about(left)}`);
 		const words = [];
 		for (const s of STATES) {
 			const n = grid.counts.get(s.id) ?? 0, seg = this.segments.get(s.id);

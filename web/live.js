@@ -157,6 +157,7 @@ const TAKE = {
 	board: takeBoard,
 	removed: (names) => names.forEach(drop),
 	status: takeStatus,
+	resync: () => loadAll().catch(lost), // news are lacking
 };
 
 let abort = null, lastId = "", failures = 0, timer = 0, heardAt = 0;

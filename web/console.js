@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// A board's serial line. What it sends is shown as text: lines, carriage returns and backspaces work, every other control
+// character is left out or shown, nothing is obeyed. Many watch; one writes, with a token.
+import { board as boardPath, get, request, send, stream } from "./api.js";
+import { doing } from "./actions.js";
+import { failure, h, put, setText, show } from "./dom.js";
+import { ago } from "./format.js";
+
+const KEEP = 3000; // lines
+
+// Well-formed ANSI sequences (ECMA-48): colours and cursors, OSC titles, two-byte ones.
+// eslint-disable-next-line no-control-regex
+const SEQUENCE = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[@-Z\\^_])/g;
+
+// Bytes to lines. The last line is the one being written.
+export class Screen {
+	constructor() {
+		this.lines = [""];
+		this.column = 0;
+		this.raw = false; // show the sequences instead of leaving them out
+		this.rest = "";
+	}
+
+	// A sequence cut by the end of a piece waits for the next one.
+	take(text) {
+		text = this.rest + text;
+		this.rest = "";
+		const at = text.lastIndexOf("\u001b");
+		if (at >= 0 && text.length - at < 200 && !new RegExp(SEQUENCE.source).test(text.slice(at))) {
+			this.rest = text.slice(at);
+			text = text.slice(0, at);
+		}
+		if (!this.raw) text = text.replace(SEQUENCE, "");
+		for (const c of text) this.put(c);
+		if (this.lines.length > KEEP) this.lines.splice(0, this.lines.length - KEEP);
+	}
+
+	put(c) {
+		if (c === "\n") {
+			this.lines.push("");
+			this.column = 0;
+		} else if (c === "\r") {
+			this.column = 0;
+		} else if (c === "\b") {
+			this.column = Math.max(0, this.column - 1);
+		} else if (c === "\t") {
+			do this.put(" "); while (this.column % 8);
+		} else if (c !== "\u0007" && c !== "\u0000") {
+			const line = [...this.lines.at(-1)];
+			for (const v of show(c)) line[this.column++] = v;
+			this.lines[this.lines.length - 1] = line.join("");
+		}
+	}
+}
+
+export function consoleTab(box, name) {
+	const screen = new Screen();
+	const out = h("pre", { class: "terminal", tabindex: "0", "aria-label": `Serial console of ${name}` });
+	const status = h("p", { class: "hint", role: "status" });
+	const raw = h("input", { type: "checkbox", id: "raw" });
+	const input = h("input", { type: "text", placeholder: "A line to send", "aria-label": "A line to send to the board", autocomplete: "off", spellcheck: "false" });
+	const result = h("div");
+	const form = h("form", { class: "tools" }, input, h("button", { type: "submit", class: "primary" }, "Send"),
+		h("button", { type: "button", onclick: () => write("\u0003") }, "Ctrl-C"), h("button", { type: "button", onclick: () => write("\u0004") }, "Ctrl-D"),
+		h("label", { class: "check", for: "raw" }, raw, "show escape sequences"));
+	const decoder = new TextDecoder();
+	let abort = null, timer = 0, frame = 0, writer = null, ended = false;
+
+	function draw() {
+		frame = 0;
+		const atEnd = out.scrollTop + out.clientHeight >= out.scrollHeight - 40;
+		// each line made safe in Screen.put(); line ends are ours
+		out.textContent = screen.lines.join("\n");
+		if (atEnd) out.scrollTop = out.scrollHeight;
+	}
+
+	async function watch() {
+		abort?.abort();
+		const mine = (abort = new AbortController());
+		try {
+			screen.lines = [""];
+			screen.column = 0;
+			await stream(boardPath(name, "/console?follow=1&tail=65536&notes=1"), (piece) => {
+				screen.take(decoder.decode(piece, { stream: true }));
+				frame ||= requestAnimationFrame(draw);
+			}, mine.signal);
+			if (!ended) timer = setTimeout(watch, 3000);
+		} catch (e) {
+			if (mine.signal.aborted || ended) return;
+			if (e.code === "offline") timer = setTimeout(watch, 3000);
+			else put(result, failure(e, watch));
+		}
+	}
+
+	async function how() {
+		try {
+			const s = await get(boardPath(name, "/console/status"));
+			const words = { none: "It has no console: give it one under Settings (tty:/dev/ttyUSB0, rfc2217:host:port \u2026).", up: "connected", away: "away", connecting: "connecting" };
+			setText(status, [words[s.state] ?? s.state, s.reason, s.since && s.state !== "none" ? `since ${ago(s.since)}` : "",
+				s.watchers ? `${s.watchers} watching` : "", s.writer ? `${s.writer} writes` : ""].filter(Boolean).join(", "));
+		} catch {
+			setText(status, "");
+		}
+	}
+
+	async function write(text) {
+		await doing(result, "", async () => {
+			if (!writer) writer = (await request("POST", boardPath(name, "/console/claim"), { who: "the web page", steal: false })).writer;
+			try {
+				await send(boardPath(name, `/console?writer=${encodeURIComponent(writer)}`), text);
+			} catch (e) {
+				writer = null; // it may have run out: the next line claims anew
+				throw e;
+			}
+			put(result);
+			return "";
+		}) && put(result);
+	}
+
+	form.addEventListener("submit", (e) => {
+		e.preventDefault();
+		const text = `${input.value}\r`;
+		input.value = "";
+		write(text);
+	});
+	raw.addEventListener("change", () => {
+		screen.raw = raw.checked;
+		watch();
+	});
+	put(box, status, out, form, result);
+	watch();
+	how();
+	const poll = setInterval(() => document.hidden || how(), 3000);
+	return () => {
+		ended = true;
+		abort?.abort();
+		clearTimeout(timer);
+		clearInterval(poll);
+		if (writer) request("DELETE", boardPath(name, `/console/claim?writer=${encodeURIComponent(writer)}`)).catch(() => {});
+	};
+}

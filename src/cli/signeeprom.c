@@ -16,6 +16,7 @@
 #include "cli/signverify.h"
 #include "pi/countersign.h"
 #include "pi/eeprom.h"
+#include "pi/eepromcheck.h"
 #include "pi/sigfile.h"
 
 const char br_cli_sign_eeprom_help[] =
@@ -26,8 +27,6 @@ const char br_cli_sign_eeprom_help[] =
 	"  --fw-version N     of the counter-signatures, 0 (default) to 32\n"
 	"  --force            also an image older than signed boot (2021-09-20)\n"
 	"The image given is not changed. 'bramble sign verify FILE --key KEY' checks the result.\n";
-
-#define FLOOR 1632136573u /* no older firmware may be on boards with signed boot (systems notes d.4) */
 
 /* bootconf.txt, its signature and the key. */
 static int sign_config(struct br_sign_request *q, struct br_eeprom *e, struct br_rsakey *key, struct br_error *err)
@@ -80,15 +79,15 @@ static int check_age(struct br_sign_request *q, const struct br_eeprom *e, struc
 	struct br_eeprom_build build;
 
 	br_eeprom_build(e, &build);
-	if (build.time >= FLOOR)
+	if (build.time >= BR_EEPROM_SIGNED_FLOOR)
 		return 0;
 	if (q->force)
 		return br_audit(&q->common, "force", NULL, NULL, "signed an EEPROM image that is older than signed boot", err);
 	if (!build.time)
 		return br_error_set(err, EPERM, "it does not say when it was made; boards with signed boot need %u (2021-09-20) or later. "
-			"--force signs it nevertheless", FLOOR);
+			"--force signs it nevertheless", BR_EEPROM_SIGNED_FLOOR);
 	return br_error_set(err, EPERM, "it was made at %" PRIu32 ", before signed boot (%u, 2021-09-20): a fused board would not "
-		"start with it. --force signs it nevertheless", build.time, FLOOR);
+		"start with it. --force signs it nevertheless", build.time, BR_EEPROM_SIGNED_FLOOR);
 }
 
 /* Everything, in memory. */
@@ -115,7 +114,7 @@ static int prove(const struct br_eeprom *e, struct br_rsakey *key, struct br_err
 	struct br_sign_findings f = { .rows = json_array() };
 	int r = br_sign_check_eeprom(&f, e->data, e->len, br_rsakey_public(key), err);
 
-	if (!r && (f.invalid || f.unchecked))
+	if (!r && (f.n[BR_SIGN_INVALID] || f.n[BR_SIGN_NO_KEY]))
 		r = br_error_set(err, EIO, "the signed image does not verify; nothing was written");
 	json_decref(f.rows);
 	return r;
@@ -195,52 +194,55 @@ int br_cli_sign_eeprom(int argc, char **argv)
 
 static void check_config(struct br_sign_findings *f, const struct br_eeprom *e, const struct br_rsapub *given)
 {
-	struct br_error err = BR_ERROR_NULL;
-	struct br_sigfile sig;
-	struct br_rsapub pub;
-	size_t n_config = 0, n_sig = 0, n_pub = 0;
-	const uint8_t *config = br_eeprom_get(e, BR_EEPROM_CONFIG, &n_config);
-	const uint8_t *text = br_eeprom_get(e, BR_EEPROM_CONFIG_SIG, &n_sig);
-	const uint8_t *key = br_eeprom_get(e, BR_EEPROM_PUBKEY, &n_pub);
-	bool has_sig = br_eeprom_has(e, BR_EEPROM_CONFIG_SIG), has_key = br_eeprom_has(e, BR_EEPROM_PUBKEY);
+	bool has_sig = br_eeprom_has(e, BR_EEPROM_CONFIG_SIG);
+	struct br_eeprom_seal seal;
 
-	if (!config || (!has_sig && !has_key)) {
-		br_sign_find(f, "signature", given ? BR_SIGN_INVALID : BR_SIGN_VALID, "none");
+	br_eeprom_seal(e, &seal);
+	if (!seal.config) {
+		br_sign_find(f, "signature", BR_SIGN_INVALID, "there is no bootconf.txt in the image");
 		return;
 	}
-	if (!has_key || n_pub < BR_RSAPUB_BYTES) {
-		br_sign_find(f, "key", BR_SIGN_INVALID, "there is no pubkey.bin in the image");
+	if (!has_sig && !br_eeprom_has(e, BR_EEPROM_PUBKEY)) {
+		br_sign_find(f, "signature", given ? BR_SIGN_INVALID : BR_SIGN_NONE, "it is not signed");
 		return;
 	}
-	memcpy(pub.bytes, key, BR_RSAPUB_BYTES);
-	if (br_rsapub_check(&pub, &err) < 0) {
-		br_sign_find(f, "key", BR_SIGN_INVALID, "pubkey.bin: %s", err.text);
+	if (seal.key_fault[0])
+		br_sign_find(f, "key", BR_SIGN_INVALID, "%s", seal.key_fault);
+	else
+		br_sign_check_key(f, &seal.pub, given);
+	if (seal.sig_fault[0])
+		br_sign_find(f, "signature", BR_SIGN_INVALID, "%s", seal.sig_fault);
+	if (seal.key_fault[0] || seal.sig_fault[0])
 		return;
-	}
-	br_sign_check_key(f, &pub, given);
-	if (!has_sig) {
-		br_sign_find(f, "signature", BR_SIGN_INVALID, "there is no bootconf.sig in the image");
-	} else if (br_sigfile_parse((const char *)text, strnlen((const char *)text, n_sig), &sig, &err) < 0) {
-		br_sign_find(f, "signature", BR_SIGN_INVALID, "bootconf.sig: %s", err.text);
-	} else {
-		br_sign_check_sig(f, config, n_config, &sig, &pub);
-		br_sign_check_ts(f, &sig, 0);
-	}
+	if (!seal.sig.has_rsa)
+		br_sign_find(f, "signature", BR_SIGN_INVALID, "bootconf.sig has a hash only");
+	br_sign_check_sig(f, seal.config, seal.config_len, &seal.sig, &seal.pub, true);
+	br_sign_check_ts(f, &seal.sig, 0);
+	if (seal.sig.target_soc && seal.sig.target_soc != (e->soc == BR_SOC_BCM2712 ? 2712 : 2711))
+		br_sign_find(f, "target-soc", BR_SIGN_INVALID, "%u, and the image is for %s", seal.sig.target_soc, br_soc_name(e->soc));
 }
 
 static int check_code(struct br_sign_findings *f, const struct br_eeprom *e, const char *name, const struct br_rsapub *given,
 	struct br_error *err)
 {
 	struct br_signblocks blocks = { 0 };
-	size_t len;
+	size_t len = 0;
 	const uint8_t *code = br_eeprom_get(e, name, &len);
-	int r = code ? br_signblocks_read(code, len, &blocks, err) : br_error_set(err, EBADMSG, "%s is missing", name);
+	int r;
 
-	if (r < 0)
-		return r;
-	/* without a customer's block it is right for boards that are not fused */
-	br_sign_check_blocks(f, &blocks, blocks.has_customer ? given : NULL);
-	return 0;
+	if (!code)
+		return br_error_set(err, EBADMSG, "%s is missing", name);
+	if (e->soc == BR_SOC_BCM2711) { /* RSA with SHA-1 and a MAC, by keys that are in the ROM alone (systems notes d.3) */
+		if (br_eeprom_ends_as_2711(code, len))
+			br_sign_find(f, "vendor", BR_SIGN_BOARD_ONLY, "there is a signature of BCM2711's form, which only its ROM can check");
+		else
+			br_sign_find(f, "vendor", BR_SIGN_INVALID, "there is no signature of BCM2711's form at its end: no board would run it");
+		return 0;
+	}
+	r = br_signblocks_read(code, len, &blocks, err);
+	if (!r) /* without a customer's block it is right for boards that are not fused */
+		br_sign_check_blocks(f, &blocks, given, false);
+	return r;
 }
 
 int br_sign_check_eeprom(struct br_sign_findings *f, const uint8_t *data, size_t len, const struct br_rsapub *pub,
@@ -254,12 +256,13 @@ int br_sign_check_eeprom(struct br_sign_findings *f, const uint8_t *data, size_t
 	f->of = "bootconf.txt ";
 	check_config(f, &e, pub);
 	f->of = "bootcode ";
-	if (e.soc == BR_SOC_BCM2712)
-		r = check_code(f, &e, BR_EEPROM_BOOTCODE, pub, err);
+	r = check_code(f, &e, BR_EEPROM_BOOTCODE, pub, err);
 	f->of = "bootsys ";
 	if (!r && e.ab)
 		r = check_code(f, &e, BR_EEPROM_BOOTSYS, pub, err);
 	f->of = NULL;
+	if (!r && e.ab && br_eeprom_used(&e, BR_EEPROM_B, BR_EEPROM_JOURNALS))
+		br_sign_find(f, "partition B", BR_SIGN_NOT_CHECKED, "it is used, and only A was looked at: a board may start from B");
 	br_eeprom_done(&e);
 	return r;
 }

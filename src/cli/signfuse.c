@@ -109,9 +109,12 @@ static int check_signatures(struct fuse *f, struct br_error *err)
 	json_decref(found.rows);
 	if (r < 0)
 		return r;
-	if (found.invalid || found.unchecked)
+	if (found.n[BR_SIGN_INVALID] || found.n[BR_SIGN_NO_KEY])
 		return br_error_set(err, EKEYREJECTED, "%s: it is not signed with this key, or was changed since: a fused board would not "
 			"start any more. 'bramble sign verify %s --key ...' tells more", f->q->image, f->q->image);
+	if (found.n[BR_SIGN_NOT_CHECKED])
+		return br_error_set(err, EKEYREJECTED, "%s: not all of it could be checked, and what is burnt stays. 'bramble sign verify %s "
+			"--key ...' tells what", f->q->image, f->q->image);
 	return 0;
 }
 

@@ -44,7 +44,7 @@ int br_sign_sig_text(const void *data, size_t len, struct br_rsakey *key, unsign
 char *br_sign_beside(const char *path, const char *suffix);
 
 /* Exit codes of 'sign verify'. */
-enum { BR_SIGN_NO_KEY = 20, BR_SIGN_BAD_FILE = 21 };
+enum { BR_SIGN_NO_KEY_GIVEN = 20, BR_SIGN_BAD_FILE = 21, BR_SIGN_PARTLY = 22 };
 
 /* The verbs, each in its file. */
 int br_cli_sign_key(int argc, char **argv);

@@ -27,12 +27,15 @@ const char br_cli_sign_verify_help[] =
 	"  --sig FILE.sig     its signature file; else beside FILE\n"
 	"  --min-ts SECONDS   the time in the .sig must not be before this\n"
 	"  -o, --output FORM  table, json or jsonl\n"
-	"Exit codes: 0 all is valid; 1 hash, signature, key or ts is not (it says which); 20 nothing is wrong, but without --key\n"
-	"nobody knows whose signature it is; 21 FILE, .sig or key cannot be read as such; 3 it is not there.\n";
+	"Each check is valid, INVALID, none (it is not signed) or not checked, and says why. The line below is the verdict.\n"
+	"Exit codes: 0 all that can be checked is there and valid; 1 something is INVALID; 20 nothing is wrong, but without --key nobody\n"
+	"knows whose signature it is; 22 nothing is wrong, but something is not signed or was not checked; 21 FILE, .sig or key cannot be\n"
+	"read as such; 3 it is not there.\n";
+
+static const char *const outcomes[BR_SIGN_OUTCOMES] = { "valid", "INVALID", "not checked", "not checked", "none", "not checked" };
 
 void br_sign_find(struct br_sign_findings *f, const char *what, enum br_sign_outcome o, const char *fmt, ...)
 {
-	static const char *const names[] = { "valid", "INVALID", "not checked" };
 	char text[300], check[60];
 	va_list ap;
 
@@ -40,9 +43,8 @@ void br_sign_find(struct br_sign_findings *f, const char *what, enum br_sign_out
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	snprintf(check, sizeof(check), "%s%s", f->of ?: "", what);
-	f->invalid |= o == BR_SIGN_INVALID;
-	f->unchecked |= o == BR_SIGN_NOT_CHECKED;
-	json_array_append_new(f->rows, json_pack("{s:s, s:s, s:s}", "check", check, "result", names[o], "text", text));
+	f->n[o]++;
+	json_array_append_new(f->rows, json_pack("{s:s, s:s, s:s}", "check", check, "result", outcomes[o], "text", text));
 }
 
 static void hex_of_key(const struct br_rsapub *pub, char out[static BR_SHA256_HEX])
@@ -68,7 +70,7 @@ void br_sign_check_ts(struct br_sign_findings *f, const struct br_sigfile *sig, 
 }
 
 void br_sign_check_sig(struct br_sign_findings *f, const uint8_t *data, size_t len, const struct br_sigfile *sig,
-	const struct br_rsapub *pub)
+	const struct br_rsapub *pub, bool hash_only)
 {
 	char hex[BR_SHA256_HEX];
 	uint8_t sha256[32];
@@ -79,12 +81,14 @@ void br_sign_check_sig(struct br_sign_findings *f, const uint8_t *data, size_t l
 		br_sign_find(f, "hash", BR_SIGN_INVALID, "the file is %s; it was changed, or is another one", hex);
 	else
 		br_sign_find(f, "hash", BR_SIGN_VALID, "%s", hex);
+	if (!sig->has_rsa && hash_only)
+		return;
 	if (!sig->has_rsa && pub)
 		br_sign_find(f, "signature", BR_SIGN_INVALID, "there is none, only a hash");
 	else if (!sig->has_rsa)
-		br_sign_find(f, "signature", BR_SIGN_VALID, "none; hash and time only");
+		br_sign_find(f, "signature", BR_SIGN_NONE, "hash and time only: anybody can have made them");
 	else if (!pub)
-		br_sign_find(f, "signature", BR_SIGN_NOT_CHECKED, "no key to check it with; give --key");
+		br_sign_find(f, "signature", BR_SIGN_NO_KEY, "no key to check it with; give --key");
 	else if (br_rsapub_verify(pub, sha256, sig->rsa) < 0)
 		br_sign_find(f, "signature", BR_SIGN_INVALID, "not of this file by this key");
 	else
@@ -99,22 +103,26 @@ void br_sign_check_key(struct br_sign_findings *f, const struct br_rsapub *found
 
 	hex_of_key(found, hex);
 	if (!given)
-		br_sign_find(f, "key", BR_SIGN_NOT_CHECKED, "%s; give --key to check whose it is", hex);
+		br_sign_find(f, "key", BR_SIGN_NO_KEY, "%s; give --key to check whose it is", hex);
 	else if (memcmp(given, found, sizeof(*given)) != 0)
 		br_sign_find(f, "key", BR_SIGN_INVALID, "another key: %s", hex);
 	else
 		br_sign_find(f, "key", BR_SIGN_VALID, "%s", hex);
 }
 
-void br_sign_check_blocks(struct br_sign_findings *f, const struct br_signblocks *b, const struct br_rsapub *pub)
+void br_sign_check_blocks(struct br_sign_findings *f, const struct br_signblocks *b, const struct br_rsapub *pub, bool must)
 {
-	if (!b->has_vendor)
-		br_sign_find(f, "vendor", BR_SIGN_INVALID, "Raspberry Pi's signature block is missing");
+	const char *fault = br_signblocks_vendor_fault(b);
+
+	if (fault)
+		br_sign_find(f, "vendor", BR_SIGN_INVALID, "it %s: no board would run it", fault);
+	else if (b->vendor_by == BR_SIGNBLOCK_BY_UNKNOWN)
+		br_sign_find(f, "vendor", BR_SIGN_NOT_CHECKED, "key number %u, version %u: it fits the key beside it, which may be Raspberry Pi's or not",
+			b->vendor.keynum, b->vendor.version);
 	else
-		br_sign_find(f, "vendor", b->vendor_valid ? BR_SIGN_VALID : BR_SIGN_INVALID, "key number %u, version %u%s", b->vendor.keynum, b->vendor.version,
-			b->vendor_valid ? "" : ": the signature does not fit; the file was changed");
+		br_sign_find(f, "vendor", BR_SIGN_VALID, "Raspberry Pi's key number %u, version %u", b->vendor.keynum, b->vendor.version);
 	if (!b->has_customer) {
-		br_sign_find(f, "signature", pub ? BR_SIGN_INVALID : BR_SIGN_VALID, "no block of a customer");
+		br_sign_find(f, "signature", must ? BR_SIGN_INVALID : BR_SIGN_NONE, "no block of a customer: only boards that are not fused run it");
 		return;
 	}
 	br_sign_find(f, "signature", b->customer_valid ? BR_SIGN_VALID : BR_SIGN_INVALID, "key number 16, version %u%s", b->customer.version,
@@ -146,28 +154,82 @@ static void cell_detail(const json_t *row, char out[static BR_CELL_MAX])
 	br_cell_text(row, "text", out);
 }
 
+/* One word for all of it, its exit code, and the same for people. */
+static const struct verdict {
+	enum br_sign_outcome worst;
+	int code;
+	const char *word, *text;
+} verdicts[] = {
+	{ BR_SIGN_INVALID, BR_EXIT_FAILED, "invalid", "INVALID" },
+	{ BR_SIGN_NO_KEY, BR_SIGN_NO_KEY_GIVEN, "no-key", "nothing is wrong; whose signature it is was not checked (--key)" },
+	{ BR_SIGN_NOT_CHECKED, BR_SIGN_PARTLY, "partly", "nothing is wrong, but not all was checked" },
+	{ BR_SIGN_NONE, BR_SIGN_PARTLY, "partly", "nothing is wrong, but not all is signed" },
+	{ BR_SIGN_BOARD_ONLY, BR_EXIT_OK, "valid", "valid, as far as anybody but a board can check" },
+	{ BR_SIGN_VALID, BR_EXIT_OK, "valid", "valid" },
+};
+
+static const struct verdict *verdict(const struct br_sign_findings *f)
+{
+	size_t i = 0;
+
+	while (i + 1 < BR_ARRAY_SIZE(verdicts) && !f->n[verdicts[i].worst])
+		i++;
+	return &verdicts[i];
+}
+
 static int conclude(struct br_sign_request *q, const char *file, struct br_sign_findings *f)
 {
 	static const struct br_column columns[] = {
 		{ "CHECK", cell_check }, { "RESULT", cell_result }, { "DETAIL", cell_detail }, { 0 },
 	};
-	int code = f->invalid ? BR_EXIT_FAILED : f->unchecked ? BR_SIGN_NO_KEY : BR_EXIT_OK;
+	const struct verdict *v = verdict(f);
+	char vis[300];
 
+	br_vis(vis, sizeof(vis), file, strlen(file));
 	if (q->common.form != BR_FORM_TABLE) {
-		json_t *whole = json_pack("{s:s, s:s, s:O}", "file", file, "result",
-			f->invalid ? "invalid" : f->unchecked ? "no-key" : "valid", "checks", f->rows);
+		json_t *whole = json_pack("{s:s, s:s, s:s, s:O}", "file", vis, "result", v->word, "verdict", v->text, "checks", f->rows);
 
 		br_print_json(whole, q->common.form == BR_FORM_JSON);
 		json_decref(whole);
 	} else if (!q->common.quiet) {
 		br_table_print(f->rows, columns, "check", &q->common);
+		printf("%s: %s\n", vis, v->text);
 	}
-	return code;
+	return v->code;
 }
 
-static bool is_eeprom(size_t len)
+/* Of an image's size; one that does not begin as one is meant as one only where no .sig says what it is. */
+static bool is_eeprom(const uint8_t *data, size_t len, bool has_sig)
 {
-	return len == BR_EEPROM_SIZE_2711 || len == BR_EEPROM_SIZE_2712;
+	return (len == BR_EEPROM_SIZE_2711 || len == BR_EEPROM_SIZE_2712) && (!has_sig || !memcmp(data, "\x55\xaa\xf0\x0f", 4));
+}
+
+/* The bootloader compares it with its own chip; soc 0: the file does not tell for which it is. */
+static void check_soc(struct br_sign_findings *f, const struct br_sigfile *sig, unsigned soc)
+{
+	if (!sig->target_soc)
+		return;
+	if (!soc)
+		br_sign_find(f, "target-soc", BR_SIGN_BOARD_ONLY, "%u, which only a board compares: the file does not say for which chip it is", sig->target_soc);
+	else
+		br_sign_find(f, "target-soc", soc == sig->target_soc ? BR_SIGN_VALID : BR_SIGN_INVALID, "%u, and the file is for BCM%u", sig->target_soc, soc);
+}
+
+/* What is signed inside of the file, if anything. 0: nothing; else the chip it is for (2711, 2712). Negative: an exit code's cause. */
+static int check_inside(const uint8_t *data, size_t len, bool has_sig, const struct br_rsapub *pub, struct br_sign_findings *f, struct br_error *err)
+{
+	struct br_signblocks blocks = { 0 };
+	int r;
+
+	if (is_eeprom(data, len, has_sig)) {
+		r = br_sign_check_eeprom(f, data, len, pub, err);
+		return r < 0 ? r : len == BR_EEPROM_SIZE_2711 ? 2711 : 2712;
+	}
+	r = br_signblocks_read(data, len, &blocks, err);
+	if (r < 0 || (!blocks.has_vendor && !blocks.has_customer))
+		return r;
+	br_sign_check_blocks(f, &blocks, pub, pub != NULL);
+	return 2712;
 }
 
 /* Which kind of file it is, and its checks. 0 or an exit code. */
@@ -176,30 +238,25 @@ static int check(struct br_sign_request *q, const char *file, const struct br_rs
 	br_cleanup(br_freep) char *sig_path = q->sig ? strdup(q->sig) : br_sign_beside(file, ".sig");
 	br_cleanup(br_freep) uint8_t *data = NULL;
 	struct br_error err = BR_ERROR_NULL;
-	struct br_signblocks blocks = { 0 };
 	struct br_sigfile sig;
 	size_t len;
-	bool inside, has_sig; /* it has signatures inside */
-	int r = br_sign_read(file, &data, &len, &err);
+	bool has_sig;
+	int soc, r = br_sign_read(file, &data, &len, &err);
 
 	if (r < 0)
 		return bad_file(&err, r);
 	has_sig = q->sig || (sig_path && !access(sig_path, F_OK));
-	inside = is_eeprom(len);
-	r = inside ? br_sign_check_eeprom(f, data, len, pub, &err) : br_signblocks_read(data, len, &blocks, &err);
-	if (r < 0)
-		return bad_file(&err, r);
-	if (!inside && (blocks.has_vendor || blocks.has_customer)) {
-		inside = true;
-		br_sign_check_blocks(f, &blocks, pub);
-	}
-	if (inside && !has_sig)
+	soc = check_inside(data, len, has_sig, pub, f, &err);
+	if (soc < 0)
+		return bad_file(&err, soc);
+	if (soc && !has_sig)
 		return 0;
 	r = br_sigfile_read(sig_path, &sig, &err);
 	if (r < 0)
 		return bad_file(&err, r);
-	br_sign_check_sig(f, data, len, &sig, inside && !sig.has_rsa ? NULL : pub);
+	br_sign_check_sig(f, data, len, &sig, pub, soc != 0);
 	br_sign_check_ts(f, &sig, q->min_ts);
+	check_soc(f, &sig, (unsigned)soc);
 	return 0;
 }
 

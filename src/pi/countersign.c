@@ -55,6 +55,31 @@ int br_signblock_verify(const uint8_t *data, size_t len, const struct br_signblo
 	return br_rsapub_verify(&block->pub, sha256, block->rsa) < 0 ? -EBADMSG : 0;
 }
 
+/* SHA-256 of the 264 bytes of Raspberry Pi's key number 0: the same in bootcode and bootsys of all stock images since 2024. */
+static const uint8_t vendor_key_0[32] = {
+	0xe3, 0x34, 0x54, 0x47, 0x54, 0x9b, 0xda, 0x1f, 0x54, 0x16, 0xa4, 0x79, 0x26, 0x4b, 0xe5, 0x93,
+	0xd6, 0x0f, 0x52, 0x7c, 0x70, 0xd6, 0x66, 0xd1, 0x0e, 0xad, 0x90, 0x8f, 0xd0, 0x27, 0xfd, 0x27,
+};
+
+static enum br_signblock_by made_by(const struct br_signblock *vendor)
+{
+	uint8_t hash[32];
+
+	if (vendor->keynum)
+		return BR_SIGNBLOCK_BY_UNKNOWN;
+	br_rsapub_hash(&vendor->pub, hash);
+	return memcmp(hash, vendor_key_0, sizeof(hash)) == 0 ? BR_SIGNBLOCK_BY_VENDOR : BR_SIGNBLOCK_BY_OTHER;
+}
+
+const char *br_signblocks_vendor_fault(const struct br_signblocks *b)
+{
+	if (!b->has_vendor)
+		return "has no signature of Raspberry Pi's at its end";
+	if (!b->vendor_valid)
+		return "is damaged or was changed: Raspberry Pi's signature at its end does not fit";
+	return b->vendor_by == BR_SIGNBLOCK_BY_OTHER ? "is signed with another key than Raspberry Pi's" : NULL;
+}
+
 int br_signblocks_read(const uint8_t *data, size_t len, struct br_signblocks *ret, struct br_error *err)
 {
 	struct br_signblocks b = { .code = len };
@@ -74,6 +99,7 @@ int br_signblocks_read(const uint8_t *data, size_t len, struct br_signblocks *re
 		b.vendor = last;
 		b.has_vendor = true;
 		b.vendor_valid = !br_signblock_verify(data, b.code, &last);
+		b.vendor_by = made_by(&last);
 		b.code -= BR_SIGNBLOCK_BYTES;
 	}
 	if (r < 0 && r != -ENODATA)
@@ -95,6 +121,8 @@ static int check(const uint8_t *data, size_t len, unsigned version, size_t *ret,
 			"code for BCM2712 (bootcode5.bin, recovery.bin, an EEPROM image for Pi 5, CM5) can be counter-signed");
 	if (!b.vendor_valid)
 		return br_error_set(err, EBADMSG, "Raspberry Pi's own signature is not valid: the file is damaged or was changed");
+	if (b.vendor_by == BR_SIGNBLOCK_BY_OTHER)
+		return br_error_set(err, EBADMSG, "the signature that should be Raspberry Pi's was made with another key: the ROM would refuse it");
 	if (version > BR_SIGNBLOCK_VERSION_MAX)
 		return br_error_set(err, ERANGE, "version %u: 0 to %d are possible", version, BR_SIGNBLOCK_VERSION_MAX);
 	*ret = b.code + BR_SIGNBLOCK_BYTES;

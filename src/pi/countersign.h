@@ -35,19 +35,31 @@ int br_signblock_parse(const uint8_t *data, size_t len, struct br_signblock *ret
 /* Whether the block that ends data was made by its own key. -EBADMSG: it was not. */
 int br_signblock_verify(const uint8_t *data, size_t len, const struct br_signblock *block);
 
+/* Whose the key in the vendor's block is. */
+enum br_signblock_by {
+	BR_SIGNBLOCK_BY_VENDOR,	 /* Raspberry Pi's key number 0: the one in all stock images, known here by its hash */
+	BR_SIGNBLOCK_BY_UNKNOWN, /* key numbers 1 to 4: not seen yet, so there is nothing to compare it with */
+	BR_SIGNBLOCK_BY_OTHER,	 /* it says key number 0, and is another key */
+};
+
 /* Which blocks end a boot code. */
 struct br_signblocks {
 	size_t code; /* bytes without any block */
 	bool has_vendor, has_customer;
 	bool vendor_valid, customer_valid; /* the RSA signatures, each by the key in its block */
+	enum br_signblock_by vendor_by;	   /* with has_vendor */
 	struct br_signblock vendor, customer;
 };
 /* -EBADMSG with words: blocks that cannot be (order, numbers, keys). No block at all is no error. */
 int br_signblocks_read(const uint8_t *data, size_t len, struct br_signblocks *ret, struct br_error *err);
+/* Why the ROM would not run it, as words behind its name ("has no ...", "is damaged ..."); NULL: nothing speaks against it.
+ * With BR_SIGNBLOCK_BY_UNKNOWN nobody here can say whether the key is Raspberry Pi's. */
+const char *br_signblocks_vendor_fault(const struct br_signblocks *b);
 
 /*
  * data with the customer's block behind it: *ret (free()) has *ret_len bytes. A customer's block that is already there is
- * replaced. -ENODATA: the vendor's block is missing; -EBADMSG: it is damaged; -EFBIG: above BR_BOOTCODE_MAX; -ERANGE: the version.
+ * replaced. -ENODATA: the vendor's block is missing; -EBADMSG: it is damaged or
+ * not the vendor's; -EFBIG: above BR_BOOTCODE_MAX; -ERANGE: the version.
  */
 int br_countersign(const uint8_t *data, size_t len, struct br_rsakey *key, unsigned version, uint8_t **ret, size_t *ret_len,
 	struct br_error *err);

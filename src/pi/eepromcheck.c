@@ -71,6 +71,7 @@ static bool check_stage(const struct br_eeprom *e, const char *name, struct br_s
 	struct br_error err = BR_ERROR_NULL;
 	size_t len = 0;
 	const uint8_t *code = br_eeprom_get(e, name, &len);
+	const char *fault;
 
 	if (e->soc == BR_SOC_BCM2711) {
 		if (!code || !br_eeprom_ends_as_2711(code, len))
@@ -81,11 +82,13 @@ static bool check_stage(const struct br_eeprom *e, const char *name, struct br_s
 		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, cure, "%s: %s", name, err.text);
 		return false;
 	}
-	if (!blocks->has_vendor)
-		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, cure, "%s has no signature of Raspberry Pi's at its end: no board would run it", name);
-	else if (!blocks->vendor_valid)
-		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, cure,
-			"%s is damaged or was changed: Raspberry Pi's signature at its end does not fit, no board would run it", name);
+	fault = br_signblocks_vendor_fault(blocks);
+	if (fault)
+		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, cure, "%s %s: no board would run it", name, fault);
+	else if (blocks->vendor_by == BR_SIGNBLOCK_BY_UNKNOWN)
+		br_findings_add(f, BR_FINDING_WARNING, 0, NULL, "compare it with Raspberry Pi's own file",
+			"%s is signed with Raspberry Pi's key number %u, which is not known here: whether it is theirs was not checked", name,
+			blocks->vendor.keynum);
 	if (blocks->has_customer && !blocks->customer_valid)
 		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "counter-sign it anew: bramble sign eeprom",
 			"%s: the customer's signature at its end does not fit: no fused board would run it", name);
@@ -166,43 +169,45 @@ bool br_eeprom_pubkey(const struct br_eeprom *e, struct br_rsapub *ret)
 	return true;
 }
 
-static bool signature_fits(const struct br_eeprom *e, const struct br_sigfile *sig, char *why, size_t size)
+void br_eeprom_seal(const struct br_eeprom *e, struct br_eeprom_seal *ret)
 {
-	struct br_rsapub pub;
-	uint8_t sum[32];
+	struct br_error err = BR_ERROR_NULL;
 	size_t len = 0;
-	const uint8_t *text = br_eeprom_get(e, BR_EEPROM_CONFIG, &len);
-	bool has_key = br_eeprom_pubkey(e, &pub);
+	const char *text = (const char *)br_eeprom_get(e, BR_EEPROM_CONFIG_SIG, &len);
 
-	br_sha256_once(text, text ? len : 0, sum);
-	if (memcmp(sum, sig->sha256, sizeof(sum)) != 0)
-		snprintf(why, size, "bootconf.sig is of another bootconf.txt (its hash does not fit)");
-	else if (!sig->has_rsa)
-		snprintf(why, size, "bootconf.sig has no RSA signature");
-	else if (!has_key)
-		snprintf(why, size, "there is no pubkey.bin of 264 bytes to check bootconf.sig with");
-	else if (br_rsapub_verify(&pub, sum, sig->rsa) < 0)
-		snprintf(why, size, "bootconf.sig was not signed by the key in pubkey.bin");
-	return !why[0];
+	*ret = (struct br_eeprom_seal){ 0 };
+	ret->config = br_eeprom_get(e, BR_EEPROM_CONFIG, &ret->config_len);
+	if (!br_eeprom_has(e, BR_EEPROM_CONFIG_SIG))
+		snprintf(ret->sig_fault, sizeof(ret->sig_fault), "there is no bootconf.sig");
+	else if (br_sigfile_parse(text, len, &ret->sig, &err) < 0)
+		snprintf(ret->sig_fault, sizeof(ret->sig_fault), "bootconf.sig: %.250s", err.text);
+	if (!br_eeprom_has(e, BR_EEPROM_PUBKEY))
+		snprintf(ret->key_fault, sizeof(ret->key_fault), "there is no pubkey.bin");
+	else if (!br_eeprom_pubkey(e, &ret->pub))
+		snprintf(ret->key_fault, sizeof(ret->key_fault), "pubkey.bin has not the %d bytes of a key", BR_RSAPUB_BYTES);
+	else if (br_rsapub_check(&ret->pub, &err) < 0)
+		snprintf(ret->key_fault, sizeof(ret->key_fault), "pubkey.bin: %.250s", err.text);
 }
 
 bool br_eeprom_config_signed(const struct br_eeprom *e, char why[static BR_EEPROM_WHY])
 {
-	struct br_error err = BR_ERROR_NULL;
-	struct br_sigfile sig;
-	size_t len = 0;
-	const char *text = (const char *)br_eeprom_get(e, BR_EEPROM_CONFIG_SIG, &len);
+	struct br_eeprom_seal seal;
+	uint8_t sum[32];
 
+	br_eeprom_seal(e, &seal);
+	br_sha256_once(seal.config, seal.config ? seal.config_len : 0, sum);
 	why[0] = '\0';
-	if (!br_eeprom_has(e, BR_EEPROM_CONFIG_SIG)) {
-		snprintf(why, BR_EEPROM_WHY, "there is no bootconf.sig");
-		return false;
-	}
-	if (br_sigfile_parse(text, len, &sig, &err) < 0) {
-		snprintf(why, BR_EEPROM_WHY, "bootconf.sig: %.250s", err.text);
-		return false;
-	}
-	return signature_fits(e, &sig, why, BR_EEPROM_WHY);
+	if (seal.sig_fault[0])
+		memcpy(why, seal.sig_fault, BR_EEPROM_WHY);
+	else if (!seal.config || memcmp(sum, seal.sig.sha256, sizeof(sum)) != 0)
+		snprintf(why, BR_EEPROM_WHY, "bootconf.sig is of another bootconf.txt (its hash does not fit)");
+	else if (!seal.sig.has_rsa)
+		snprintf(why, BR_EEPROM_WHY, "bootconf.sig has no RSA signature");
+	else if (seal.key_fault[0])
+		memcpy(why, seal.key_fault, BR_EEPROM_WHY);
+	else if (br_rsapub_verify(&seal.pub, sum, seal.sig.rsa) < 0)
+		snprintf(why, BR_EEPROM_WHY, "bootconf.sig was not signed by the key in pubkey.bin");
+	return !why[0];
 }
 
 static void check_signature(const struct br_eeprom *e, struct br_findings *f)

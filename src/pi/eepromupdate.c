@@ -110,11 +110,9 @@ static void check_recovery_2712(const struct br_eeprom_update *u, struct br_find
 
 	if (br_signblocks_read(u->recovery, u->recovery_len, &blocks, &err) < 0)
 		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "use a fresh recovery.bin", "recovery.bin: %s", err.text);
-	else if (!blocks.has_vendor)
-		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "use the recovery.bin of BCM2712", "recovery.bin has no signature of Raspberry Pi's: the ROM would not run it");
-	else if (!blocks.vendor_valid)
-		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "use a fresh recovery.bin",
-			"recovery.bin is damaged or was changed: Raspberry Pi's signature does not fit, the ROM would not run it");
+	else if (br_signblocks_vendor_fault(&blocks))
+		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, "use a fresh recovery.bin of BCM2712", "recovery.bin %s: the ROM would not run it",
+			br_signblocks_vendor_fault(&blocks));
 	else if (blocks.has_customer && !counter)
 		br_findings_add(f, BR_FINDING_ERROR, 0, NULL, u->fusing ? "use the stock recovery.bin" : "use the stock recovery.bin, or say --fused",
 			"recovery.bin is counter-signed: a board that is not fused refuses it");

@@ -7,6 +7,7 @@ import os
 import struct
 
 from daemon import Daemon
+from eepromimage import image as eeprom_image
 from images import small_image
 from netlab import Net
 from systemtests import TOP, quick
@@ -91,7 +92,8 @@ def test_files_are_signed_as_openssl_signs(t):
     assert verify("--key", "lab").returncode == 0
     assert verify("--key", t.path("pubkey.bin")).returncode == 0
     assert verify().returncode == 20                                        # signed, and no key to check it with
-    assert verify("--sig", t.path("y.sig")).returncode == 0                 # hash only
+    r = verify("--sig", t.path("y.sig"))
+    assert r.returncode == 22 and "signature  none" in r.stdout and "not all is signed" in r.stdout, r.stdout
     r = verify("--sig", t.path("y.sig"), "--key", "lab", "-o", "json")
     assert r.returncode == 1 and [c["check"] for c in json.loads(r.stdout)["checks"] if c["result"] == "INVALID"] == ["signature"]
     assert verify("--key", "lab", "--min-ts", "1800000000").returncode == 1
@@ -255,6 +257,80 @@ def sections(data):
             out.setdefault(body[:12].rstrip(b"\0").decode("latin-1"), body[16:])
         at = (at + 8 + length + 7) & ~7
     return out
+
+
+def reclaim(t, data, offset, length, key):
+    """Boot code of an EEPROM image, its last block made anew with a key of ours under the number that it had."""
+    code = bytearray(data[offset:offset + length])
+    t.run("openssl", "dgst", "-sha256", "-sign", key, "-out", t.path("rsa"), put(t.path("part"), bytes(code[:-BLOCK + 12])))
+    sign(t, "pubkey", key, "-o", t.path("claim.bin"))
+    code[-BLOCK + 12:] = read(t.path("rsa")) + read(t.path("claim.bin"))
+    return data[:offset] + bytes(code) + data[offset + length:]
+
+
+@quick
+def test_verify_says_where_it_did_not_look(t):
+    keys(t)
+    conf = put(t.path("bootconf.txt"), b"[all]\nBOOT_ORDER=0xf21\nSIGNED_BOOT=1\n")
+
+    def verify(path, *words):
+        r = sign(t, "verify", path, "-o", "json", *words, check=False)
+        found = json.loads(r.stdout) if r.stdout else {"checks": [], "result": None}
+        return r.returncode, found["result"], {c["check"]: c["result"] for c in found["checks"]}
+
+    # BCM2711: nobody but the ROM can check the first stage; what is not there is said
+    made = put(t.path("2711.bin"), eeprom_image())
+    assert verify(made) == (22, "partly", {"bootconf.txt signature": "none", "bootcode vendor": "not checked"})
+    assert verify(made, "--key", "lab")[0] == 1
+    sign(t, "eeprom", made, "--key", "lab", "--config", conf, "-o", t.path("signed.bin"))
+    code, result, rows = verify(t.path("signed.bin"), "--key", "lab")
+    assert (code, result, rows["bootcode vendor"]) == (0, "valid", "not checked") and rows["hash"] == "valid", rows
+    assert "as far as anybody but a board can check" in sign(t, "verify", t.path("signed.bin"), "--key", "lab").stdout
+    sign(t, "file", t.path("signed.bin"), "--no-key", "--target-soc", "2712", "-o", t.path("signed.sig"))
+    code, result, rows = verify(t.path("signed.bin"), "--key", "lab")
+    assert (code, result, rows["target-soc"]) == (1, "invalid", "INVALID"), rows
+    at = made_code(eeprom_image())
+    put(t.path("cut.bin"), eeprom_image()[:at - 284] + bytes(284) + eeprom_image()[at:])
+    assert verify(t.path("cut.bin"))[2]["bootcode vendor"] == "INVALID"
+    put(t.path("noconf.bin"), eeprom_image().replace(b"bootconf.txt", b"bootconf.tx_"))
+    assert verify(t.path("noconf.bin"))[::2] == (1, {"bootconf.txt signature": "INVALID", "bootcode vendor": "not checked"})
+    # a boot.img of an EEPROM's size is a boot.img
+    put(t.path("boot.img"), b"\xeb\x3c\x90".ljust(510, b"\0") + b"\x55\xaa" + bytes((512 << 10) - 512))
+    sign(t, "file", t.path("boot.img"), "--key", "lab", "--target-soc", "2711")
+    code, result, rows = verify(t.path("boot.img"), "--key", "lab")
+    assert (code, result) == (0, "valid") and rows == {"hash": "valid", "signature": "valid", "ts": "valid", "target-soc": "not checked"}, rows
+    os.unlink(t.path("boot.sig"))
+    assert verify(t.path("boot.img"))[0] == 21
+
+    stock = shared("eeprom", "2712-2026-08-12.bin")
+    if not stock:
+        return
+    assert verify(stock)[:2] == (22, "partly")
+    data = read(stock)
+    length, = struct.unpack(">I", data[4:8])
+    put(t.path("evil.bin"), reclaim(t, data, 8, length, t.path("state/keys/lab.pem")))
+    code, result, rows = verify(t.path("evil.bin"))
+    assert (code, result, rows["bootcode vendor"], rows["bootsys vendor"]) == (1, "invalid", "INVALID", "valid"), rows
+    r = sign(t, "eeprom", t.path("evil.bin"), "--key", "lab", "-o", t.path("no.bin"), check=False)
+    assert r.returncode and "another key" in r.stderr and not os.path.exists(t.path("no.bin")), r.stderr
+    assert "another key than Raspberry Pi's" in t.run(t.bramble, "eeprom", "check", t.path("evil.bin"), check=False).stderr
+    # signed and not counter-signed: dark once fused
+    sign(t, "eeprom", stock, "--key", "lab", "--config", conf, "--no-countersign", "-o", t.path("half.bin"))
+    code, result, rows = verify(t.path("half.bin"), "--key", "lab")
+    assert (code, result, rows["bootcode signature"], rows["bootconf.txt signature"]) == (22, "partly", "none", "valid"), rows
+    sign(t, "eeprom", stock, "--key", "lab", "--config", conf, "-o", t.path("whole.bin"))
+    os.unlink(t.path("whole.sig"))
+    assert verify(t.path("whole.bin"), "--key", "lab")[:2] == (0, "valid")
+    # partition B was used
+    used = bytearray(read(t.path("whole.bin")))
+    used[0x107000:0x107004] = b"\x55\xaa\xf0\xff"
+    code, result, rows = verify(put(t.path("used.bin"), used), "--key", "lab")
+    assert (code, result, rows["partition B"]) == (22, "partly", "not checked"), rows
+
+
+def made_code(data):
+    """Where the first stage of an image ends."""
+    return 8 + struct.unpack(">I", data[4:8])[0]
 
 
 @quick

@@ -44,7 +44,8 @@ static inline void image_pad_to(struct image_writer *w, size_t to)
 	image_section(w, 0x55aafeef, NULL, NULL, to - w->at - 8);
 }
 
-/* Keys of this run: 0 signs as Raspberry Pi would, 1 and 2 are customers'. */
+/* Keys of this run: 0 signs as Raspberry Pi would with a key number that nobody has seen yet (number 0 is known by its hash), 1
+ * and 2 are customers'. */
 static inline struct br_rsakey *image_key(int i)
 {
 	static struct br_rsakey *keys[3];
@@ -88,7 +89,7 @@ static inline uint8_t *image_code(enum image_form form, size_t n, uint32_t build
 		br_store_le32(code + n - 284, (uint32_t)(n - 284));
 		br_store_le32(code + n - 280, 1);
 	} else {
-		image_sign(code, n, 0, 0);
+		image_sign(code, n, 0, 1);
 	}
 	return code;
 }

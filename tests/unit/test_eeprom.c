@@ -335,7 +335,7 @@ static void countersigned(void **state)
 	assert_int_equal(br_eeprom_signatures(&e, s), 3);
 	assert_int_equal(s[0].keynum, 16);
 	assert_int_equal(s[0].version, 3);
-	assert_int_equal(s[1].keynum, 0);
+	assert_int_equal(s[1].keynum, 1);
 	/* the slot is full, to the byte before the alignment */
 	assert_string_equal(e.sections[1].name, "updatetime");
 	br_eeprom_check(&e, true, &f); /* bootsys is not counter-signed */
@@ -364,6 +364,11 @@ static void flipped_bits(void **state)
 		e.data[5000] ^= 1;
 		assert_true(finds(&e, BR_FINDING_ERROR, "bootcode is damaged or was changed"));
 		e.data[5000] ^= 1;
+		assert_true(finds(&e, BR_FINDING_WARNING, "key number 1, which is not known here") == (i < IMAGE_FORMS));
+		if (i == IMAGE_2712) { /* whole and valid, under a key number of Raspberry Pi's that is known */
+			image_sign(e.data + e.sections[0].content, e.sections[0].size, 0, 0);
+			assert_true(finds(&e, BR_FINDING_ERROR, "bootcode is signed with another key than Raspberry Pi's"));
+		}
 		if (e.ab) {
 			e.data[BR_EEPROM_A + 5000] ^= 1;
 			assert_true(finds(&e, BR_FINDING_ERROR, "bootsys is damaged or was changed"));

@@ -443,7 +443,7 @@ static void countersigns(void **state)
 {
 	struct br_rsakey *vendor = open_key(at("trad.pem")), *customer = open_key(at("a.pem"));
 	static uint8_t code[CODE + BR_SIGNBLOCK_BYTES];
-	size_t len = vendor_code(vendor, 0, 1, code), n, n2;
+	size_t len = vendor_code(vendor, 1, 1, code), n, n2;
 	br_cleanup(br_freep) uint8_t *out = NULL, *again = NULL;
 	struct br_error err = BR_ERROR_NULL;
 	struct br_signblocks blocks;
@@ -460,6 +460,7 @@ static void countersigns(void **state)
 	assert_int_equal(test_sh("cd %s && openssl dgst -sha256 -verify a-pub.pem -signature block.sig signed >/dev/null", test_dir()), 0);
 	assert_int_equal(br_signblocks_read(out, n, &blocks, &err), 0);
 	assert_true(blocks.has_vendor && blocks.vendor_valid && blocks.has_customer && blocks.customer_valid);
+	assert_true(blocks.vendor_by == BR_SIGNBLOCK_BY_UNKNOWN && !br_signblocks_vendor_fault(&blocks));
 	assert_int_equal(blocks.code, CODE);
 	/* signed again: the old block is replaced, not signed over */
 	assert_int_equal(br_countersign(out, n, customer, 3, &again, &n2, &err), 0);
@@ -478,7 +479,7 @@ static void countersign_refuses(void **state)
 	static uint8_t code[BR_BOOTCODE_MAX];
 	br_cleanup(br_freep) uint8_t *out = NULL;
 	struct br_error err = BR_ERROR_NULL;
-	size_t len = vendor_code(vendor, 0, 1, code), n;
+	size_t len = vendor_code(vendor, 1, 1, code), n;
 
 	assert_int_equal(br_countersign(code, CODE, customer, 0, &out, &n, &err), -ENODATA);
 	assert_non_null(strstr(err.text, "missing"));
@@ -487,6 +488,10 @@ static void countersign_refuses(void **state)
 	code[5] ^= 1;
 	assert_int_equal(br_countersign(code, len, customer, 0, &out, &n, &err), -EBADMSG);
 	assert_non_null(strstr(err.text, "damaged"));
+	/* whole and valid, under the number of a key of Raspberry Pi's that is known, by somebody else */
+	len = vendor_code(vendor, 0, 1, code);
+	assert_int_equal(br_countersign(code, len, customer, 0, &out, &n, &err), -EBADMSG);
+	assert_non_null(strstr(err.text, "another key"));
 	len = vendor_code(vendor, 5, 1, code);
 	assert_int_equal(br_countersign(code, len, customer, 0, &out, &n, &err), -EBADMSG);
 	len = vendor_code(vendor, 4, 33, code);

@@ -8,10 +8,11 @@
 #include "api/boardjson.h"
 #include "api/call.h"
 #include "base/cleanup.h"
-#include "base/hostlist.h"
 #include "base/text.h"
 #include "fleet/event.h"
 #include "fleet/fact.h"
+#include "fleet/reservation.h"
+#include "fleet/selector.h"
 #include "plan/boots.h"
 #include "plan/disks.h"
 #include "plan/persist.h"
@@ -67,6 +68,16 @@ static json_t *with_facts(struct br_api *api, const struct br_board *b, json_t *
 	return json;
 }
 
+/* Who has it; null: nobody. */
+static json_t *reserved_json(struct br_api *api, const struct br_board *b)
+{
+	char user[64], name[24];
+	int64_t number = api->reservations ? br_reservation_of(api->reservations, b->id, user, sizeof(user)) : 0;
+
+	snprintf(name, sizeof(name), "r%lld", (long long)number);
+	return number ? json_pack("{s:s, s:s}", "reservation", name, "user", user) : json_null();
+}
+
 static json_t *full_json(struct br_api *api, const struct br_board *b)
 {
 	json_t *json = br_board_to_json(b);
@@ -77,6 +88,7 @@ static json_t *full_json(struct br_api *api, const struct br_board *b)
 	json_object_set_new(json, "address", leased ? json_string(br_ip_format(ip, lease.ip)) : json_null());
 	json_object_set_new(json, "effective", effective_json(api, b));
 	json_object_set_new(json, "boot", boot_json(api, b));
+	json_object_set_new(json, "reserved", reserved_json(api, b));
 	return json;
 }
 
@@ -97,24 +109,68 @@ static int add_named(struct listing *l, const struct br_board *b)
 	return json_array_append_new(l->out, with_facts(l->api, b, full_json(l->api, b))) < 0 ? -ENOMEM : 0;
 }
 
-static int list_named(struct br_call *call, const char *names, struct listing *l, struct br_error *err)
+/* Boards by a selector: in the order of its names, if it is nothing but names, else in that of the list. */
+struct selection {
+	struct br_call *call;
+	const struct br_selector *sel;
+	struct listing *l;
+	uint32_t left; /* how many more */
+};
+
+static int add_selected(void *ctx, const struct br_board *b)
 {
-	char **v = NULL;
-	size_t n = 0;
-	int r = br_hostlist_expand(names, &v, &n, err);
+	struct selection *s = ctx;
+	struct br_api *api = s->call->api;
+	char image[BR_IMAGE_NAME_MAX + 1];
+	struct br_selector_facts facts = { .image = b->image[0] ? b->image : image };
+
+	br_boots_default_image(api->boots, image);
+	facts.reserved = api->reservations && br_reservation_of(api->reservations, b->id, NULL, 0) != 0;
+	facts.mine = facts.reserved && !br_call_unreserved(s->call, b, NULL);
+	if (!s->left || !br_selector_matches(s->sel, b, &facts))
+		return 0;
+	s->left -= s->left != UINT32_MAX;
+	return add_named(s->l, b);
+}
+
+/* All names must be boards'. */
+static int add_names(struct selection *s, struct br_error *err)
+{
+	size_t n;
+	const char *const *names = br_selector_names(s->sel, &n);
+	int r = 0;
 
 	for (size_t i = 0; i < n && r >= 0; i++) {
 		struct br_board b;
 
-		r = br_strcpy(call->name, sizeof(call->name), v[i]);
+		r = br_strcpy(s->call->name, sizeof(s->call->name), names[i]);
 		if (r < 0)
 			r = br_error_set(err, ENOENT, "no board has a name that long");
 		if (r >= 0)
-			r = br_call_board(call, &b, err);
+			r = br_call_board(s->call, &b, err);
 		if (r >= 0)
-			r = add_named(l, &b);
+			r = add_selected(s, &b);
 	}
-	br_hostlist_free(v, n);
+	return r;
+}
+
+static int list_selected(struct br_call *call, const char *text, struct listing *l, struct br_error *err)
+{
+	struct br_selector *sel = NULL;
+	struct selection s = { .call = call, .l = l };
+	char vis[200];
+	size_t n;
+	int r = br_selector_parse(text, &sel, err);
+
+	if (r < 0)
+		return r;
+	s.sel = sel;
+	s.left = br_selector_counted(sel) ? br_selector_count(sel) : UINT32_MAX;
+	br_selector_names(sel, &n);
+	r = n ? add_names(&s, err) : br_board_list(call->api->fleet, add_selected, &s);
+	if (r >= 0 && s.left && s.left != UINT32_MAX)
+		r = br_error_set(err, ENOENT, "%u boards more are wanted than match '%s'", s.left, br_vis(vis, sizeof(vis), text, strlen(text)));
+	br_selector_free(sel);
 	return r;
 }
 
@@ -125,7 +181,7 @@ static int list(struct br_call *call, struct br_error *err)
 
 	call->json = l.out;
 	if (names)
-		return list_named(call, names, &l, err);
+		return list_selected(call, names, &l, err);
 	return br_board_list(call->api->fleet, add_board, &l);
 }
 
@@ -225,9 +281,9 @@ static int edit(struct br_call *call, struct br_error *err)
 {
 	int r;
 
-	pthread_mutex_lock(&call->api->edit_lock);
+	br_reservation_edit_lock(call->api->fleet);
 	r = edit_locked(call, err);
-	pthread_mutex_unlock(&call->api->edit_lock);
+	br_reservation_edit_unlock(call->api->fleet);
 	return r;
 }
 

@@ -21,6 +21,7 @@ struct br_api {
 	struct br_shares *shares;
 	struct br_persist *persist;
 	struct br_flash *flash;
+	struct br_reservations *reservations; /* NULL: none */
 	int (*power)(void *ctx, const struct br_board *board, const char *action, struct br_error *err);
 	void *power_ctx;
 	const struct br_api_usb_ops *usb;
@@ -32,7 +33,6 @@ struct br_api {
 	char *socket_path;
 	struct MHD_Daemon *daemon;
 	uint64_t started_ns;
-	pthread_mutex_t edit_lock; /* read, change and store of a board */
 
 	/* Followers of events wait here. */
 	pthread_mutex_t news_lock;
@@ -42,6 +42,8 @@ struct br_api {
 	unsigned n_followers;
 	void *listener;
 };
+
+struct br_route;
 
 /* What a caller may do; each includes those before it. */
 enum br_scope {
@@ -88,6 +90,15 @@ bool br_api_ending(struct br_api *api);
  * for by the table; this is for those that name boards in their body. -EACCES with words. */
 int br_call_may_change(const struct br_call *call, const struct br_board *board, struct br_error *err);
 
+/*
+ * Whether the caller may change a board although it is reserved (the header "Bramble-Reservation: ID[,ID]|force" shows what is his own):
+ * -ENOLCK with words. The routes below /v1/boards/NAME are asked for by the table; this is for others. Force is noted; err NULL: it is only
+ * looked at, and force is 1.
+ */
+int br_call_unreserved(const struct br_call *call, const struct br_board *board, struct br_error *err);
+/* The same for the board in a route's path, when the route changes one. */
+int br_call_to_change(const struct br_call *call, const struct br_route *route, struct br_error *err);
+
 /* For the audit event of a route that changes something: what it was and what it is now. Both are stolen, may be NULL. */
 void br_call_change(struct br_call *call, json_t *before, json_t *after);
 
@@ -116,7 +127,7 @@ struct br_route {
 
 /* Tables ended by method == NULL. */
 extern const struct br_route br_api_audit[], br_api_boards[], br_api_events[], br_api_disks[], br_api_disk_files[], br_api_disk_list[], br_api_eeprom[], br_api_flash[],
-	br_api_images[], br_api_layers[], br_api_misc[], br_api_power[], br_api_shares[], br_api_usb[],
+	br_api_images[], br_api_layers[], br_api_misc[], br_api_power[], br_api_reservations[], br_api_shares[], br_api_usb[],
 	br_api_why[];
 
 /* Finds the route and runs it; always leaves a response in call. text: the body, n bytes. */

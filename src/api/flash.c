@@ -140,6 +140,17 @@ static int show(struct br_call *call, struct br_error *err)
 	return r < 0 ? r : answer(call, id, err);
 }
 
+/* The board of an order may be reserved. */
+static int may_withdraw(struct br_call *call, int64_t id, struct br_error *err)
+{
+	struct br_flash_order o;
+	struct br_board board;
+
+	if (br_flash_order_by_id(call->api->fleet, id, &o) < 0 || br_board_by_id(call->api->fleet, o.board_id, &board) < 0)
+		return 0;
+	return br_call_unreserved(call, &board, err);
+}
+
 static int withdraw(struct br_call *call, struct br_error *err)
 {
 	const char *what = br_call_param(call, "what"), *reason = br_call_param(call, "reason");
@@ -149,6 +160,8 @@ static int withdraw(struct br_call *call, struct br_error *err)
 
 	if (!r)
 		r = br_call_number(call, "force", 1, &force, err);
+	if (!r)
+		r = may_withdraw(call, id, err);
 	if (!r)
 		r = br_flash_withdraw(call->api->flash, id, what ?: "", reason ?: "somebody withdrew it", force, err);
 	return r < 0 ? r : answer(call, id, err);

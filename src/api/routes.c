@@ -15,7 +15,7 @@
 
 static const struct br_route *const tables[] = {
 	br_api_misc, br_api_audit, br_api_boards, br_api_events, br_api_disks, br_api_disk_files, br_api_disk_list, br_api_eeprom, br_api_flash, br_api_layers,
-	br_api_images, br_api_power, br_api_shares, br_api_usb, br_api_why,
+	br_api_images, br_api_power, br_api_reservations, br_api_shares, br_api_usb, br_api_why,
 };
 
 const char *br_call_param(const struct br_call *call, const char *key)
@@ -161,6 +161,8 @@ static int run(struct br_call *call, const char *method, const char *url, const 
 	if (n && !route->body)
 		return br_error_set(err, EINVAL, "path %s takes no body", route->path);
 	r = check_params(call, route, err);
+	if (r == 0)
+		r = br_call_to_change(call, route, err);
 	if (r == 0 && route->body)
 		r = parse_body(call, text, n, err);
 	return r < 0 ? r : route->run(call, err);
@@ -306,6 +308,8 @@ int br_api_begin(struct br_call *call, const char *method, const char *url, stru
 	if (find_route(call, method, url, &route, NULL) < 0 || !route->begin)
 		return 0; /* what is wrong is said at the end */
 	r = check_params(call, route, err);
+	if (r == 0)
+		r = br_call_to_change(call, route, err);
 	return r < 0 ? r : route->begin(call, ret, err);
 }
 

@@ -129,6 +129,7 @@ static struct br_api *new_api(const struct br_api_options *opt)
 	api->shares = opt->shares;
 	api->persist = opt->persist;
 	api->flash = opt->flash;
+	api->reservations = opt->reservations;
 	api->power = opt->power;
 	api->power_ctx = opt->power_ctx;
 	api->store = opt->store;
@@ -141,7 +142,6 @@ static struct br_api *new_api(const struct br_api_options *opt)
 	api->status.dhcp = strdup(opt->status.dhcp ? opt->status.dhcp : "");
 	api->socket_path = strdup(opt->socket_path);
 	api->started_ns = br_now_ns();
-	pthread_mutex_init(&api->edit_lock, NULL);
 	pthread_mutex_init(&api->news_lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -154,7 +154,6 @@ static void free_api(struct br_api *api)
 {
 	pthread_cond_destroy(&api->news);
 	pthread_mutex_destroy(&api->news_lock);
-	pthread_mutex_destroy(&api->edit_lock);
 	free((char *)(uintptr_t)api->status.interface);
 	free((char *)(uintptr_t)api->status.dhcp);
 	free(api->socket_path);

@@ -36,6 +36,7 @@ struct br_api_status {
 struct br_board;
 struct br_event;
 struct br_persist;
+struct br_reservations;
 struct br_shares;
 struct br_flash;
 struct br_watch;
@@ -49,6 +50,7 @@ struct br_api_options {
 	struct br_shares *shares; /* NULL: none can be made */
 	struct br_persist *persist;
 	struct br_flash *flash; /* NULL: no flashing */
+	struct br_reservations *reservations; /* NULL: none */
 	/* switches a board: action "reset". NULL: nobody told how */
 	int (*power)(void *ctx, const struct br_board *board, const char *action, struct br_error *err);
 	void *power_ctx;

@@ -35,6 +35,7 @@
 #include "daemon/pool.h"
 #include "daemon/power.h"
 #include "daemon/privileges.h"
+#include "daemon/reserver.h"
 #include "daemon/turns.h"
 #include "dhcp/io.h"
 #include "fleet/event.h"
@@ -63,6 +64,7 @@ struct daemon {
 	struct br_persist *persist;
 	struct br_boots *boots;
 	struct br_flash *flash;
+	struct br_reserver *reserver;
 	struct br_glue glue;
 	struct br_dhcp_server *dhcp;
 	struct br_dhcp_io *dhcp_io;
@@ -369,6 +371,16 @@ static void stop_flash(struct daemon *d)
 {
 	d->glue.flash = NULL;
 	br_flash_free(d->flash);
+}
+
+static int start_reserver(struct daemon *d, struct br_error *err)
+{
+	return br_reserver_start(d->fleet, d->boots, &d->reserver, err);
+}
+
+static void stop_reserver(struct daemon *d)
+{
+	br_reserver_stop(d->reserver);
 }
 
 static int start_live(struct daemon *d, struct br_error *err)
@@ -710,6 +722,7 @@ static int start_api(struct daemon *d, struct br_error *err)
 		.fleet = d->fleet,
 		.boots = d->boots,
 		.disks = d->disks,
+		.reservations = br_reserver_reservations(d->reserver),
 		.shares = d->shares,
 		.persist = d->persist,
 		.flash = d->flash,
@@ -762,6 +775,7 @@ static const struct part {
 	{ start_persist, stop_persist },
 	{ start_boots, stop_boots },
 	{ start_flash, stop_flash },
+	{ start_reserver, stop_reserver },
 	{ start_live, stop_live },
 	{ start_watch, stop_watch },
 	{ start_dhcp, stop_dhcp },

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "fleet/db.h"
+#include "fleet/quarantine.h"
 #include "fleet/reservation_priv.h"
 
 #define LIVE_MAX   4096 /* reservations that wait or are held */
@@ -259,7 +260,7 @@ struct matches {
 	struct br_reservations *m;
 	const struct br_selector *sel;
 	char image[98];
-	size_t n;
+	size_t n, aside; /* aside: those in quarantine */
 };
 
 static int count_match(void *ctx, const struct br_board *b)
@@ -270,7 +271,12 @@ static int count_match(void *ctx, const struct br_board *b)
 
 	br_res_holder(c->m, b->id, &held);
 	facts = br_res_facts(b, held, c->image);
-	c->n += br_selector_matches(c->sel, b, &facts);
+	if (br_selector_matches(c->sel, b, &facts)) {
+		struct br_quarantine q;
+
+		c->n++;
+		c->aside += br_quarantine_get(c->m->fleet, b->id, &q) >= 0 && q.since;
+	}
 	return 0;
 }
 
@@ -294,6 +300,9 @@ static int choose_count(struct br_reservations *m, struct br_res *e, uint32_t wa
 		return br_error_set(err, ENOENT, "no board matches '%s'; 'bramble board list' shows them", vis);
 	if (n > c.n)
 		return br_error_set(err, ENOENT, "%u boards are wanted, and %zu match '%s'", n, c.n, vis);
+	if (!e->r.for_s && n > c.n - c.aside)
+		return br_error_set(err, ENOENT, "of the %zu boards that match '%s', %zu are in quarantine, and %u are wanted; 'bramble power status' tells "
+						 "why", c.n, vis, c.aside, n);
 	if (n > BR_RESERVATION_BOARDS_MAX)
 		return br_error_set(err, E2BIG, "a reservation is for %d boards at most, and '%s' are %u", BR_RESERVATION_BOARDS_MAX, vis, n);
 	e->r.count = n;

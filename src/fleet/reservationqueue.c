@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "fleet/db.h"
 #include "fleet/fairqueue.h"
+#include "fleet/quarantine.h"
 #include "fleet/reservation_priv.h"
 
 /* Which boards there are, and which of them who waits may use. */
@@ -15,10 +16,12 @@ struct look {
 	struct br_reservations *m;
 	struct br_res **waiting;
 	struct br_fair_entry *entries, **sorted;
-	size_t n, *caps;
+	size_t n, *caps, *matches; /* matches: boards in quarantine among them */
 	int64_t *ids;
 	bool *free, *soon;
 	size_t n_boards, ids_cap, free_cap, soon_cap;
+	int64_t *aside; /* boards in quarantine */
+	size_t n_aside, aside_cap;
 	char image[98]; /* the default */
 };
 
@@ -43,6 +46,48 @@ struct br_selector_facts br_res_facts(const struct br_board *b, const struct br_
 	return (struct br_selector_facts){ .image = image[0] ? image : default_image };
 }
 
+static int note_aside(void *ctx, const struct br_quarantine *q)
+{
+	struct look *l = ctx;
+
+	if (br_array_reserve(&l->aside, &l->aside_cap, l->n_aside + 1, sizeof(*l->aside)) < 0)
+		return -ENOMEM;
+	l->aside[l->n_aside++] = q->board_id;
+	return 0;
+}
+
+static bool is_aside(const struct look *l, int64_t board_id)
+{
+	for (size_t i = 0; i < l->n_aside; i++) {
+		if (l->aside[i] == board_id)
+			return true;
+	}
+	return false;
+}
+
+/* Who waits for this board, the at-th, from now on. */
+static int look_for_takers(struct look *l, const struct br_board *b, const struct br_selector_facts *facts, size_t at)
+{
+	bool aside = is_aside(l, b->id);
+
+	for (size_t i = 0; i < l->n; i++) {
+		struct br_fair_entry *e = &l->entries[i];
+		size_t *may = (size_t *)(uintptr_t)e->may;
+
+		if (!br_selector_matches(l->waiting[i]->sel, b, facts))
+			continue;
+		l->matches[i]++;
+		if (aside && !l->waiting[i]->r.for_s)
+			continue; /* for people only */
+		if (br_array_reserve(&may, &l->caps[i], e->n_may + 1, sizeof(*may)) < 0)
+			return -ENOMEM;
+		may[e->n_may++] = at;
+		e->may = may;
+		e->n_soon += l->soon[at];
+	}
+	return 0;
+}
+
 static int look_at(void *ctx, const struct br_board *b)
 {
 	struct look *l = ctx;
@@ -59,19 +104,7 @@ static int look_at(void *ctx, const struct br_board *b)
 	l->free[at] = !h;
 	l->soon[at] = !h || !h->r.for_s;
 	l->n_boards = need;
-	for (size_t i = 0; i < l->n; i++) {
-		struct br_fair_entry *e = &l->entries[i];
-		size_t *may = (size_t *)(uintptr_t)e->may;
-
-		if (!br_selector_matches(l->waiting[i]->sel, b, &facts))
-			continue;
-		if (br_array_reserve(&may, &l->caps[i], e->n_may + 1, sizeof(*may)) < 0)
-			return -ENOMEM;
-		may[e->n_may++] = at;
-		e->may = may;
-		e->n_soon += l->soon[at];
-	}
-	return 0;
+	return look_for_takers(l, b, &facts, at);
 }
 
 static void look_done(struct look *l)
@@ -84,6 +117,8 @@ static void look_done(struct look *l)
 	free(l->entries);
 	free(l->sorted);
 	free(l->caps);
+	free(l->matches);
+	free(l->aside);
 	free(l->ids);
 	free(l->free);
 	free(l->soon);
@@ -95,7 +130,8 @@ static int look_start(struct look *l, size_t n)
 	l->entries = calloc(n + 1, sizeof(*l->entries));
 	l->sorted = calloc(n + 1, sizeof(struct br_fair_entry *));
 	l->caps = calloc(n + 1, sizeof(*l->caps));
-	return l->waiting && l->entries && l->sorted && l->caps ? 0 : -ENOMEM;
+	l->matches = calloc(n + 1, sizeof(*l->matches));
+	return l->waiting && l->entries && l->sorted && l->caps && l->matches ? 0 : -ENOMEM;
 }
 
 static int look_around(struct br_reservations *m, struct look *l)
@@ -118,6 +154,8 @@ static int look_around(struct br_reservations *m, struct look *l)
 	}
 	if (!r && m->ops.default_image)
 		m->ops.default_image(m->ops.ctx, l->image, sizeof(l->image));
+	if (!r)
+		r = br_quarantine_list(m->fleet, note_aside, l);
 	return r < 0 ? r : br_board_list(m->fleet, look_at, l);
 }
 
@@ -163,8 +201,8 @@ static int settle(struct br_reservations *m, struct look *l, struct br_error *er
 		e->overtaken = f->overtaken;
 		if (f->served) {
 			r = hold(m, e, l, f, err);
-		} else if (f->n_may < f->count) {
-			snprintf(reason, sizeof(reason), "only %zu boards match by now, and %u are wanted", f->n_may, f->count);
+		} else if (l->matches[f - l->entries] < f->count) {
+			snprintf(reason, sizeof(reason), "only %zu boards match by now, and %u are wanted", l->matches[f - l->entries], f->count);
 			r = br_res_end(m, e, "gone", reason, err);
 		} else {
 			e->r.before = before++;

@@ -9,7 +9,7 @@
 #include "logs/logs.h"
 
 /*
- * Who listens to what boards say, in one thread of its own:
+ * What listens to boards, in one thread of its own:
  *
  *   UDP and TCP 514   syslog: RFC 3164 and RFC 5424; on TCP framed by octet counting or newlines (RFC 6587)
  *   UDP 6666          netconsole of the kernel (basic and extended), of U-Boot and of the Pi's EEPROM bootloader; 6665 too
@@ -36,7 +36,8 @@ struct br_receiver_ops {
 };
 
 struct br_receiver_options {
-	uint32_t ip;	      /* address to bind, 0: any */
+	uint32_t ip;	      /* address to bind, 0: any; netconsole comes by broadcast, too, and takes any */
+	const char *interface; /* that netconsole is heard on; NULL: all */
 	uint16_t syslog_port; /* 0: BR_SYSLOG_PORT and the like; BR_RECEIVER_OFF: not at all */
 	uint16_t netconsole_port, stream_port;
 	unsigned max_connections; /* 0: 1024; of one address at most a sixteenth */

@@ -64,5 +64,7 @@
 #define BR_EV_RESERVATION_HELD "reservation.held"     /* reservation, user, selector, boards: how many */
 #define BR_EV_RESERVATION_ENDED "reservation.ended"   /* reservation, user, why: reservation.h's word, reason, seconds */
 #define BR_EV_RESERVATION_LEFT "reservation.left"     /* while it waited: reservation, user, why, reason */
+#define BR_EV_CONSOLE_UP "console.up"	    /* console: its URI */
+#define BR_EV_CONSOLE_AWAY "console.away"   /* reason */
 #define BR_EV_BOARD_UP "board.up"	    /* by: what showed it ("dhcp", "nfs") */
 #define BR_EV_LOST "events.lost"	    /* count */

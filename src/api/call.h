@@ -20,6 +20,7 @@ struct br_api {
 	struct br_disks *disks;
 	struct br_shares *shares;
 	struct br_persist *persist;
+	struct br_consoles *consoles;
 	struct br_flash *flash;
 	struct br_reservations *reservations; /* NULL: none */
 	int (*power)(void *ctx, const struct br_board *board, const char *action, struct br_error *err);
@@ -126,8 +127,24 @@ struct br_route {
 };
 
 /* Tables ended by method == NULL. */
-extern const struct br_route br_api_audit[], br_api_boards[], br_api_events[], br_api_disks[], br_api_disk_files[], br_api_disk_list[], br_api_eeprom[], br_api_flash[],
-	br_api_images[], br_api_layers[], br_api_misc[], br_api_power[], br_api_reservations[], br_api_shares[], br_api_usb[],
+extern const struct br_route
+	br_api_audit[],
+	br_api_boards[],
+	br_api_console[],
+	br_api_disk_files[],
+	br_api_disk_list[],
+	br_api_disks[],
+	br_api_eeprom[],
+	br_api_events[],
+	br_api_flash[],
+	br_api_images[],
+	br_api_layers[],
+	br_api_misc[],
+	br_api_power[],
+	br_api_reservations[],
+	br_api_shares[],
+	br_api_ssh[],
+	br_api_usb[],
 	br_api_why[];
 
 /* Finds the route and runs it; always leaves a response in call. text: the body, n bytes. */

@@ -35,6 +35,8 @@ struct transfer {
 	struct br_error *err;
 	int r; /* what fn returned */
 	const int *in_fd; /* bytes to send, NULL: none */
+	const void *data; /* n_data bytes to send, NULL: none */
+	size_t n_data;
 };
 
 int br_client_new(const char *state, struct br_client **ret, struct br_error *err)
@@ -189,7 +191,7 @@ static int perform(struct transfer *t, const char *method, const char *path, con
 	struct br_client *c = t->client;
 	br_cleanup(br_freep) char *url = br_asprintf("http://bramble%s", path);
 	struct curl_slist *headers = curl_slist_append(NULL,
-		t->in_fd ? "Content-Type: application/octet-stream" : "Content-Type: application/json");
+		t->in_fd || t->data ? "Content-Type: application/octet-stream" : "Content-Type: application/json");
 	br_cleanup(br_closep) int dir_fd = -1;
 	char socket[108];
 	long status;
@@ -218,6 +220,10 @@ static int perform(struct transfer *t, const char *method, const char *path, con
 	curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, t);
 	if (body)
 		curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, body);
+	if (t->data) {
+		curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE, (long)t->n_data);
+		curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, t->data);
+	}
 	if (t->in_fd) { /* of unknown length, in chunks: a file may grow meanwhile */
 		curl_easy_setopt(c->curl, CURLOPT_UPLOAD, 1L);
 		curl_easy_setopt(c->curl, CURLOPT_UPLOAD_BUFFERSIZE, 262144L);
@@ -260,6 +266,14 @@ int br_client_upload(struct br_client *client, const char *path, int fd, json_t 
 	struct transfer t = { .client = client, .err = err, .in_fd = &fd };
 
 	return take_answer(&t, perform(&t, "PUT", path, NULL), ret);
+}
+
+int br_client_send(struct br_client *client, const char *method, const char *path, const void *data, size_t n, json_t **ret,
+	struct br_error *err)
+{
+	struct transfer t = { .client = client, .err = err, .data = data, .n_data = n };
+
+	return take_answer(&t, perform(&t, method, path, NULL), ret);
 }
 
 int br_client_stream(struct br_client *client, const char *path, br_client_data_fn fn, void *ctx,

@@ -37,5 +37,9 @@ int br_client_stream(struct br_client *client, const char *path, br_client_data_
 /* PUT of what fd gives up to its end. ret as in br_client_call(). */
 int br_client_upload(struct br_client *client, const char *path, int fd, json_t **ret, struct br_error *err);
 
+/* Bytes in memory as the body. ret as in br_client_call(). */
+int br_client_send(struct br_client *client, const char *method, const char *path, const void *data, size_t n, json_t **ret,
+	struct br_error *err);
+
 /* Text made fit for a part of a path or a value of its query, in fresh memory (free()); NULL when memory is out. */
 char *br_client_escape(const char *text);

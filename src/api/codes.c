@@ -24,6 +24,10 @@ static const struct br_api_code codes[] = {
 	{ ENOMEM, 503, "no-memory" },
 	{ ENOSPC, 507, "no-space" },
 	{ ENOLCK, 409, "reserved" },
+	{ ENOTCONN, 409, "away" },
+	{ ENODEV, 404, "no-console" },
+	{ EPERM, 403, "not-permitted" },
+	{ ETIMEDOUT, 504, "timeout" },
 };
 
 const struct br_api_code *br_api_code_of(int code)

@@ -14,8 +14,24 @@
 #include "base/text.h"
 
 static const struct br_route *const tables[] = {
-	br_api_misc, br_api_audit, br_api_boards, br_api_events, br_api_disks, br_api_disk_files, br_api_disk_list, br_api_eeprom, br_api_flash, br_api_layers,
-	br_api_images, br_api_power, br_api_reservations, br_api_shares, br_api_usb, br_api_why,
+	br_api_misc,
+	br_api_audit,
+	br_api_boards,
+	br_api_console,
+	br_api_disk_files,
+	br_api_disk_list,
+	br_api_disks,
+	br_api_eeprom,
+	br_api_events,
+	br_api_flash,
+	br_api_images,
+	br_api_layers,
+	br_api_power,
+	br_api_reservations,
+	br_api_shares,
+	br_api_ssh,
+	br_api_usb,
+	br_api_why,
 };
 
 const char *br_call_param(const struct br_call *call, const char *key)

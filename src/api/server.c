@@ -128,6 +128,7 @@ static struct br_api *new_api(const struct br_api_options *opt)
 	api->disks = opt->disks;
 	api->shares = opt->shares;
 	api->persist = opt->persist;
+	api->consoles = opt->consoles;
 	api->flash = opt->flash;
 	api->reservations = opt->reservations;
 	api->power = opt->power;

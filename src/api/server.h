@@ -38,6 +38,7 @@ struct br_event;
 struct br_persist;
 struct br_reservations;
 struct br_shares;
+struct br_consoles;
 struct br_flash;
 struct br_watch;
 struct br_api_usb_ops;
@@ -49,6 +50,7 @@ struct br_api_options {
 	struct br_disks *disks;
 	struct br_shares *shares; /* NULL: none can be made */
 	struct br_persist *persist;
+	struct br_consoles *consoles; /* NULL: none */
 	struct br_flash *flash; /* NULL: no flashing */
 	struct br_reservations *reservations; /* NULL: none */
 	/* switches a board: action "reset". NULL: nobody told how */

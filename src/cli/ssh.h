@@ -51,3 +51,18 @@ struct br_ssh_run {
 
 /* Runs a command on a board and waits for its end. Its stdin is empty. 0 with *ret; negative when ssh cannot be started. */
 int br_ssh_exec(const struct br_ssh_host *host, const struct br_ssh_run *run, struct br_ssh_result *ret, struct br_error *err);
+
+/* ---- for those who start ssh, scp and sftp themselves ---- */
+
+#define BR_SSH_ARGS_MAX 64
+struct br_ssh_args {
+	char *v[BR_SSH_ARGS_MAX + 1]; /* ended by NULL; each of its own */
+	size_t n;
+	bool failed;
+};
+__attribute__((format(printf, 2, 3))) void br_ssh_args_add(struct br_ssh_args *args, const char *fmt, ...);
+/* The options that say who the board is. */
+void br_ssh_args_host(struct br_ssh_args *args, const struct br_ssh_host *host, unsigned connect_s);
+void br_ssh_args_done(struct br_ssh_args *args);
+/* Words as one command for the board's shell; free(), NULL when memory is out. */
+char *br_ssh_command(char *const *argv);

@@ -474,15 +474,16 @@ static void free_consoles(struct br_consoles *c)
 	free(c);
 }
 
-int br_consoles_start(struct br_fleet *fleet, struct br_logs *logs, struct br_consoles **ret, struct br_error *err)
+int br_consoles_start(const struct br_console_options *opt, struct br_consoles **ret, struct br_error *err)
 {
 	struct br_consoles *c = calloc(1, sizeof(*c));
 	int r;
 
 	if (!c)
 		return br_error_set(err, ENOMEM, "out of memory");
-	c->fleet = fleet;
-	c->logs = logs;
+	c->fleet = opt->fleet;
+	c->line = opt->line;
+	c->ctx = opt->ctx;
 	pthread_mutex_init(&c->lock, NULL);
 	c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	c->udp_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -492,10 +493,10 @@ int br_consoles_start(struct br_fleet *fleet, struct br_logs *logs, struct br_co
 		return br_error_set(err, r, "consoles: %s", strerrordesc_np(r));
 	}
 	atomic_store(&c->reload, true);
-	c->listener = br_event_listen(fleet, on_event, c);
+	c->listener = br_event_listen(c->fleet, on_event, c);
 	r = br_thread_start(&c->thread, run, c);
 	if (r) {
-		br_event_unlisten(fleet, c->listener);
+		br_event_unlisten(c->fleet, c->listener);
 		free_consoles(c);
 		return br_error_set(err, r, "consoles: no thread: %s", strerrordesc_np(r));
 	}

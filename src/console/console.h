@@ -10,7 +10,7 @@
 /*
  * The boards' consoles. One thread keeps a connection per board that has a console URI, opens lost ones again
  * (after 1 s, then ever more slowly up to 30 s, and says why not), keeps the last BR_CONSOLE_RING bytes of each, and gives
- * complete lines to the logs as source "serial". Many watch, one writes: a claim says who. All calls may come from any thread.
+ * complete lines to who records them. Many watch, one writes: a claim says who. All calls may come from any thread.
  */
 #define BR_CONSOLE_RING (256u << 10)
 #define BR_CONSOLE_WRITE_MAX (64u << 10)    /* bytes that may wait for a slow line */
@@ -18,10 +18,15 @@
 
 struct br_consoles;
 struct br_fleet;
-struct br_logs;
 
-/* fleet and logs outlive it; logs may be NULL. Boards that are made or edited later are noticed by their events. */
-int br_consoles_start(struct br_fleet *fleet, struct br_logs *logs, struct br_consoles **ret, struct br_error *err);
+struct br_console_options {
+	struct br_fleet *fleet; /* outlives it; boards that are made or edited later are noticed by their events */
+	/* Each line of a serial console, without its end, from one thread; may be NULL. */
+	void (*line)(void *ctx, int64_t board_id, const char *text, size_t n);
+	void *ctx;
+};
+
+int br_consoles_start(const struct br_console_options *opt, struct br_consoles **ret, struct br_error *err);
 /* Watchers must have ended. Takes NULL. */
 void br_consoles_stop(struct br_consoles *c);
 

@@ -63,7 +63,8 @@ struct br_console {
 
 struct br_consoles {
 	struct br_fleet *fleet;
-	struct br_logs *logs;
+	void (*line)(void *ctx, int64_t board_id, const char *text, size_t n);
+	void *ctx;
 	void *listener;
 	pthread_t thread;
 	int wake_fd, udp_fd;

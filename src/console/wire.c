@@ -11,7 +11,6 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "console/priv.h"
-#include "logs/logs.h"
 
 #define READ_SIZE (64u << 10)
 #define IDLE_NS BR_S	      /* a prompt has no line end */
@@ -28,15 +27,8 @@ static void put_line(void *ctx, const char *line, size_t n)
 {
 	struct br_console *con = ctx;
 
-	if (con->all->logs)
-		br_logs_put(con->all->logs, &(struct br_logs_line){
-						    .board_id = con->board_id,
-						    .source = BR_LOGS_SERIAL,
-						    .severity = BR_LOGS_NO_SEVERITY,
-						    .stream = "",
-						    .text = line,
-						    .n_text = n,
-					    });
+	if (con->all->line)
+		con->all->line(con->all->ctx, con->board_id, line, n);
 }
 
 void br_console_wire_idle(struct br_console *con, uint64_t now_ns)

@@ -27,6 +27,7 @@
 #include "base/log.h"
 #include "base/state.h"
 #include "base/text.h"
+#include "console/console.h"
 #include "daemon/eventtext.h"
 #include "daemon/glue.h"
 #include "daemon/glue_usb.h"
@@ -76,6 +77,7 @@ struct daemon {
 	struct br_watch *watch;
 	struct br_watch_io *watch_io;
 	struct br_live *live;
+	struct br_consoles *consoles;
 	struct br_api *api;
 	uv_loop_t loop;
 	uv_poll_t dhcp_poll, watch_poll;
@@ -715,6 +717,18 @@ static int power(void *ctx, const struct br_board *board, const char *action, st
 	return br_power_run(config->power_command, board, action, err);
 }
 
+static int start_consoles(struct daemon *d, struct br_error *err)
+{
+	const struct br_console_options opt = { .fleet = d->fleet };
+
+	return br_consoles_start(&opt, &d->consoles, err);
+}
+
+static void stop_consoles(struct daemon *d)
+{
+	br_consoles_stop(d->consoles);
+}
+
 static int start_api(struct daemon *d, struct br_error *err)
 {
 	br_cleanup(br_freep) char *path = br_api_socket_path(d->state);
@@ -725,6 +739,7 @@ static int start_api(struct daemon *d, struct br_error *err)
 		.reservations = br_reserver_reservations(d->reserver),
 		.shares = d->shares,
 		.persist = d->persist,
+		.consoles = d->consoles,
 		.flash = d->flash,
 		.power = d->config->power_command ? power : NULL,
 		.power_ctx = (void *)(uintptr_t)d->config,
@@ -783,6 +798,7 @@ static const struct part {
 	{ start_http, stop_http },
 	{ start_nfs, stop_nfs },
 	{ start_drop, NULL },
+	{ start_consoles, stop_consoles },
 	{ start_api, stop_api },
 };
 

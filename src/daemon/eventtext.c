@@ -73,6 +73,7 @@ static const struct {
 	{ BR_EV_RESERVATION_LEFT, "{user} waits no longer ({reservation}): {reason}" },
 	{ BR_EV_CONSOLE_UP, "its console is connected" },
 	{ BR_EV_CONSOLE_AWAY, "its console is away: {reason}" },
+	{ BR_EV_CONSOLE_WRITER, "{who} writes on its console" },
 	{ BR_EV_BOARD_UP, "is up" },
 	{ BR_EV_LOST, "{count} events were lost" },
 };

@@ -147,8 +147,27 @@ static int keep_raw_only(struct br_error *err)
 	return capng_apply(CAPNG_SELECT_CAPS) < 0 ? br_error_set(err, EPERM, "cannot give up capabilities") : 0;
 }
 
+/* Groups of root's that a daemon of its own keeps, when its user is in them: serial lines are theirs. */
+static size_t device_groups(const struct br_identity *id, gid_t *ret, size_t max)
+{
+	static const char *const names[] = { "dialout", "uucp" };
+	size_t n = 0;
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(names) && n < max; i++) {
+		const struct group *g = getgrnam(names[i]);
+		char **member = g ? g->gr_mem : NULL;
+
+		while (member && *member && strcmp(*member, id->name) != 0)
+			member++;
+		if (member && *member)
+			ret[n++] = g->gr_gid;
+	}
+	return n;
+}
+
 int br_privileges_drop(const struct br_identity *id, struct br_error *err)
 {
+	gid_t groups[4];
 	int r;
 
 	capng_get_caps_process();
@@ -156,7 +175,7 @@ int br_privileges_drop(const struct br_identity *id, struct br_error *err)
 		if (prctl(PR_SET_KEEPCAPS, 1) < 0)
 			return br_error_set(err, errno, "cannot keep a capability: %m");
 		/* glibc carries these to every thread, and their capabilities go with root */
-		if (setgroups(0, NULL) < 0 || setresgid(id->gid, id->gid, id->gid) < 0 ||
+		if (setgroups(device_groups(id, groups, BR_ARRAY_SIZE(groups)), groups) < 0 || setresgid(id->gid, id->gid, id->gid) < 0 ||
 			setresuid(id->uid, id->uid, id->uid) < 0)
 			return br_error_set(err, errno, "cannot become %s: %m", id->name);
 		r = keep_raw_only(err);

@@ -66,5 +66,6 @@
 #define BR_EV_RESERVATION_LEFT "reservation.left"     /* while it waited: reservation, user, why, reason */
 #define BR_EV_CONSOLE_UP "console.up"	    /* console: its URI */
 #define BR_EV_CONSOLE_AWAY "console.away"   /* reason */
+#define BR_EV_CONSOLE_WRITER "console.writer" /* who: has the right to write on it now */
 #define BR_EV_BOARD_UP "board.up"	    /* by: what showed it ("dhcp", "nfs") */
 #define BR_EV_LOST "events.lost"	    /* count */

@@ -107,6 +107,7 @@ bool br_board_disk_ok(const char *disk);
 
 /* Secrets made once per board and kept: machine-id (32 hex digits), an ed25519 seed (32 bytes) ... Returns the
  * stored value, making n random bytes when there is none. */
+#define BR_SECRET_SSH "ssh-ed25519-seed"
 int br_board_secret(struct br_fleet *fleet, int64_t board_id, const char *kind, void *ret, size_t n);
 
 /* What was set at run time and outlives the daemon. -ENOENT: never set. */

@@ -291,7 +291,7 @@ static int make_plan(struct br_boots *boots, const struct br_board *board, uint6
 	r = br_boots_flashed(boots->fleet, board, &in.flashed);
 	if (r < 0)
 		return br_error_set(err, -r, "board %s: cannot read its flash orders: %s", board->name, strerror(-r));
-	r = br_board_secret(boots->fleet, board->id, "ssh-ed25519-seed", in.ssh_seed, sizeof(in.ssh_seed));
+	r = br_board_secret(boots->fleet, board->id, BR_SECRET_SSH, in.ssh_seed, sizeof(in.ssh_seed));
 	if (!r)
 		r = br_board_secret(boots->fleet, board->id, "machine-id", in.machine_id, sizeof(in.machine_id));
 	if (r < 0)

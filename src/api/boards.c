@@ -9,6 +9,7 @@
 #include "api/call.h"
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "console/console.h"
 #include "fleet/event.h"
 #include "fleet/fact.h"
 #include "fleet/reservation.h"
@@ -248,6 +249,13 @@ static int check_size(struct br_api *api, const struct br_board *old, const stru
 		br_format_size(is, sizeof(is), least));
 }
 
+static int check_console(const struct br_board *old, const struct br_board *b, struct br_error *err)
+{
+	if (!strcmp(old->console, b->console) || br_console_uri_ok(b->console, err))
+		return 0;
+	return br_error_prefix(err, "board %s", b->name);
+}
+
 static int edit_locked(struct br_call *call, struct br_error *err)
 {
 	struct br_board old, b;
@@ -262,6 +270,8 @@ static int edit_locked(struct br_call *call, struct br_error *err)
 		r = check_image(call->api, &old, &b, err);
 	if (r >= 0)
 		r = check_size(call->api, &old, &b, err);
+	if (r >= 0)
+		r = check_console(&old, &b, err);
 	if (r >= 0)
 		r = br_board_save(call->api->fleet, &b, err);
 	if (r < 0)
@@ -296,6 +306,8 @@ static int add(struct br_call *call, struct br_error *err)
 		r = check_image(call->api, &none, &b, err);
 	if (r >= 0)
 		r = check_size(call->api, &none, &b, err);
+	if (r >= 0)
+		r = check_console(&none, &b, err);
 	if (r >= 0)
 		r = br_board_save(call->api->fleet, &b, err);
 	if (r < 0)

@@ -125,10 +125,12 @@ static void take_wish(struct br_telnet *t, uint8_t number, bool on, struct br_wr
 	}
 	if (number == BINARY)
 		t->binary_out = on;
-	if (number == COM_PORT && on && !t->comport_on)
-		set_line(t, out);
 	if (number == COM_PORT)
 		t->comport_on = on;
+	if (t->comport_on && !t->line_set) {
+		set_line(t, out);
+		t->line_set = true;
+	}
 }
 
 /* WILL and WONT: what they do. */

@@ -65,7 +65,7 @@ static int take_port(const struct scheme *s, const char *text, const char *digit
 static int take_host(const struct scheme *s, const char *text, char *rest, struct br_console_uri *u, struct br_error *err)
 {
 	static const char name[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
-	static const char v6[] = "0123456789abcdefABCDEF:.%";
+	static const char v6[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:.%-_";
 	bool brackets = rest[0] == '[';
 	size_t n = strspn(rest + brackets, brackets ? v6 : name);
 	const char *behind = rest + brackets + n;

@@ -67,15 +67,17 @@ static int take_host(const struct scheme *s, const char *text, char *rest, struc
 	static const char name[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
 	static const char v6[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:.%-_";
 	bool brackets = rest[0] == '[';
-	size_t n = strspn(rest + brackets, brackets ? v6 : name);
-	const char *behind = rest + brackets + n;
+	size_t n = strlen(rest);
+	const char *behind;
 
+	if (n && rest[n - 1] == '/') /* as URIs may end */
+		rest[n - 1] = 0;
+	n = strspn(rest + brackets, brackets ? v6 : name);
+	behind = rest + brackets + n;
 	if (!n || n >= sizeof(u->host) || rest[0] == '-')
 		return wrong(s, text, "the host is no name or address", err);
 	if (brackets && *behind++ != ']')
 		return wrong(s, text, "the address has no ']'", err);
-	if (*behind == '/' && !behind[1])
-		behind = "";
 	if (*behind && *behind != ':')
 		return wrong(s, text, "the host is no name or address", err);
 	memcpy(u->host, rest + brackets, n);

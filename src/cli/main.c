@@ -38,6 +38,7 @@ static const struct br_command *const tables[] = {
 	br_cli_eeprom,
 	br_cli_sign,
 	br_cli_sim,
+	br_cli_import,
 	br_cli_serve,
 	br_cli_misc,
 	own,

@@ -217,6 +217,16 @@ static int check_image(struct br_api *api, const struct br_board *old, struct br
 	return r;
 }
 
+/* A key that the daemon cannot sign with shows as a board that stays dark, once it is fused. */
+static int check_key(struct br_api *api, const struct br_board *old, const struct br_board *b, struct br_error *err)
+{
+	int r = 0;
+
+	if (b->signed_key[0] && strcmp(old->signed_key, b->signed_key) != 0)
+		r = br_boots_check_signing(api->boots, b->signed_key, err);
+	return r < 0 ? br_error_prefix(err, "field 'signed'") : 0;
+}
+
 /* A disk never becomes smaller: who wishes that is told, not passed over in silence. */
 static int check_size(struct br_api *api, const struct br_board *old, const struct br_board *b, struct br_error *err)
 {
@@ -273,6 +283,8 @@ static int edit_locked(struct br_call *call, struct br_error *err)
 	if (r >= 0)
 		r = check_console(&old, &b, err);
 	if (r >= 0)
+		r = check_key(call->api, &old, &b, err);
+	if (r >= 0)
 		r = br_board_save(call->api->fleet, &b, err);
 	if (r < 0)
 		return r;
@@ -308,6 +320,8 @@ static int add(struct br_call *call, struct br_error *err)
 		r = check_size(call->api, &none, &b, err);
 	if (r >= 0)
 		r = check_console(&none, &b, err);
+	if (r >= 0)
+		r = check_key(call->api, &none, &b, err);
 	if (r >= 0)
 		r = br_board_save(call->api->fleet, &b, err);
 	if (r < 0)

@@ -20,9 +20,10 @@
 #include "plan/plan.h"
 
 const char br_cli_sign_bootimg_help[] =
-	"  WHAT               a directory with boot files, a stored image, or a board: then it is what the daemon serves it\n"
+	"  WHAT               a directory with boot files, a stored image, or a board: then it is what the daemon serves it. Of one name\n"
+	"                     the directory counts before the image, and the image before the board\n"
 	"  -o, --output FILE  boot.img; with --key its boot.sig is written beside it\n"
-	"  --model MODEL      4B, CM4, 5 ...: leaves out what only other models need, and says what is missing\n"
+	"  --model MODEL      4B, CM4, 5 ...: leaves out what only other models need, and says what is missing; a board has its own\n"
 	BR_SIGN_KEY_HELP
 	"  --target-soc SOC   put into boot.sig: 2711 or 2712\n"
 	"A bare FAT file system named BOOT, one sector per cluster, all times the same: the same files give the same bytes. Over 128 MiB\n"
@@ -46,19 +47,15 @@ static void job_done(struct job *j)
 	br_plan_unref(j->plan);
 }
 
-static int report_missing(const struct job *j, const struct br_fatimage_entry *entries, size_t n, const char *config)
+/* The sentences of br_bootimg_missing(), one a line; they are cut up. */
+static void report_missing(const struct job *j, struct br_text *words)
 {
-	struct br_text words = BR_TEXT_NULL;
-
-	if (j->model && br_bootimg_missing(j->model->soc, j->model, entries, n, config, &words) && words.buf)
-		for (char *line = words.buf, *next; line && *line; line = next) {
-			next = strchr(line, '\n');
-			if (next)
-				*next++ = 0;
-			br_cli_fail(BR_EXIT_OK, "%s: warning: a %s could not boot from it: %s", j->q->out, j->model->name, line);
-		}
-	br_text_done(&words);
-	return 0;
+	for (char *line = words->buf, *next; line && *line; line = next) {
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = 0;
+		br_cli_fail(BR_EXIT_OK, "%s: warning: a %s could not boot from it: %s", j->q->out, j->model->name, line);
+	}
 }
 
 /* ---- a directory ---- */
@@ -66,6 +63,7 @@ static int report_missing(const struct job *j, const struct br_fatimage_entry *e
 static int pack_files(struct job *j, const char *config, struct br_error *err)
 {
 	struct br_fatimage_entry *entries = NULL;
+	struct br_text words = BR_TEXT_NULL;
 	const struct br_override *o;
 	size_t n = 0, all = 0;
 	int r;
@@ -81,8 +79,9 @@ static int pack_files(struct job *j, const char *config, struct br_error *err)
 		if (br_bootimg_needs(j->model ? j->model->soc : BR_SOC_UNKNOWN, o->path, config))
 			entries[n++] = (struct br_fatimage_entry){ o->path, &o->span, 1, o->span.len };
 	r = br_bootimg_pack(entries, n, &j->img, err);
-	if (!r)
-		report_missing(j, entries, n, config);
+	if (!r && j->model && br_bootimg_missing(j->model->soc, j->model, entries, n, config, &words))
+		report_missing(j, &words);
+	br_text_done(&words);
 	free(entries);
 	return r;
 }
@@ -116,14 +115,17 @@ static int from_directory(struct job *j, struct br_error *err)
 
 /* ---- a stored image ---- */
 
-static int from_image(struct job *j, struct br_store *store, struct br_error *err)
+/* *ret_found false: no image has the name. */
+static int from_image(struct job *j, struct br_store *store, bool *ret_found, struct br_error *err)
 {
 	struct br_plan_input in = { .disk = "volatile" };
+	struct br_text words = BR_TEXT_NULL;
 	struct br_image *image = NULL;
 	int r = br_image_open(store, j->what, &image, err);
 
+	*ret_found = r != -ENOENT;
 	if (r < 0)
-		return r;
+		return *ret_found ? r : 0;
 	r = br_plan_base_new(image, &in.base, err);
 	br_image_unref(image);
 	if (!r && j->model)
@@ -132,7 +134,14 @@ static int from_image(struct job *j, struct br_store *store, struct br_error *er
 		r = br_plan_new(&in, &j->plan, err);
 		br_plan_base_unref(in.base);
 	}
-	return r < 0 ? r : br_bootimg_new(j->plan, &j->img, err);
+	if (!r)
+		r = br_bootimg_new(j->plan, &j->img, err);
+	if (!r && j->model) {
+		r = br_bootimg_plan_missing(j->plan, &words, err);
+		report_missing(j, &words);
+	}
+	br_text_done(&words);
+	return r < 0 ? r : 0;
 }
 
 /* ---- a board ---- */
@@ -248,19 +257,24 @@ static int gather(struct job *j, struct br_error *err)
 {
 	struct br_store *store = NULL;
 	struct stat st;
+	bool found = false;
+	int r = 0;
 
 	if (stat(j->what, &st) == 0 && S_ISDIR(st.st_mode))
 		return from_directory(j, err);
 	if (strchr(j->what, '/'))
 		return br_error_set(err, ENOENT, "%s: no such directory", j->what);
 	if (!br_common_store(&j->q->common, &store, NULL)) {
-		int r = from_image(j, store, err);
-
+		r = from_image(j, store, &found, err);
 		br_store_close(store);
-		if (r != -ENOENT)
-			return r;
 	}
-	return 0; /* the daemon knows the boards: write_out() asks it */
+	if (r < 0 || found)
+		return r;
+	/* the daemon knows the boards: write_out() asks it */
+	if (j->model)
+		return br_error_set(err, EINVAL, "--model %s: '%s' is no directory and no stored image, and a board's own model counts ('bramble board "
+			"edit BOARD --model')", j->q->model, j->what);
+	return 0;
 }
 
 static int run(struct job *j, struct br_error *err)

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "base/array.h"
+#include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/hash.h"
 #include "base/text.h"
@@ -86,7 +87,7 @@ struct collecting {
 	struct br_fatimage_entry *entries;
 	size_t n, cap;
 	enum br_soc soc;
-	const char *config;
+	char *config;
 };
 
 static int collect(void *ctx, const char *path, const struct br_bootfile *file)
@@ -115,25 +116,53 @@ static char *read_config(const struct br_plan *plan)
 	return br_text_take(&t);
 }
 
+/* As firmware wants it. The same files give the same bytes, at every boot and wherever they are put together. */
+static int make(const struct br_fatimage_entry *entries, size_t n, struct br_fatimage **ret, struct br_error *err)
+{
+	struct br_fatimage_options opt = { .label = "BOOT", .spare = SPARE, .max_size = BR_BOOTIMG_MAX };
+	uint8_t size[8];
+
+	for (size_t i = 0; i < n; i++) {
+		br_store_le64(size, entries[i].size);
+		opt.volume_id = br_crc32c(opt.volume_id, entries[i].path, strlen(entries[i].path));
+		opt.volume_id = br_crc32c(opt.volume_id, size, sizeof(size));
+	}
+	return br_fatimage_new(entries, n, &opt, ret, err);
+}
+
+/* What a plan's boot.img has inside: c->entries is the caller's to free, c->config, too. */
+static int collect_all(const struct br_plan *plan, struct collecting *c, struct br_error *err)
+{
+	const struct br_pi_model *model = br_pi_model_by_id(br_plan_input(plan)->board.model);
+	int r;
+
+	*c = (struct collecting){ .soc = model ? model->soc : BR_SOC_UNKNOWN, .config = read_config(plan) };
+	r = br_plan_bootfiles(plan, collect, c);
+	return r < 0 ? br_error_set(err, -r, "boot.img: %s", strerror(-r)) : 0;
+}
+
 int br_bootimg_new(const struct br_plan *plan, struct br_fatimage **ret, struct br_error *err)
 {
-	const struct br_plan_input *in = br_plan_input(plan);
-	const struct br_pi_model *model = br_pi_model_by_id(in->board.model);
-	br_cleanup(br_freep) char *config = read_config(plan);
-	struct collecting c = { .soc = model ? model->soc : BR_SOC_UNKNOWN, .config = config };
-	struct br_fatimage_options opt = {
-		.label = "BOOT",
-		.volume_id = (uint32_t)in->board.id * 2654435761u ^ (uint32_t)in->boot,
-		.spare = SPARE,
-		.max_size = BR_BOOTIMG_MAX,
-	};
-	int r = br_plan_bootfiles(plan, collect, &c);
+	struct collecting c;
+	int r = collect_all(plan, &c, err);
 
 	if (!r)
-		r = br_fatimage_new(c.entries, c.n, &opt, ret, err);
-	else
-		br_error_set(err, -r, "boot.img: %s", strerror(-r));
+		r = make(c.entries, c.n, ret, err);
 	free(c.entries);
+	free(c.config);
+	return r;
+}
+
+int br_bootimg_plan_missing(const struct br_plan *plan, struct br_text *words, struct br_error *err)
+{
+	const struct br_pi_model *model = br_pi_model_by_id(br_plan_input(plan)->board.model);
+	struct collecting c;
+	int r = collect_all(plan, &c, err);
+
+	if (!r && model)
+		r = (int)br_bootimg_missing(model->soc, model, c.entries, c.n, c.config, words);
+	free(c.entries);
+	free(c.config);
 	return r;
 }
 
@@ -169,11 +198,7 @@ int br_bootimg_sign(const struct br_bootfile *img, const char *key_file, char **
 
 int br_bootimg_pack(const struct br_fatimage_entry *entries, size_t n, struct br_fatimage **ret, struct br_error *err)
 {
-	struct br_fatimage_options opt = { .label = "BOOT", .spare = SPARE, .max_size = BR_BOOTIMG_MAX };
-
-	for (size_t i = 0; i < n; i++)
-		opt.volume_id = br_crc32c(opt.volume_id, entries[i].path, strlen(entries[i].path));
-	return br_fatimage_new(entries, n, &opt, ret, err);
+	return make(entries, n, ret, err);
 }
 
 /* ---- what is missing ---- */

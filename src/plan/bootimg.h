@@ -27,11 +27,14 @@ bool br_bootimg_needs(enum br_soc soc, const char *path, const char *config);
 size_t br_bootimg_missing(enum br_soc soc, const struct br_pi_model *model, const struct br_fatimage_entry *entries, size_t n,
 	const char *config, struct br_text *words);
 
-/* A boot.img of these files: the options of br_fatimage_new() as firmware wants them. The volume's number comes from the names. */
+/* A boot.img of these files: the options of br_fatimage_new() as firmware wants them. The volume's number comes from
+ * their names and sizes. */
 int br_bootimg_pack(const struct br_fatimage_entry *entries, size_t n, struct br_fatimage **ret, struct br_error *err);
 
 /* The .sig of a boot.img, with the time of now: *ret is its text (free()). key_file: an RSA-2048 key that is not encrypted. */
 int br_bootimg_sign(const struct br_bootfile *img, const char *key_file, char **ret, struct br_error *err);
 
-/* The image holds pointers into the plan, and lives no longer. */
+/* As br_bootimg_pack(), of a plan's boot files. The image holds pointers into the plan, and lives no longer. */
 int br_bootimg_new(const struct br_plan *plan, struct br_fatimage **ret, struct br_error *err);
+/* br_bootimg_missing() of these, for the model of the plan's board; 0 where it has none. Negative on failure. */
+int br_bootimg_plan_missing(const struct br_plan *plan, struct br_text *words, struct br_error *err);

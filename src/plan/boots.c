@@ -17,6 +17,7 @@
 #include "base/text.h"
 #include "fleet/event.h"
 #include "fleet/flash.h"
+#include "pi/rsakey.h"
 
 #define ANONYMOUS_NS (30 * BR_S)
 
@@ -200,6 +201,32 @@ void br_boots_default_image(struct br_boots *boots, char ret[static BR_IMAGE_NAM
 	pthread_mutex_lock(&boots->lock);
 	memcpy(ret, boots->default_image, BR_IMAGE_NAME_MAX + 1);
 	pthread_mutex_unlock(&boots->lock);
+}
+
+int br_boots_check_signing(const struct br_boots *boots, const char *name, struct br_error *err)
+{
+	static const char cure[] = "'bramble sign key list' shows the keys, 'bramble sign key new NAME' makes one";
+	br_cleanup(br_freep) char *path = NULL;
+	struct br_error why = BR_ERROR_NULL;
+	struct br_rsakey *key = NULL;
+	bool can_sign;
+	int r;
+
+	if (!boots->signing_keys || !br_rsakey_name_ok(name))
+		return br_error_set(err, ENOENT, "there is no key of that name; %s", cure);
+	path = br_asprintf("%s/%s.pem", boots->signing_keys, name);
+	if (!path)
+		return br_error_set(err, ENOMEM, "out of memory");
+	r = br_rsakey_open(&(struct br_rsakey_options){ .key = path }, &key, &why);
+	if (r == -ENOENT)
+		return br_error_set(err, ENOENT, "there is no key '%s' among the daemon's (%s); %s", name, boots->signing_keys, cure);
+	if (r == -ENOKEY)
+		return br_error_set(err, EINVAL, "the daemon cannot sign with key '%s': it has a passphrase, and nobody could type it at a boot", name);
+	if (r < 0)
+		return br_error_set(err, EINVAL, "the daemon cannot sign with key '%s': %s", name, why.text);
+	can_sign = br_rsakey_can_sign(key);
+	br_rsakey_free(key);
+	return can_sign ? 0 : br_error_set(err, EINVAL, "the daemon cannot sign with key '%s': %s has the public half only", name, path);
 }
 
 const char *br_boots_default_disk(const struct br_boots *boots)

@@ -43,6 +43,9 @@ void br_boots_free(struct br_boots *boots);
 int br_boots_set_default_image(struct br_boots *boots, const char *image, struct br_error *err);
 /* "" when there is none. */
 void br_boots_default_image(struct br_boots *boots, char ret[static BR_IMAGE_NAME_MAX + 1]);
+/* Whether the daemon can sign with a key of that name (board edit --signed): it is there, of the kind that boards take, and opens
+ * without a passphrase. Else negative, with words. Takes no lock. */
+int br_boots_check_signing(const struct br_boots *boots, const char *name, struct br_error *err);
 const char *br_boots_default_disk(const struct br_boots *boots);
 uint64_t br_boots_default_persist(const struct br_boots *boots);
 

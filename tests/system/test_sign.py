@@ -395,6 +395,8 @@ def test_signed_boards_boot_their_plan(t):
         daemon.cli("board", "add", f"pi{n}", "--serial", serial, "--model", "4B" if model == "4" else model)
         r, _ = boot(model, serial, "--road", road)
         assert r.returncode and "boot.sig: missing" in r.stdout, r.stdout[-900:]
+        if n == 0:
+            unusable_keys_are_refused(t, daemon)
         daemon.cli("board", "edit", f"pi{n}", "--signed", "lab")
         r, events = boot(model, serial, "--road", road)
         assert r.returncode == 0, f"{model} {road}: {r.stdout[-900:]} {r.stderr[-600:]}"
@@ -405,10 +407,20 @@ def test_signed_boards_boot_their_plan(t):
         r, _ = boot(model, serial, "--road", road, public="other.pem")
         assert r.returncode and "was not signed with the key of this board" in r.stdout, r.stdout[-900:]
 
+    # the same files give the same bytes at the next boot, too
+    def fetch(name):
+        t.run(*net.exec("curl", "-sS", "-f", "-m", "60", "--unix-socket", t.path("state/api.sock"), "-o", t.path(name),
+                        f"http://x/v1/boards/pi0/bootfile?name={name}"))
+
+    fetch("boot.img")
+    first, number = read(t.path("boot.img")), daemon.json("board", "show", "pi0")[0]["boot"]["number"]
+    assert boot("4", "1000b000", "--road", "tftp")[0].returncode == 0
+    assert daemon.json("board", "show", "pi0")[0]["boot"]["number"] > number
+    fetch("boot.img")
+    assert read(t.path("boot.img")) == first
+    fetch("boot.sig")
+
     # the same bytes with one bit flipped, and the signature of before
-    for name in ("boot.img", "boot.sig"):
-        data = t.run(*net.exec("curl", "-sS", "-f", "-m", "60", "--unix-socket", t.path("state/api.sock"), "-o", t.path(name),
-                               f"http://x/v1/boards/pi0/bootfile?name={name}"))
     data = bytearray(read(t.path("boot.img")))
     data[len(data) // 2] ^= 1
     put(t.path("boot/pi0/boot.img"), data)
@@ -439,3 +451,21 @@ def test_signed_boards_boot_their_plan(t):
     t.run(*net.exec("curl", "-sS", "-f", "-m", "60", "--unix-socket", t.path("state/api.sock"), "-o", t.path("boot.img"),
                     "http://x/v1/boards/pi1/bootfile?name=boot.img"))
     assert read(t.path("cli.img")) == read(t.path("boot.img"))
+    r = daemon.cli("sign", "bootimg", "pi1", "--model", "5", "-o", t.path("no.img"), check=False)
+    assert r.returncode and "a board's own model counts" in r.stderr and not os.path.exists(t.path("no.img")), r.stderr
+    name = daemon.json("image", "list")[0]["name"]
+    r = daemon.cli("sign", "bootimg", name, "--model", "3B", "-o", t.path("three.img"))
+    assert "a Raspberry Pi 3 Model B could not boot from it" in r.stderr, r.stderr
+
+
+def unusable_keys_are_refused(t, daemon):
+    """A key that the daemon cannot sign with would show as a dark board, once it is fused."""
+    put(t.path("words"), b"secret\n")
+    sign(t, "key", "new", "locked", "--passphrase-file", t.path("words"))
+    put(t.path("state/keys/half.pem"), read(t.path("lab-pub.pem")))
+    for key, code, words in (("labb", 3, "there is no key 'labb'"), ("locked", 2, "passphrase"), ("half", 2, "public half only")):
+        r = daemon.cli("board", "edit", "pi0", "--signed", key, check=False)
+        assert r.returncode == code and words in r.stderr, (key, r.returncode, r.stderr)
+        r = daemon.cli("board", "add", "pi9", "--serial", "1000b099", "--signed", key, check=False)
+        assert r.returncode and words in r.stderr, (key, r.stderr)
+    assert daemon.json("board", "show", "pi0")[0]["signed"] is None

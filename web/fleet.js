@@ -223,7 +223,7 @@ class Storm {
 		let booting = 0;
 		for (const [name, cell] of grid.cells) booting += isBooting(boards.get(name), cell.state, now);
 		const through = (grid.counts.get("up") ?? 0) + (grid.counts.get("mounted") ?? 0);
-		const left = this.timeLeft(booting, through, now);
+		const left = booting && typeof store.status?.left_s === "number" ? store.status.left_s : this.timeLeft(booting, through, now);
 		setText(this.number, booting ? booting : total);
 		setText(this.words, booting ? `of ${plural(total, "board")} booting` : total === 1 ? "board" : "boards");
 		setText(this.rate, rate(store.rate));

@@ -39,6 +39,7 @@ static const struct br_command *const tables[] = {
 	br_cli_sign,
 	br_cli_sim,
 	br_cli_import,
+	br_cli_top,
 	br_cli_serve,
 	br_cli_misc,
 	own,

@@ -15,6 +15,7 @@
 
 #define GRAPH_ROWS 3
 #define CELL_WIDTH 20
+#define WIDE_AT 49 /* where a list's columns begin that a narrow terminal goes without */
 #define GRAPH_MAX 400 /* columns */
 
 /* Colours of the states; each has its shape, too. Pair 0 is the terminal's own. */
@@ -134,7 +135,7 @@ static void draw_head(const struct br_top_live *live, int64_t now)
 	attron(A_REVERSE);
 	mvhline(0, 0, ' ', COLS);
 	putf(0, 1, "bramble  %zu boards, %zu booting%s, %zu up%s", f->n, booting, left, counts[BR_TOP_UP] + counts[BR_TOP_MOUNTED],
-		counts[BR_TOP_WRONG] ? "" : ", none needs attention");
+		counts[BR_TOP_WRONG] || !f->judged ? "" : ", none needs attention");
 	if (!live->connected)
 		putf(0, COLS > 18 ? COLS - 17 : 0, " no connection ");
 	else if (COLS > 72)
@@ -253,12 +254,15 @@ static void describe(const struct br_top_board *b, int64_t now, char *out, size_
 static void draw_list(struct br_top_view *v, const struct br_top_fleet *f, int y, int end, int64_t now)
 {
 	size_t room = (size_t)(end > y + 1 ? end - y - 1 : 0), at = br_top_selected(v, f);
+	bool wide = COLS >= 110;
 
 	v->per_row = 1;
 	v->rows = room;
 	keep_in_sight(v, at);
 	attron(A_DIM);
-	putf(y, 1, "  %-20s %-6s %-18s %-15s %-12s %s", "BOARD", "MODEL", "STAGE", "ADDRESS", "IMAGE", "");
+	putf(y, 1, "  %-20s %-5s %-18s ", "BOARD", "MODEL", "STAGE");
+	if (wide)
+		putf(y, WIDE_AT, "%-15s %-12s", "ADDRESS", "IMAGE");
 	attroff(A_DIM);
 	for (size_t i = v->scroll; i < v->n && i < v->scroll + room; i++) {
 		const struct br_top_board *b = &f->boards[v->order[i]];
@@ -269,7 +273,12 @@ static void draw_list(struct br_top_view *v, const struct br_top_fleet *f, int y
 		put_shape(row, 1, v, b->state);
 		if (i == at)
 			attron(A_REVERSE);
-		putf(row, 3, "%-20.20s %-6.6s %-18.18s %-15.15s %-12.12s %s", b->name, b->model, br_top_looks[b->state].label, b->address, b->image, more);
+		mvhline(row, 3, ' ', COLS - 3);
+		putf(row, 3, "%-20.20s %-5.5s %-18.18s ", b->name, b->model, br_top_looks[b->state].label);
+		if (wide)
+			putf(row, WIDE_AT, "%-15.15s %-12.12s %s", b->address, b->image, more);
+		else
+			putf(row, WIDE_AT, "%s", more);
 		attroff(A_REVERSE);
 	}
 }

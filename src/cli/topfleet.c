@@ -84,7 +84,7 @@ static enum br_top_state stage_of(const json_t *board)
 	const char *stage = json_string_value(br_json_at(board, "boot.stage"));
 	const char *road = json_string_value(br_json_at(board, "effective.road"));
 
-	for (int i = 0; stage && i < BR_TOP_STATES; i++)
+	for (int i = 0; stage && stage[0] && i < BR_TOP_STATES; i++)
 		if (i != BR_TOP_NONE && !strcmp(br_top_looks[i].stage, stage))
 			return (enum br_top_state)i;
 	return road && !strcmp(road, "local") ? BR_TOP_LOCAL : BR_TOP_NONE;
@@ -186,6 +186,14 @@ static void take_removed(struct br_top_fleet *f, const json_t *names)
 	}
 }
 
+/* Numbers of JSON may be anything. */
+static uint64_t whole_number(const json_t *v, double max)
+{
+	double x = json_number_value(v);
+
+	return x >= 0 && x <= max ? (uint64_t)x : x > max ? (uint64_t)max : 0;
+}
+
 static void take_status(struct br_top_fleet *f, const json_t *status)
 {
 	const json_t *rate = br_json_at(status, "rate.bytes_per_s"), *left = json_object_get(status, "left_s");
@@ -193,12 +201,12 @@ static void take_status(struct br_top_fleet *f, const json_t *status)
 	safe_text(status, "interface", f->interface, sizeof(f->interface));
 	safe_text(status, "version", f->version, sizeof(f->version));
 	safe_text(status, "dhcp_mode", f->dhcp, sizeof(f->dhcp));
-	f->left_s = json_is_number(left) ? (int64_t)json_number_value(left) : -1;
+	f->left_s = json_is_number(left) ? (int64_t)whole_number(left, 1e9) : -1;
 	if (!json_is_number(rate))
 		return;
 	if (f->n_rates == BR_TOP_RATES)
 		memmove(f->rates, f->rates + 1, (--f->n_rates) * sizeof(f->rates[0]));
-	f->rates[f->n_rates++] = json_number_value(rate) > 0 ? (uint64_t)json_number_value(rate) : 0;
+	f->rates[f->n_rates++] = whole_number(rate, 1e15);
 }
 
 static void take_event(const struct br_top_fleet *f, const json_t *event)
@@ -236,6 +244,7 @@ void br_top_fleet_why(struct br_top_fleet *f, const json_t *verdicts)
 
 	for (i = 0; i < f->n; i++)
 		f->boards[i].wrong = false;
+	f->judged = json_is_array(verdicts);
 	json_array_foreach(verdicts, i, v) {
 		const char *board = json_string_value(json_object_get(v, "board"));
 		const char *level = json_string_value(json_object_get(v, "level"));

@@ -53,6 +53,7 @@ struct br_top_fleet {
 	size_t n, cap;
 	uint64_t rates[BR_TOP_RATES]; /* bytes per second, each second, oldest first */
 	size_t n_rates;
+	bool judged;	 /* verdicts are known: no board that is wrong means that none is */
 	int64_t left_s; /* until all that boot are there; -1: not known */
 	char interface[32], version[32], dhcp[16];
 };

@@ -7,6 +7,7 @@
 
 #include "api/boardjson.h"
 #include "api/call.h"
+#include "api/rights.h"
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "console/console.h"
@@ -17,6 +18,7 @@
 #include "plan/boots.h"
 #include "plan/disks.h"
 #include "plan/persist.h"
+#include "power/uri.h"
 #include "store/image.h"
 
 /* The boot in force: number, stage, image, times. */
@@ -79,13 +81,24 @@ static json_t *reserved_json(struct br_api *api, const struct br_board *b)
 	return number ? json_pack("{s:s, s:s}", "reservation", name, "user", user) : json_null();
 }
 
-static json_t *full_json(struct br_api *api, const struct br_board *b)
+/* A URI of power may carry a password or an SNMP community. */
+static void hide_secrets(const struct br_board *b, json_t *json)
+{
+	char text[sizeof(b->power)];
+
+	if (b->power[0])
+		json_object_set_new(json, "power", json_string(br_power_uri_public(text, sizeof(text), b->power)));
+}
+
+json_t *br_api_board_json(struct br_api *api, const struct br_board *b, bool secrets)
 {
 	json_t *json = br_board_to_json(b);
 	struct br_lease lease;
 	char ip[BR_IP_TEXT];
 	bool leased = !br_mac_is_zero(b->mac) && !br_lease_by_mac(api->fleet, b->mac, &lease);
 
+	if (!secrets)
+		hide_secrets(b, json);
 	json_object_set_new(json, "address", leased ? json_string(br_ip_format(ip, lease.ip)) : json_null());
 	json_object_set_new(json, "effective", effective_json(api, b));
 	json_object_set_new(json, "boot", boot_json(api, b));
@@ -95,6 +108,7 @@ static json_t *full_json(struct br_api *api, const struct br_board *b)
 
 struct listing {
 	struct br_api *api;
+	bool secrets;
 	json_t *out;
 };
 
@@ -102,12 +116,12 @@ static int add_board(void *ctx, const struct br_board *b)
 {
 	struct listing *l = ctx;
 
-	return json_array_append_new(l->out, full_json(l->api, b)) < 0 ? -ENOMEM : 0;
+	return json_array_append_new(l->out, br_api_board_json(l->api, b, l->secrets)) < 0 ? -ENOMEM : 0;
 }
 
 static int add_named(struct listing *l, const struct br_board *b)
 {
-	return json_array_append_new(l->out, with_facts(l->api, b, full_json(l->api, b))) < 0 ? -ENOMEM : 0;
+	return json_array_append_new(l->out, with_facts(l->api, b, br_api_board_json(l->api, b, l->secrets))) < 0 ? -ENOMEM : 0;
 }
 
 /* Boards by a selector: in the order of its names, if it is nothing but names, else in that of the list. */
@@ -177,7 +191,7 @@ static int list_selected(struct br_call *call, const char *text, struct listing 
 
 static int list(struct br_call *call, struct br_error *err)
 {
-	struct listing l = { call->api, json_array() };
+	struct listing l = { call->api, br_rights_see_secrets(call), json_array() };
 	const char *names = br_call_param(call, "names");
 
 	call->json = l.out;
@@ -192,7 +206,7 @@ static int show(struct br_call *call, struct br_error *err)
 	int r = br_call_board(call, &b, err);
 
 	if (r >= 0)
-		call->json = with_facts(call->api, &b, full_json(call->api, &b));
+		call->json = with_facts(call->api, &b, br_api_board_json(call->api, &b, br_rights_see_secrets(call)));
 	return r;
 }
 
@@ -266,12 +280,25 @@ static int check_console(const struct br_board *old, const struct br_board *b, s
 	return br_error_prefix(err, "board %s", b->name);
 }
 
+/* What makes the daemon open devices and connections, or run commands, is the admin's to say. */
+static int check_scope(const struct br_call *call, struct br_error *err)
+{
+	static const char *const fields[] = { "power", "console" };
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(fields) && call->who.scope < BR_SCOPE_ADMIN; i++)
+		if (json_object_get(call->body, fields[i]))
+			return br_error_set(err, EACCES, "field '%s': only who may admin sets it; %s may not", fields[i], call->who.name);
+	return 0;
+}
+
 static int edit_locked(struct br_call *call, struct br_error *err)
 {
 	struct br_board old, b;
 	json_t *before, *after;
 	int r = br_call_board(call, &old, err);
 
+	if (r >= 0)
+		r = check_scope(call, err);
 	if (r < 0)
 		return r;
 	b = old;
@@ -293,9 +320,8 @@ static int edit_locked(struct br_call *call, struct br_error *err)
 	if (json_object_size(after))
 		br_event_emit(call->api->fleet, b.id, 0, BR_EV_BOARD_EDITED,
 			json_pack("{s:O, s:O}", "before", before, "after", after));
-	json_decref(before);
-	json_decref(after);
-	call->json = full_json(call->api, &b);
+	br_call_change(call, before, after);
+	call->json = br_api_board_json(call->api, &b, br_rights_see_secrets(call));
 	return 0;
 }
 
@@ -312,7 +338,10 @@ static int edit(struct br_call *call, struct br_error *err)
 static int add(struct br_call *call, struct br_error *err)
 {
 	struct br_board none = { 0 }, b = { 0 };
-	int r = br_board_apply_json(&b, call->body, err);
+	int r = check_scope(call, err);
+
+	if (r >= 0)
+		r = br_board_apply_json(&b, call->body, err);
 
 	if (r >= 0)
 		r = check_image(call->api, &none, &b, err);
@@ -327,7 +356,7 @@ static int add(struct br_call *call, struct br_error *err)
 	if (r < 0)
 		return r;
 	br_event_emit(call->api->fleet, b.id, 0, BR_EV_BOARD_ADOPTED, br_board_json_changes(&none, &b));
-	call->json = full_json(call->api, &b);
+	call->json = br_api_board_json(call->api, &b, br_rights_see_secrets(call));
 	call->status = MHD_HTTP_CREATED;
 	return 0;
 }

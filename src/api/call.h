@@ -33,6 +33,9 @@ struct br_api {
 	struct br_api_status status; /* strings owned */
 	char *socket_path;
 	struct MHD_Daemon *daemon;
+	struct br_access *access;
+	struct br_feed *feed; /* may be NULL, which its functions take */
+	struct br_web *web;   /* NULL: not by TCP */
 	uint64_t started_ns;
 
 	/* Followers of events wait here. */
@@ -59,7 +62,7 @@ enum br_scope {
 struct br_who {
 	char name[80]; /* "local:1000", "token:ci", "anonymous:10.77.0.12" */
 	enum br_scope scope;
-	char boards[256]; /* of a token: the only boards it may change (a host list); "" : all */
+	char boards[256]; /* of a token: a selector of the only boards it may change; "" : all */
 };
 
 /* A request being answered. A handler returns 0 with json or response set, or a negative errno with words. */
@@ -73,6 +76,8 @@ struct br_call {
 	json_t *json;
 	struct MHD_Response *response; /* of bytes that are there; what has to be waited for: br_call_stream() */
 	struct br_stream *stream;
+	bool pumps; /* the server takes stream itself */
+	const struct br_route *route; /* of one that takes bytes */
 	json_t *before, *after; /* br_call_change() */
 };
 
@@ -121,6 +126,7 @@ struct br_route {
 	/* What it needs. A GET that gives away contents of disks, packets or secrets says BR_SCOPE_OPERATE: boards and
 	 * everybody on their network may read. */
 	enum br_scope scope;
+	bool names_boards;   /* in its body, and asks br_call_may_change() itself: tokens for some boards may call it */
 	bool unaudited;	     /* called so often, or so small, that an audit event each time would bury the others */
 	const char *summary; /* for /v1/openapi.json: "Switches the board"; a test wants it */
 	const char *takes, *gives; /* schemas of the body and the answer, in docs/schema/api; NULL: an object */
@@ -144,6 +150,7 @@ extern const struct br_route
 	br_api_reservations[],
 	br_api_shares[],
 	br_api_ssh[],
+	br_api_tokens[],
 	br_api_usb[],
 	br_api_why[];
 
@@ -156,6 +163,16 @@ void br_api_route(struct br_call *call, const char *method, const char *url, con
 int br_api_begin(struct br_call *call, const char *method, const char *url, struct br_sink **ret, struct br_error *err);
 /* The end of one that took bytes; r: how that went. Leaves a response in call. */
 void br_api_finish(struct br_call *call, struct br_sink *sink, int r, struct br_error *err);
+
+/* Whether a route takes bytes, for servers that must not wait: then br_api_begin() is called elsewhere. Negative: the caller may not
+ * call it; nothing else is looked at. */
+int br_api_takes_bytes(struct br_call *call, const char *method, const char *url, bool *ret, struct br_error *err);
+/* Leaves r and its words as the response. */
+void br_api_refuse(struct br_call *call, int r, const struct br_error *err);
+
+/* A board as GET /v1/boards has it. secrets: with what its power and console URIs keep from readers. */
+json_t *br_api_board_json(struct br_api *api, const struct br_board *board, bool secrets);
+json_t *br_api_status_json(struct br_api *api);
 
 /* A parameter of the query, NULL when it is not there. */
 const char *br_call_param(const struct br_call *call, const char *key);

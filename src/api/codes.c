@@ -28,6 +28,10 @@ static const struct br_api_code codes[] = {
 	{ ENODEV, 404, "no-console" },
 	{ EPERM, 403, "not-permitted" },
 	{ ETIMEDOUT, 504, "timeout" },
+	{ ENOKEY, 401, "unauthorized" },
+	{ EREMOTE, 403, "cross-site" },
+	{ EADDRNOTAVAIL, 421, "wrong-host" },
+	{ EAGAIN, 503, "try-again" },
 };
 
 const struct br_api_code *br_api_code_of(int code)

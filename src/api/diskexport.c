@@ -91,19 +91,14 @@ int br_call_send_pieces(struct br_call *call, struct br_disk *view, struct br_er
 	struct sending *s = calloc(1, sizeof(*s));
 	struct br_disk_usage u;
 
-	if (s) {
-		br_disk_usage(view, &u);
-		s->disk = view;
-		s->size = u.base_bytes;
-		br_pieces_head(s->buf, s->size);
-		s->n = BR_PIECES_HEAD;
-		call->response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, sizeof(s->buf), send_some, s, sending_free);
-	}
-	if (!s || !call->response) {
+	if (!s) {
 		br_disk_close(view);
-		free(s);
 		return br_error_set(err, ENOMEM, "out of memory");
 	}
-	MHD_add_response_header(call->response, MHD_HTTP_HEADER_CONTENT_TYPE, BR_PIECES_TYPE);
-	return 0;
+	br_disk_usage(view, &u);
+	s->disk = view;
+	s->size = u.base_bytes;
+	br_pieces_head(s->buf, s->size);
+	s->n = BR_PIECES_HEAD;
+	return br_call_stream(call, MHD_SIZE_UNKNOWN, BR_PIECES_TYPE, send_some, sending_free, s, err);
 }

@@ -20,7 +20,6 @@
 
 #define PATH_BYTES_MAX 4096
 #define ENTRIES_MAX 100000 /* of one listing */
-#define CHUNK (256 << 10)  /* read under the lock at a time */
 
 int br_call_disk(struct br_call *call, struct br_board *board, struct br_board_disk **ret, struct br_error *err)
 {
@@ -224,24 +223,27 @@ static ssize_t stream_read(void *cls, uint64_t pos, char *buf, size_t max)
 	return r < 0 || !got ? MHD_CONTENT_READER_END_WITH_ERROR : (ssize_t)got;
 }
 
+#define BYTES_TYPE "application/octet-stream"
+
 /* Takes over what it holds. */
 static int start_stream(struct br_call *call, struct stream *from, struct br_error *err)
 {
-	struct stream *s = malloc(sizeof(*s));
+	struct stream *s;
 
-	if (s)
-		*s = *from;
-	if (s && s->size)
-		call->response = MHD_create_response_from_callback(s->size, CHUNK, stream_read, s, stream_free);
-	if (!s || !call->response) {
+	if (!from->size) {
 		br_disk_close(from->copy);
-		free(s);
-		if (from->size)
-			return br_error_set(err, ENOMEM, "out of memory");
 		call->response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+		if (call->response)
+			MHD_add_response_header(call->response, MHD_HTTP_HEADER_CONTENT_TYPE, BYTES_TYPE);
+		return 0;
 	}
-	MHD_add_response_header(call->response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/octet-stream");
-	return 0;
+	s = malloc(sizeof(*s));
+	if (!s) {
+		br_disk_close(from->copy);
+		return br_error_set(err, ENOMEM, "out of memory");
+	}
+	*s = *from;
+	return br_call_stream(call, s->size, BYTES_TYPE, stream_read, stream_free, s, err);
 }
 
 static int cat(struct br_call *call, struct br_error *err)

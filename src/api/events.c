@@ -158,14 +158,11 @@ static int follow(struct br_call *call, const struct br_event_filter *filter, st
 	f->more = true; /* look before waiting */
 	r = start_cursor(call, filter, br_call_param(call, "after") != NULL, &f->filter.after, err);
 	f->filter.limit = 0;
-	if (r >= 0 && (!filter->type || f->type))
-		call->response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 32768, follow_read, f, follow_free);
-	if (!call->response) {
+	if (r < 0 || (filter->type && !f->type)) {
 		follow_free(f);
 		return r < 0 ? r : br_error_set(err, ENOMEM, "out of memory");
 	}
-	MHD_add_response_header(call->response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/jsonl");
-	return 0;
+	return br_call_stream(call, MHD_SIZE_UNKNOWN, "application/jsonl", follow_read, follow_free, f, err);
 }
 
 static int read_filter(struct br_call *call, struct br_event_filter *f, bool *ret_follow, struct br_error *err)

@@ -149,16 +149,15 @@ static json_t *address_json(uint32_t ip)
 	return ip ? json_string(br_ip_format(text, ip)) : json_null();
 }
 
-static int status(struct br_call *call, struct br_error *err)
+json_t *br_api_status_json(struct br_api *api)
 {
-	struct br_api *api = call->api;
 	const struct br_api_status *st = &api->status;
 	struct br_error health = BR_ERROR_NULL;
 	char image[BR_IMAGE_NAME_MAX + 1];
 
 	br_boots_default_image(api->boots, image);
 	br_event_health(api->fleet, &health);
-	call->json = json_pack("{s:s, s:i, s:I, s:s, s:o, s:i, s:s, s:s, s:o, s:o, s:s?, s:s, s:s?, s:o, s:o, s:o}", "version",
+	return json_pack("{s:s, s:i, s:I, s:s, s:o, s:i, s:s, s:s, s:o, s:o, s:s?, s:s, s:s?, s:o, s:o, s:o}", "version",
 		BRAMBLE_VERSION, "pid", (int)getpid(), "uptime_s", (json_int_t)((br_now_ns() - api->started_ns) / BR_S),
 		"interface", st->interface, "address", address_json(st->ip), "prefix", (int)st->prefix, "dhcp", st->dhcp,
 		"dhcp_mode", st->dhcp_mode ? st->dhcp_mode(st->dhcp_mode_ctx) : st->dhcp,
@@ -166,6 +165,11 @@ static int status(struct br_call *call, struct br_error *err)
 		image[0] ? image : NULL, "default_disk", br_boots_default_disk(api->boots), "storage_error",
 		health.code ? health.text : NULL, "counts", counts_json(api), "boots", st->turns ? st->turns(st->turns_ctx) : json_null(),
 		"capture_dropped", st->capture_dropped ? json_integer((json_int_t)st->capture_dropped(st->capture_ctx)) : json_null());
+}
+
+static int status(struct br_call *call, struct br_error *err)
+{
+	call->json = br_api_status_json(call->api);
 	return call->json ? 0 : br_error_set(err, ENOMEM, "out of memory");
 }
 

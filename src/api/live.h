@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /*
  * What GET /v1/live tells its followers (server-sent events): one feed, in which each message is made once and kept for all.
@@ -39,3 +40,48 @@ void br_feed_put(struct br_feed *feed, enum br_topic topic, int64_t board_id, co
 void br_feed_board(struct br_feed *feed, int64_t board_id);
 /* A transfer's progress; as br_live_progress() of the daemon. */
 void br_feed_progress(struct br_feed *feed, int64_t board_id, const char *path, uint64_t bytes, uint64_t size);
+
+/* ---- for the daemon and the API ---- */
+
+struct br_fleet;
+struct br_event;
+
+/* event_text: an event in words; may be NULL. */
+int br_feed_new(struct br_fleet *fleet, const char *(*event_text)(const struct br_event *ev, char *out, size_t size), struct br_feed **ret);
+void br_feed_free(struct br_feed *feed);
+
+/* Where what is told comes from; called in the feed's thread. NULL: there is none such. */
+struct br_feed_sources {
+	json_t *(*board)(void *ctx, int64_t board_id); /* NULL: it is gone */
+	json_t *(*status)(void *ctx);
+	void *ctx;
+};
+/* Starts its thread. A positive errno, or 0. */
+int br_feed_start(struct br_feed *feed, const struct br_feed_sources *sources);
+/* Followers end, the thread too; messages are dropped from then on. */
+void br_feed_stop(struct br_feed *feed);
+
+struct br_follower;
+struct br_follower_options {
+	unsigned topics;	 /* enum br_topic */
+	int64_t logs_of;	 /* a board's, with BR_TOPIC_LOGS */
+	const char *last_id;	 /* Last-Event-ID, hostile; NULL: a new one */
+	const char *hello;	 /* JSON for its first message */
+	/* There is nothing to read: called with the feed's lock held, before wake(), which may come from any thread then, once.
+	 * Neither calls us. */
+	void (*sleep)(void *ctx);
+	void (*wake)(void *ctx);
+	void *ctx;
+};
+/* NULL when memory is out. */
+struct br_follower *br_follower_new(struct br_feed *feed, const struct br_follower_options *opt);
+/* Bytes for it: how many, 0: none now and sleep() was called, -1: the end. */
+ssize_t br_follower_read(struct br_follower *f, char *buf, size_t max);
+void br_follower_free(struct br_follower *f);
+/* Wakes all, so that each looks whether it may go on: a token was revoked. */
+void br_feed_wake(struct br_feed *feed);
+
+struct br_feed_counts {
+	uint64_t followers, messages, resyncs, bytes_per_s;
+};
+void br_feed_counts(struct br_feed *feed, struct br_feed_counts *ret);

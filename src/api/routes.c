@@ -8,13 +8,13 @@
 
 #include "api/call.h"
 #include "api/codes.h"
+#include "api/rights.h"
+#include "api/stream.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/hostlist.h"
 #include "base/text.h"
 
 static const struct br_route *const tables[] = {
-	br_api_misc,
 	br_api_audit,
 	br_api_boards,
 	br_api_console,
@@ -26,10 +26,12 @@ static const struct br_route *const tables[] = {
 	br_api_flash,
 	br_api_images,
 	br_api_layers,
+	br_api_misc,
 	br_api_power,
 	br_api_reservations,
 	br_api_shares,
 	br_api_ssh,
+	br_api_tokens,
 	br_api_usb,
 	br_api_why,
 };
@@ -176,12 +178,18 @@ static int run(struct br_call *call, const char *method, const char *url, const 
 		return br_error_set(err, EINVAL, "path %s takes bytes", route->path);
 	if (n && !route->body)
 		return br_error_set(err, EINVAL, "path %s takes no body", route->path);
-	r = check_params(call, route, err);
+	r = br_rights_check(call, route, url, err);
+	if (r == 0)
+		r = check_params(call, route, err);
 	if (r == 0)
 		r = br_call_to_change(call, route, err);
 	if (r == 0 && route->body)
 		r = parse_body(call, text, n, err);
-	return r < 0 ? r : route->run(call, err);
+	if (r == 0)
+		r = route->run(call, err);
+	if (r >= 0)
+		br_rights_note(call, route, url);
+	return r;
 }
 
 static struct MHD_Response *json_response(json_t *json)
@@ -202,83 +210,6 @@ static struct MHD_Response *json_response(json_t *json)
 	return response;
 }
 
-struct br_stream {
-	ssize_t (*read)(void *ctx, uint64_t pos, char *buf, size_t max);
-	void (*done)(void *ctx);
-	void *ctx;
-	uint64_t size;
-	const char *type;
-};
-
-int br_call_stream(struct br_call *call, uint64_t size, const char *type, ssize_t (*read)(void *ctx, uint64_t pos, char *buf, size_t max),
-	void (*done)(void *ctx), void *ctx, struct br_error *err)
-{
-	struct br_stream *s = malloc(sizeof(*s));
-
-	if (!s) {
-		if (done)
-			done(ctx);
-		return br_error_set(err, ENOMEM, "out of memory");
-	}
-	*s = (struct br_stream){ read, done, ctx, size, type };
-	call->stream = s;
-	return 0;
-}
-
-void br_call_change(struct br_call *call, json_t *before, json_t *after)
-{
-	json_decref(call->before);
-	json_decref(call->after);
-	call->before = before;
-	call->after = after;
-}
-
-int br_call_may_change(const struct br_call *call, const struct br_board *board, struct br_error *err)
-{
-	char **names;
-	size_t n;
-	bool found = false;
-
-	if (!call->who.boards[0])
-		return 0;
-	if (br_hostlist_expand(call->who.boards, &names, &n, err) < 0)
-		return -err->code;
-	for (size_t i = 0; i < n && !found; i++)
-		found = !strcmp(names[i], board->name);
-	br_hostlist_free(names, n);
-	return found ? 0 : br_error_set(err, EACCES, "board %s: %s may change the boards '%s' only", board->name, call->who.name, call->who.boards);
-}
-
-static void stream_free(void *cls)
-{
-	struct br_stream *s = cls;
-
-	if (s->done)
-		s->done(s->ctx);
-	free(s);
-}
-
-static ssize_t stream_read(void *cls, uint64_t pos, char *buf, size_t max)
-{
-	const struct br_stream *s = cls;
-
-	return s->read(s->ctx, pos, buf, max);
-}
-
-#define STREAM_BLOCK (256 << 10)
-
-/* In the thread of its connection. */
-static struct MHD_Response *stream_response(struct br_stream *s)
-{
-	struct MHD_Response *response = MHD_create_response_from_callback(s->size, STREAM_BLOCK, stream_read, s, stream_free);
-
-	if (!response)
-		stream_free(s);
-	else if (s->type)
-		MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, s->type);
-	return response;
-}
-
 /* Takes what the handler left. */
 static void respond(struct br_call *call, int r, const struct br_error *err)
 {
@@ -294,16 +225,17 @@ static void respond(struct br_call *call, int r, const struct br_error *err)
 			call->json = json_pack("{s:s, s:s}", "error",
 				br_vis(vis, sizeof(vis), words, strlen(words)), "code", code->word);
 	}
-	if (call->stream)
-		call->response = stream_response(call->stream);
-	else if (!call->response && call->json)
+	if (call->stream && !call->pumps) {
+		call->response = br_stream_response(call->stream);
+		call->stream = NULL;
+	} else if (!call->response && call->json) {
 		call->response = json_response(call->json);
+	}
 	json_decref(call->json);
 	json_decref(call->body);
 	json_decref(call->before);
 	json_decref(call->after);
 	call->json = call->body = call->before = call->after = NULL;
-	call->stream = NULL;
 }
 
 void br_api_route(struct br_call *call, const char *method, const char *url, const char *text, size_t n,
@@ -323,16 +255,39 @@ int br_api_begin(struct br_call *call, const char *method, const char *url, stru
 	*ret = NULL;
 	if (find_route(call, method, url, &route, NULL) < 0 || !route->begin)
 		return 0; /* what is wrong is said at the end */
-	r = check_params(call, route, err);
+	call->route = route;
+	r = br_rights_check(call, route, url, err);
+	if (r == 0)
+		r = check_params(call, route, err);
 	if (r == 0)
 		r = br_call_to_change(call, route, err);
 	return r < 0 ? r : route->begin(call, ret, err);
 }
 
+int br_api_takes_bytes(struct br_call *call, const char *method, const char *url, bool *ret, struct br_error *err)
+{
+	const struct br_route *route = NULL;
+
+	*ret = false;
+	if (find_route(call, method, url, &route, NULL) < 0)
+		return 0; /* said at the end */
+	*ret = route->begin;
+	return br_rights_check(call, route, url, err);
+}
+
+void br_api_refuse(struct br_call *call, int r, const struct br_error *err)
+{
+	respond(call, r, err);
+}
+
 void br_api_finish(struct br_call *call, struct br_sink *sink, int r, struct br_error *err)
 {
 	call->status = MHD_HTTP_OK;
+	if (r >= 0 && !sink) /* the head was wrong */
+		r = br_error_set(err, EINVAL, "no bytes came");
 	if (r >= 0)
 		r = sink->finish(sink, call, err);
+	if (r >= 0 && call->route)
+		br_rights_note(call, call->route, call->route->path);
 	respond(call, r, err);
 }

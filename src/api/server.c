@@ -8,8 +8,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "api/access.h"
 #include "api/call.h"
+#include "api/live.h"
 #include "api/socket.h"
+#include "api/web.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/text.h"
@@ -137,6 +140,7 @@ static struct br_api *new_api(const struct br_api_options *opt)
 	api->usb = opt->usb;
 	api->usb_ctx = opt->usb_ctx;
 	api->watch = opt->watch;
+	api->feed = opt->feed;
 	api->event_text = opt->event_text;
 	api->status = opt->status;
 	api->status.interface = strdup(opt->status.interface ? opt->status.interface : "");
@@ -180,6 +184,32 @@ static void start_daemon(void *arg)
 		completed, NULL, MHD_OPTION_END);
 }
 
+static json_t *feed_board(void *ctx, int64_t board_id)
+{
+	struct br_api *api = ctx;
+	struct br_board board;
+
+	return br_board_by_id(api->fleet, board_id, &board) < 0 ? NULL : br_api_board_json(api, &board, false);
+}
+
+static json_t *feed_status(void *ctx)
+{
+	return br_api_status_json(ctx);
+}
+
+/* What there is besides the socket: tokens, the feed, the web server. Takes the door. */
+static int start_web(struct br_api *api, struct br_web_door *door, struct br_error *err)
+{
+	const struct br_feed_sources sources = { .board = feed_board, .status = feed_status, .ctx = api };
+	int r = br_access_new(api->fleet, &api->access, err);
+
+	if (r >= 0 && api->feed && br_feed_start(api->feed, &sources))
+		r = br_error_set(err, ENOMEM, "the live feed does not start: out of memory");
+	if (r < 0)
+		br_web_door_close(door);
+	return r < 0 || !door ? r : br_web_start(api, door, &api->web, err);
+}
+
 int br_api_start(const struct br_api_options *opt, struct br_api **ret, struct br_error *err)
 {
 	struct br_api *api = new_api(opt);
@@ -188,14 +218,22 @@ int br_api_start(const struct br_api_options *opt, struct br_api **ret, struct b
 	if (!api || !api->socket_path || !api->status.interface || !api->status.dhcp) {
 		if (api)
 			free_api(api);
+		br_web_door_close(opt->door);
 		return br_error_set(err, ENOMEM, "out of memory");
 	}
 	fd = br_api_socket_listen(opt->socket_path, err);
 	if (fd < 0) {
+		br_web_door_close(opt->door);
 		free_api(api);
 		return fd;
 	}
 	api->listener = br_event_listen(opt->fleet, news, api);
+	r = start_web(api, opt->door, err);
+	if (r < 0) {
+		close(fd);
+		br_api_stop(api);
+		return r;
+	}
 	r = br_thread_call(start_daemon, &(struct start){ api, fd });
 	if (r || !api->daemon) {
 		close(fd);
@@ -239,9 +277,12 @@ void br_api_stop(struct br_api *api)
 		return;
 	unlink(api->socket_path);
 	end_followers(api);
+	br_feed_stop(api->feed);
+	br_web_stop(api->web);
 	if (api->daemon)
 		MHD_stop_daemon(api->daemon); /* closes the socket, waits for the threads */
 	if (api->listener)
 		br_event_unlisten(api->fleet, api->listener);
+	br_access_free(api->access);
 	free_api(api);
 }

@@ -42,6 +42,8 @@ struct br_consoles;
 struct br_flash;
 struct br_watch;
 struct br_api_usb_ops;
+struct br_feed;
+struct br_web_door;
 
 /* All of these outlive the API and are not closed by it. */
 struct br_api_options {
@@ -63,6 +65,8 @@ struct br_api_options {
 	/* an event in words; returns out */
 	const char *(*event_text)(const struct br_event *ev, char *out, size_t size);
 	const char *socket_path; /* br_api_socket_path() */
+	struct br_feed *feed;	 /* api/live.h; NULL: nobody can follow */
+	struct br_web_door *door; /* api/web.h: taken, also after a failure; NULL: no TCP */
 	struct br_api_status status;
 };
 

@@ -76,13 +76,7 @@ static int send_file(struct br_call *call, const struct br_api_usb_file *file, s
 		return br_error_set(err, ENOMEM, "out of memory");
 	}
 	s->file = *file;
-	call->response = MHD_create_response_from_callback(s->file.size, 256 << 10, send_some, s, sending_free);
-	if (!call->response) {
-		sending_free(s);
-		return br_error_set(err, ENOMEM, "out of memory");
-	}
-	MHD_add_response_header(call->response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/octet-stream");
-	return 0;
+	return br_call_stream(call, s->file.size, "application/octet-stream", send_some, sending_free, s, err);
 }
 
 static int need_name(const struct br_call *call, const char **ret, struct br_error *err)

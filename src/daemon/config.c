@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/web.h"
 #include "base/addr.h"
 #include "base/cleanup.h"
 #include "base/hostlist.h"
@@ -204,6 +205,11 @@ static const char *check_log(const char *v)
 	return "must be error, warning, info or debug";
 }
 
+static const char *check_web_read(const char *v)
+{
+	return strcmp(v, "local") && strcmp(v, "token") ? "must be local or token" : NULL;
+}
+
 static const char *check_port(const char *v)
 {
 	uint64_t port;
@@ -317,6 +323,13 @@ const struct br_config_setting br_config_settings[] = {
 		AT(boot_rate), check_rate },
 	{ "http-port", "PORT", "port of the boards' HTTP server, 0 for none (default: 80 where it is free)", NULL,
 		AT(http_port), check_port },
+	{ "web", "[ADDR:]PORT|off", "where the page and the API are (default: port 8480 on the boards' interface and here)", NULL, AT(web),
+		br_web_where_check },
+	{ "web-cert", "FILE", "certificate of the page and the API, PEM; with web-key: HTTPS", NULL, AT(web_cert), NULL },
+	{ "web-key", "FILE", "its key", NULL, AT(web_key), NULL },
+	{ "web-names", "NAME,...", "more names by which browsers may call this machine", NULL, AT(web_names), NULL },
+	{ "web-read", "local|token", "who may look without a token: those on the boards' network (default), or nobody", "local", AT(web_read),
+		check_web_read },
 	{ "tftp-fast-path", "auto|on|off", "send boot files past the kernel's routing and firewall (default: auto, where permitted)",
 		"auto", AT(tftp_fast_path), check_auto_on_off },
 	{ "overrides", "DIR", "boot files put over the image's: DIR/BOARD/, DIR/all/ (default: " BR_OVERRIDES_DIR ")",

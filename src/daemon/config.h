@@ -33,6 +33,10 @@ struct br_config {
 	char *boot_rate;     /* "auto", or bits a second */
 	char *tftp_fast_path; /* "auto", "on", "off" */
 	char *http_port; /* NULL: 80 when it is free; "0": none */
+	char *web;	 /* "[ADDR:]PORT", "off"; NULL: 8480 when it is free */
+	char *web_cert, *web_key; /* PEM files; NULL: no TLS */
+	char *web_names; /* of this machine, commas between */
+	char *web_read;	 /* "local", "token" */
 	char *power_command; /* resets a board: power.h; NULL: none */
 	char *overrides; /* directory of boot files that people give */
 	char *root_files; /* the same for the boards' root file systems */

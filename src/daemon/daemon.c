@@ -19,7 +19,9 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "api/live.h"
 #include "api/server.h"
+#include "api/web.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -78,6 +80,8 @@ struct daemon {
 	struct br_watch_io *watch_io;
 	struct br_live *live;
 	struct br_consoles *consoles;
+	struct br_feed *feed;
+	struct br_web_door *door; /* until the API takes it */
 	struct br_api *api;
 	uv_loop_t loop;
 	uv_poll_t dhcp_poll, watch_poll;
@@ -135,6 +139,17 @@ static void stop_fleet(struct daemon *d)
 {
 	br_event_emit(d->fleet, 0, 0, BR_EV_DAEMON_STOP, NULL);
 	br_fleet_close(d->fleet);
+}
+
+/* What followers of the API see; made before who tells it something. */
+static int start_feed(struct daemon *d, struct br_error *err)
+{
+	return br_feed_new(d->fleet, br_event_text, &d->feed) < 0 ? br_error_set(err, ENOMEM, "out of memory") : 0;
+}
+
+static void stop_feed(struct daemon *d)
+{
+	br_feed_free(d->feed);
 }
 
 static int start_store(struct daemon *d, struct br_error *err)
@@ -538,6 +553,15 @@ static enum br_tftp_frames tftp_frames(const char *setting)
 	return strcmp(setting, "off") ? BR_TFTP_FRAMES_AUTO : BR_TFTP_FRAMES_OFF;
 }
 
+/* To the terminal, and to those who follow by the API. */
+static void tell_progress(void *ctx, int64_t board_id, const char *path, uint64_t bytes, uint64_t size)
+{
+	struct daemon *d = ctx;
+
+	br_live_progress(d->live, board_id, path, bytes, size);
+	br_feed_progress(d->feed, board_id, path, bytes, size);
+}
+
 static int start_tftp(struct daemon *d, struct br_error *err)
 {
 	struct br_tftp_io_options opt = {
@@ -550,8 +574,8 @@ static int start_tftp(struct daemon *d, struct br_error *err)
 
 	d->tftp_glue = (struct br_glue_tftp){
 		.glue = &d->glue,
-		.progress = br_live_progress,
-		.progress_ctx = d->live,
+		.progress = tell_progress,
+		.progress_ctx = d,
 	};
 	return br_tftp_io_start(&opt, &d->tftp, err);
 }
@@ -677,6 +701,34 @@ static void stop_watch(struct daemon *d)
 	br_watch_free(d->watch);
 }
 
+/* The certificate's key may be root's only, and so may the port. */
+static int start_door(struct daemon *d, struct br_error *err)
+{
+	const struct br_config *c = d->config;
+	const struct br_web_options opt = {
+		.where = c->web,
+		.cert = c->web_cert,
+		.key = c->web_key,
+		.names = c->web_names,
+		.read_by_token = !strcmp(c->web_read, "token"),
+		.ip = d->net.ip,
+		.prefix = d->net.prefix,
+	};
+	struct br_error taken = BR_ERROR_NULL;
+	int r = br_web_door_open(&opt, &d->door, &taken);
+
+	if (r < 0)
+		*err = taken;
+	else if (taken.code) /* nobody asked for that port */
+		br_log_warning("%s. Until then there is no web page", taken.text);
+	return r;
+}
+
+static void stop_door(struct daemon *d)
+{
+	br_web_door_close(d->door);
+}
+
 static int start_drop(struct daemon *d, struct br_error *err)
 {
 	return br_privileges_drop(&d->id, err);
@@ -732,6 +784,7 @@ static void stop_consoles(struct daemon *d)
 static int start_api(struct daemon *d, struct br_error *err)
 {
 	br_cleanup(br_freep) char *path = br_api_socket_path(d->state);
+	char ip[BR_IP_TEXT];
 	struct br_api_options opt = {
 		.fleet = d->fleet,
 		.boots = d->boots,
@@ -749,6 +802,8 @@ static int start_api(struct daemon *d, struct br_error *err)
 		.watch = d->watch,
 		.event_text = br_event_text,
 		.socket_path = path,
+		.feed = d->feed,
+		.door = d->door,
 		.status = {
 			.interface = d->net.netif.name,
 			.ip = d->net.ip,
@@ -768,6 +823,10 @@ static int start_api(struct daemon *d, struct br_error *err)
 
 	if (!path)
 		return br_error_set(err, ENOMEM, "out of memory");
+	if (d->door)
+		br_log_info("web page and API on %s://%s:%u/", br_web_door_tls(d->door) ? "https" : "http", br_ip_format(ip, d->net.ip),
+			br_web_door_port(d->door));
+	d->door = NULL;
 	return br_api_start(&opt, &d->api, err);
 }
 
@@ -782,6 +841,7 @@ static const struct part {
 } parts[] = {
 	{ start_state, stop_state },
 	{ start_fleet, stop_fleet },
+	{ start_feed, stop_feed },
 	{ start_store, stop_store },
 	{ start_network, stop_network }, /* before the image: an import takes long, a wrong name shows at once */
 	{ start_image, NULL },
@@ -797,6 +857,7 @@ static const struct part {
 	{ start_tftp, stop_tftp },
 	{ start_http, stop_http },
 	{ start_nfs, stop_nfs },
+	{ start_door, stop_door },
 	{ start_drop, NULL },
 	{ start_consoles, stop_consoles },
 	{ start_api, stop_api },

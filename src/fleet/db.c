@@ -149,6 +149,16 @@ const char *const br_db_steps[] = {
 	 ") STRICT, WITHOUT ROWID;"
 	 /* no two hold the same board, whatever else goes wrong */
 	 "CREATE UNIQUE INDEX reservation_held ON reservation_board(board_id) WHERE held = 1;"),
+	"CREATE TABLE token("
+	" name TEXT PRIMARY KEY,"
+	" hash BLOB NOT NULL UNIQUE,"
+	" scope TEXT NOT NULL,"
+	" boards TEXT NOT NULL,"
+	" made_by TEXT NOT NULL,"
+	" made_at INTEGER NOT NULL,"
+	" expires_at INTEGER NOT NULL,"
+	" used_at INTEGER NOT NULL DEFAULT 0"
+	") STRICT, WITHOUT ROWID;",
 };
 const int br_db_n_steps = BR_ARRAY_SIZE(br_db_steps);
 
@@ -282,6 +292,11 @@ static const char *const sql[ST_N] = {
 				  " WHERE id IN (SELECT board_id FROM reservation_board WHERE number = ?1)",
 	[ST_RES_RESTORE_SETTINGS] = "UPDATE board SET " RES_RESTORE("image") ", " RES_RESTORE("disk") ", " RES_RESTORE("road")
 				    " WHERE id IN (SELECT board_id FROM reservation_board WHERE number = ?1)",
+	[ST_TOKEN_INSERT] = "INSERT OR IGNORE INTO token(name, hash, scope, boards, made_by, made_at, expires_at)"
+			    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+	[ST_TOKEN_DELETE] = "DELETE FROM token WHERE name = ?1",
+	[ST_TOKEN_USED] = "UPDATE token SET used_at = max(used_at, ?2) WHERE name = ?1",
+	[ST_TOKEN_LIST] = "SELECT name, hash, scope, boards, made_by, made_at, expires_at, used_at FROM token ORDER BY name",
 };
 
 const char *br_db_sql(enum br_stmt which)

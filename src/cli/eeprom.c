@@ -213,7 +213,7 @@ static int get(int argc, char **argv)
 	static const struct option options[] = { { "out", required_argument, NULL, 'o' }, { 0 } };
 	const char *out = NULL;
 	struct br_eeprom e = { 0 };
-	int c, code;
+	int c, code = 0;
 
 	while ((c = getopt_long(argc, argv, ":o:", options, NULL)) != -1) {
 		if (c != 'o')
@@ -222,7 +222,10 @@ static int get(int argc, char **argv)
 	}
 	if (argc - optind < 1 || argc - optind > 2)
 		return br_cli_usage("wants FILE, and perhaps a NAME");
-	code = br_cli_eeprom_load(argv[optind], &e);
+	if (out)
+		code = br_cli_eeprom_may_write(&(struct br_eeprom_target){ .out = out }, (const char *const *)&argv[optind], 1);
+	if (!code)
+		code = br_cli_eeprom_load(argv[optind], &e);
 	if (code)
 		return code;
 	code = write_member(&e, argv[optind], argc - optind > 1 ? argv[optind + 1] : BR_EEPROM_CONFIG, out);
@@ -238,7 +241,7 @@ const struct br_command br_cli_eeprom[] = {
 		"  -q, --quiet        only the names\n" },
 	{ "eeprom", "get", "FILE [NAME] [-o OUT]", "Prints a member of an EEPROM image, byte for byte", get,
 		"NAME is bootconf.txt unless given. 'bootcode' is the first stage. Compressed members come as they are stored.\n"
-		"  -o, --out OUT      into a file instead of standard output\n" },
+		"  -o, --out OUT      into a file instead of standard output; never over FILE or a private key\n" },
 	{ "eeprom", "set", "FILE [KEY=VALUE...] -o OUT|-i [--section S] [--unset KEY] [--config CONF] [--pubkey KEY] [--cacert CERT] "
 		"[--sig SIG] [--sign KEY] [--replace NAME=FILE] [--time SECONDS] [--force] [-q]",
 		"Changes properties and files of an EEPROM image", br_cli_eeprom_set, br_cli_eeprom_set_help },
@@ -246,7 +249,7 @@ const struct br_command br_cli_eeprom[] = {
 		"The editor is $VISUAL, else $EDITOR. A text with errors that were not there before is refused, and kept in a file.\n"
 		"  -o, --out OUT      where the changed image goes\n"
 		"  -i, --in-place     change FILE itself (all or nothing)\n"
-		"      --force        take a text with errors\n" },
+		"      --force        take a text with errors; they are logged\n" },
 	{ "eeprom", "check", "FILE [--local] [--chip 2711|2712] [-o table|json|jsonl] [-q]", "Finds what is wrong in an EEPROM image, or would leave a board dark",
 		br_cli_eeprom_check,
 		"FILE is an image, or a bootconf.txt alone. Exit code 0: nothing, or notes only; 6: warnings; 1: errors.\n"
@@ -255,7 +258,8 @@ const struct br_command br_cli_eeprom[] = {
 		"  -o, --output FORM  table, json or jsonl\n"
 		"  -q, --quiet        errors only\n" },
 	{ "eeprom", "diff", "A B [-o table|json|jsonl] [-q]", "Compares two EEPROM images: members, properties, age", br_cli_eeprom_diff,
-		"Exit code 0: nothing differs; 1: something does.\n"
+		"Partition B and the journals, which boards write, are rows of their own; so is what differs and has no name.\n"
+		"Exit code 0: not a byte differs; 1: something does.\n"
 		"  -o, --output FORM  table, json or jsonl\n"
 		"  -q, --quiet        only the names of what differs\n" },
 	{ "eeprom", "update", "IMAGE [--dir DIR|--board BOARDS] [--as self-update|rescue|rpiboot] [--recovery FILE] [--option KEY=VALUE] "

@@ -190,6 +190,33 @@ static void diff_facts(const struct br_eeprom *a, const struct br_eeprom *b, jso
 	add_row(rows, "image", "countersigned", json_boolean(br_eeprom_countersigned(a)), json_boolean(br_eeprom_countersigned(b)));
 }
 
+/* A part of an image with two partitions, as its hash; padding and ones are nothing. */
+static json_t *area_json(const struct br_eeprom *e, uint32_t from, uint32_t to)
+{
+	char sum[BR_SHA256_HEX];
+
+	if (!e->ab)
+		return json_null();
+	if (!br_eeprom_used(e, from, to))
+		return json_string("empty");
+	br_sha256_hex(e->data + from, to - from, sum);
+	return json_string(sum);
+}
+
+/* What boards write, and what no name above has. */
+static void diff_rest(const struct br_eeprom *a, const struct br_eeprom *b, json_t *rows)
+{
+	char x[BR_SHA256_HEX], y[BR_SHA256_HEX];
+
+	add_row(rows, "area", "partition B", area_json(a, BR_EEPROM_B, BR_EEPROM_JOURNALS), area_json(b, BR_EEPROM_B, BR_EEPROM_JOURNALS));
+	add_row(rows, "area", "journals", area_json(a, BR_EEPROM_JOURNALS, (uint32_t)a->len), area_json(b, BR_EEPROM_JOURNALS, (uint32_t)b->len));
+	if (json_array_size(rows) || (a->len == b->len && !memcmp(a->data, b->data, a->len)))
+		return;
+	br_sha256_hex(a->data, a->len, x);
+	br_sha256_hex(b->data, b->len, y);
+	add_row(rows, "image", "other bytes", json_string(x), json_string(y));
+}
+
 static void cell_what(const json_t *row, char out[static BR_CELL_MAX])
 {
 	br_cell_text(row, "what", out);
@@ -203,8 +230,8 @@ static void cell_name(const json_t *row, char out[static BR_CELL_MAX])
 static void cell_side(const json_t *row, const char *side, char out[static BR_CELL_MAX])
 {
 	br_cell_text(row, side, out);
-	if (!strcmp(json_string_value(json_object_get(row, "what")), "member") && strlen(out) > 16)
-		out[16] = '\0';
+	if (strlen(out) == BR_SHA256_HEX - 1 && strcmp(json_string_value(json_object_get(row, "what")), "property") != 0)
+		out[16] = '\0'; /* of a hash */
 }
 
 static void cell_a(const json_t *row, char out[static BR_CELL_MAX])
@@ -242,6 +269,7 @@ int br_cli_eeprom_diff(int argc, char **argv)
 		diff_members(&a, &b, rows);
 		diff_properties(x ? x : "", n, y ? y : "", m, false, rows);
 		diff_properties(y ? y : "", m, x ? x : "", n, true, rows);
+		diff_rest(&a, &b, rows);
 		if (json_array_size(rows) || common.form != BR_FORM_TABLE)
 			br_table_print(rows, columns, "name", &common);
 		code = json_array_size(rows) ? BR_EXIT_FAILED : BR_EXIT_OK;

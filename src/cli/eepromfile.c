@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "cli/cli.h"
+#include "cli/signout.h"
 #include "cli/table.h"
 #include "pi/findings.h"
 
@@ -41,6 +42,14 @@ int br_cli_eeprom_target(const struct br_eeprom_target *t)
 	if (!t->out && !t->in_place)
 		return br_cli_usage("where should the result go? --out FILE, or --in-place");
 	return 0;
+}
+
+int br_cli_eeprom_may_write(const struct br_eeprom_target *t, const char *const *inputs, size_t n)
+{
+	struct br_error err = BR_ERROR_NULL;
+	int r = t->in_place ? 0 : br_sign_may_write(t->out, BR_SIGN_ANY, inputs, n, &err);
+
+	return r < 0 ? br_cli_error(&err, r) : 0;
 }
 
 int br_cli_eeprom_save(const struct br_eeprom_target *t, const struct br_eeprom *e)

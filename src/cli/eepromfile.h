@@ -16,6 +16,9 @@ struct br_eeprom_target {
 int br_cli_eeprom_load(const char *path, struct br_eeprom *ret);
 /* One of OUT and in place must have been said: a usage error otherwise. */
 int br_cli_eeprom_target(const struct br_eeprom_target *t);
+/* Whether -o may be written (cli/signout.h): never over a private key, nor one of what is read; NULLs are passed over. FILE itself
+ * may be: that is as in place. */
+int br_cli_eeprom_may_write(const struct br_eeprom_target *t, const char *const *inputs, size_t n);
 /* All or nothing; a file that is there keeps its permissions, a link is followed. */
 int br_cli_eeprom_save(const struct br_eeprom_target *t, const struct br_eeprom *e);
 

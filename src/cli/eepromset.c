@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/state.h"
 #include "base/text.h"
+#include "cli/audit.h"
 #include "cli/cli.h"
 #include "cli/eepromfile.h"
 #include "cli/eepromset.h"
@@ -39,6 +40,7 @@ struct change {
 	char **words; /* KEY=VALUE */
 	int n_words;
 	bool force, quiet;
+	struct br_text forced; /* what --force passed over, for the log */
 };
 
 enum {
@@ -254,7 +256,7 @@ static void warn_elsewhere(const struct change *q, const char *text, size_t len,
 }
 
 /* One property; value NULL: taken out. */
-static int change_property(const struct change *q, struct br_eeprom *e, const char *key, const char *value)
+static int change_property(struct change *q, struct br_eeprom *e, const char *key, const char *value)
 {
 	struct br_bootconf_board board = { .soc = e->soc };
 	struct br_error err = BR_ERROR_NULL;
@@ -265,10 +267,12 @@ static int change_property(const struct change *q, struct br_eeprom *e, const ch
 
 	if (!now)
 		return br_cli_fail(BR_EXIT_NOT_FOUND, "%s: has no bootconf.txt", q->target.file);
-	if (value && !q->force && !(q->section && !strcmp(q->section, BR_BOOTCONF_TAIL))) {
+	if (value && !(q->section && !strcmp(q->section, BR_BOOTCONF_TAIL))) {
 		r = br_bootconf_check_value(key, value, &board, &err);
-		if (r == -EINVAL)
+		if (r == -EINVAL && !q->force)
 			return br_cli_fail(BR_EXIT_FAILED, "%s (--force writes it nevertheless)", err.text);
+		if (r == -EINVAL)
+			br_text_addf(&q->forced, "%s; ", err.text);
 	}
 	r = br_bootconf_set(now, len, q->section, key, value, &text, &n, &err);
 	if (r < 0)
@@ -277,7 +281,7 @@ static int change_property(const struct change *q, struct br_eeprom *e, const ch
 	return replace(e, q->target.file, BR_EEPROM_CONFIG, text, n);
 }
 
-static int change_properties(const struct change *q, struct br_eeprom *e)
+static int change_properties(struct change *q, struct br_eeprom *e)
 {
 	int code = 0;
 
@@ -344,7 +348,7 @@ static int sign(const struct change *q, struct br_eeprom *e)
 	return code;
 }
 
-static int apply(const struct change *q, struct br_eeprom *e)
+static int apply(struct change *q, struct br_eeprom *e)
 {
 	const char *file = q->target.file;
 	uint64_t time;
@@ -368,24 +372,68 @@ static int apply(const struct change *q, struct br_eeprom *e)
 	return code;
 }
 
-/* What the change made worse is told; what was so before is 'bramble eeprom check's. */
-static void tell_new_findings(const struct change *q, const struct br_eeprom *before, const struct br_eeprom *after)
+/*
+ * What the change made worse is told, what was so before is 'bramble eeprom check's. New errors refuse it; with force they
+ * are added to forced. 0 or an exit code.
+ */
+static int judge(const char *file, const struct br_eeprom *before, const struct br_eeprom *after, bool quiet, bool force, struct br_text *forced)
 {
 	struct br_findings a = { 0 }, b = { 0 };
+	size_t errors;
+	bool failed;
 
 	br_eeprom_check(before, true, &a);
 	br_eeprom_check(after, true, &b);
-	br_cli_eeprom_print_findings(q->target.file, &a, &b, q->quiet);
+	errors = br_cli_eeprom_print_findings(file, &a, &b, quiet);
+	for (size_t i = 0; force && errors && i < b.n; i++) {
+		if (b.list[i].severity == BR_FINDING_ERROR)
+			br_text_addf(forced, "%s; ", b.list[i].text);
+	}
+	failed = a.failed || b.failed || forced->failed;
 	br_findings_done(&a);
 	br_findings_done(&b);
+	if (failed)
+		return out_of_memory();
+	if (errors && !force)
+		return br_cli_fail(BR_EXIT_FAILED, "%s: not changed, for there %s error%s that %s not there before (--force takes %s nevertheless)", file,
+			errors == 1 ? "is an" : "are", errors == 1 ? "" : "s", errors == 1 ? "was" : "were", errors == 1 ? "it" : "them");
+	return 0;
+}
+
+/* Nothing is forced that is not written down first. */
+static int log_force(const char *file, const struct br_text *forced)
+{
+	br_cleanup(br_freep) char *text = NULL;
+	struct br_error err = BR_ERROR_NULL;
+	char vis[200];
+	int r;
+
+	if (!forced->len)
+		return 0;
+	text = br_asprintf("%s: %s", br_vis(vis, sizeof(vis), file, strlen(file)), forced->buf);
+	r = text ? br_audit(&(struct br_common){ 0 }, "force", NULL, NULL, text, &err) : br_error_set(&err, ENOMEM, "out of memory");
+	return r < 0 ? br_cli_error(&err, r) : 0;
+}
+
+/* None of what is read may be written over, FILE aside: that is as -i. */
+static int may_write(const struct change *q)
+{
+	const char *const given[] = { q->pubkey, q->cacert, q->sign, q->wrapper, q->passphrase_file };
+	int code = br_cli_eeprom_may_write(&q->target, given, BR_ARRAY_SIZE(given));
+
+	for (size_t i = 0; !code && i < q->n_members; i++)
+		code = br_cli_eeprom_may_write(&q->target, &q->members[i].file, 1);
+	return code;
 }
 
 static int run_change(struct change *q)
 {
 	struct br_eeprom before = { 0 }, e = { 0 };
-	int code = br_cli_eeprom_load(q->target.file, &before);
+	int code = may_write(q);
 	int r;
 
+	if (!code)
+		code = br_cli_eeprom_load(q->target.file, &before);
 	if (code)
 		return code;
 	r = br_eeprom_open(before.data, before.len, &e, NULL);
@@ -394,9 +442,11 @@ static int run_change(struct change *q)
 	if (!code)
 		code = apply(q, &e);
 	if (!code)
-		code = br_cli_eeprom_save(&q->target, &e);
+		code = judge(q->target.file, &before, &e, q->quiet, q->force, &q->forced);
 	if (!code)
-		tell_new_findings(q, &before, &e);
+		code = log_force(q->target.file, &q->forced);
+	if (!code)
+		code = br_cli_eeprom_save(&q->target, &e);
 	br_eeprom_done(&before);
 	br_eeprom_done(&e);
 	return code;
@@ -411,6 +461,7 @@ int br_cli_eeprom_set(int argc, char **argv)
 		code = run_change(&q);
 	free(q.members);
 	free(q.unset);
+	br_text_done(&q.forced);
 	return code;
 }
 
@@ -450,8 +501,8 @@ static int take_edited(const struct br_eeprom_target *t, const struct br_eeprom 
 {
 	br_cleanup(br_freep) char *text = NULL;
 	struct br_error err = BR_ERROR_NULL;
-	struct br_findings a = { 0 }, b = { 0 };
-	size_t len, was_len = 0, errors;
+	struct br_text forced = BR_TEXT_NULL;
+	size_t len, was_len = 0;
 	const uint8_t *was = br_eeprom_get(e, BR_EEPROM_CONFIG, &was_len);
 	int r = br_file_read(path, MEMBER_FILE_MAX, &text, &len, &err), code;
 
@@ -464,15 +515,11 @@ static int take_edited(const struct br_eeprom_target *t, const struct br_eeprom 
 	code = replace(e, t->file, BR_EEPROM_CONFIG, text, len);
 	if (code)
 		return code;
-	br_eeprom_check(before, true, &a);
-	br_eeprom_check(e, true, &b);
-	errors = br_cli_eeprom_print_findings(t->file, &a, &b, false);
-	br_findings_done(&a);
-	br_findings_done(&b);
-	if (errors && !force)
-		return br_cli_fail(BR_EXIT_FAILED, "%s: not changed, for there %s error%s in the new text (--force takes it nevertheless)", t->file,
-			errors == 1 ? "is an" : "are", errors == 1 ? "" : "s");
-	return br_cli_eeprom_save(t, e);
+	code = judge(t->file, before, e, false, force, &forced);
+	if (!code)
+		code = log_force(t->file, &forced);
+	br_text_done(&forced);
+	return code ? code : br_cli_eeprom_save(t, e);
 }
 
 static int edit_image(const struct br_eeprom_target *t, const struct br_eeprom *before, struct br_eeprom *e, bool force)
@@ -528,6 +575,8 @@ int br_cli_eeprom_edit(int argc, char **argv)
 	t.file = argv[optind];
 	code = br_cli_eeprom_target(&t);
 	if (!code)
+		code = br_cli_eeprom_may_write(&t, NULL, 0);
+	if (!code)
 		code = br_cli_eeprom_load(t.file, &before);
 	if (!code && br_eeprom_open(before.data, before.len, &e, NULL) < 0)
 		code = out_of_memory();
@@ -540,7 +589,9 @@ int br_cli_eeprom_edit(int argc, char **argv)
 
 const char br_cli_eeprom_set_help[] =
 	"Comments, order and other sections of bootconf.txt stay as they are; the other members keep every byte. The result is\n"
-	"made by the published tool's rule as our notes have it. What the change makes worse is told on standard error.\n"
+	"made by the published tool's rule as our notes have it. What the change makes worse is told on standard error; a change that\n"
+	"brings an error in ('bramble eeprom check'), as a configuration that its signature no longer fits, is refused: then --sign\n"
+	"signs it in the same step.\n"
 	"  -o, --out OUT      where the changed image goes\n"
 	"  -i, --in-place     change FILE itself (all or nothing)\n"
 	"      --section S    properties of this section: all (the default), pi4, cm5, 0x1234abcd, config.txt ...\n"
@@ -554,5 +605,5 @@ const char br_cli_eeprom_set_help[] =
 	"      --passphrase-file F  opens an encrypted key\n"
 	"      --replace NAME=FILE  any other file of the image; bootcode (BCM2712) and bootsys, too; may be given again\n"
 	"      --time SECONDS the time that a self-update compares, seconds since 1970\n"
-	"      --force        values out of their range, too\n"
+	"      --force        values out of their range and new errors, too; what was passed over is logged\n"
 	"  -q, --quiet        errors only\n";

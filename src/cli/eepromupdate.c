@@ -143,6 +143,8 @@ static int read_request(int argc, char **argv, struct request *q)
 	q->file = argv[optind];
 	if (q->dir && q->boards)
 		return br_cli_usage("--dir and --board exclude each other");
+	if (!q->dir && !q->boards && q->u.road == BR_EEPROM_RPIBOOT)
+		return br_cli_usage("--as rpiboot wants --dir DIR: a config.txt that is here would be written over");
 	if (!q->dir && !q->boards)
 		q->dir = ".";
 	if (q->boards && q->u.road != BR_EEPROM_SELF_UPDATE)
@@ -486,7 +488,7 @@ int br_cli_eeprom_update(int argc, char **argv)
 const char br_cli_eeprom_update_help[] =
 	"Refused, each with its reason: an image older than the floor, of another chip, with errors ('bramble eeprom check'),\n"
 	"counter-signed for a board that is not fused, and an update that the board would not take.\n"
-	"  -d, --dir DIR      the files go there (default: here): pieeprom.sig (hash and time; $SOURCE_DATE_EPOCH, else now), and\n"
+	"  -d, --dir DIR      the files go there (default: here; rpiboot wants it): pieeprom.sig (hash and time; $SOURCE_DATE_EPOCH, else now), and\n"
 	"      --as ROAD      self-update (the default): pieeprom.upd, for boot media or TFTP\n"
 	"                     rescue: recovery.bin and pieeprom.bin, for a card\n"
 	"                     rpiboot: bootcode4.bin or bootcode5.bin, pieeprom.bin and config.txt, for 'bramble usb boot -d DIR'\n"

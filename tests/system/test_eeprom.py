@@ -5,7 +5,7 @@ import json
 import os
 
 from daemon import Daemon
-from eepromimage import CONFIG, image, recovery
+from eepromimage import CONFIG, image, image_ab, recovery
 from images import small_image
 from netlab import ADDRESS, Net
 from systemtests import quick
@@ -48,6 +48,18 @@ def test_eeprom_images_are_looked_at_and_changed(t):
     differs = eeprom("diff", file, out, "-o", "json", check=False)
     assert differs.returncode == 1 and any(d["name"] == "BOOT_ORDER" for d in json.loads(differs.stdout)), differs.stdout
     assert eeprom("diff", file, file).stdout == ""
+    # not a byte more in common than there is: what has no name, and what boards write
+    other = bytearray(image())
+    other[-1] ^= 1
+    differs = eeprom("diff", file, put(t.path("tail.bin"), other), "-o", "json", check=False)
+    assert differs.returncode == 1 and [d["name"] for d in json.loads(differs.stdout)] == ["other bytes"], differs.stdout
+    halves = put(t.path("ab.bin"), image_ab())
+    for at, name in ((0x107000, "partition B"), (0x1fe000, "journals")):
+        other = bytearray(image_ab())
+        other[at:at + 4] = b"\x55\xaa\xf0\xff" if at < 0x1fe000 else b"JRNL"
+        differs = eeprom("diff", halves, put(t.path("used.bin"), other), "-o", "json", check=False)
+        row, = json.loads(differs.stdout)
+        assert differs.returncode == 1 and (row["what"], row["name"], row["a"]) == ("area", name, "empty") and len(row["b"]) == 64, row
     for wrong in (b"", image()[:-1], bytes(512 << 10), image().replace(b"\x55\xaa\xf4\x4f", b"\x55\xaa\xf4\x40")):
         r = eeprom("show", put(t.path("wrong.bin"), wrong), check=False)
         assert r.returncode == 1 and "wrong.bin" in r.stderr, r.stderr
@@ -60,6 +72,11 @@ def test_eeprom_editor(t):
     r = t.run(t.bramble, "eeprom", "edit", file, "-i", check=False)
     assert r.returncode == 1 and "must be 0 or 1" in r.stderr and "your text is in" in r.stderr, r.stderr
     assert get(file) == image()
+    t.env["BRAMBLE_STATE"] = t.path("state")
+    t.run(t.bramble, "eeprom", "edit", file, "-o", t.path("forced.bin"), "--force")
+    t.run(t.bramble, "eeprom", "set", file, "-o", t.path("forced.bin"), "--force", "DHCP_TIMEOUT=10")
+    first, second = [json.loads(line) for line in get(t.path("state/audit.log")).decode().splitlines()]
+    assert first["action"] == "force" and "must be 0 or 1" in first["text"] and "5000" in second["text"], (first, second)
     t.env["EDITOR"] = "sed -i s/BOOT_UART=1/BOOT_UART=0/"
     t.run(t.bramble, "eeprom", "edit", file, "-i")
     assert "BOOT_UART=1" not in t.run(t.bramble, "eeprom", "get", file).stdout
@@ -80,9 +97,24 @@ def test_eeprom_signed_with_openssls_word(t):
     put(sig, bytes.fromhex(lines[2].split()[1]))
     t.run("openssl", "dgst", "-sha256", "-verify", pub, "-signature", sig, t.path("conf"))
     assert t.run(t.bramble, "eeprom", "check", file, check=False).returncode != 1
-    broken = t.run(t.bramble, "eeprom", "set", file, "-i", "BOOT_UART=0")
-    assert "of another bootconf.txt" in broken.stderr, broken.stderr
+    # a change that the signature no longer fits: refused, forced (which is written down first), or signed again at once
+    t.env["BRAMBLE_STATE"] = t.path("state")
+    before = get(file)
+    broken = t.run(t.bramble, "eeprom", "set", file, "-i", "BOOT_UART=0", check=False)
+    assert broken.returncode == 1 and "of another bootconf.txt" in broken.stderr and get(file) == before, broken.stderr
+    t.run(t.bramble, "eeprom", "set", file, "-o", t.path("again.bin"), "BOOT_UART=0", "--sign", key)
+    assert not os.path.exists(t.path("state/audit.log"))
+    t.run(t.bramble, "eeprom", "set", file, "-i", "BOOT_UART=0", "--force")
+    assert "of another bootconf.txt" in get(t.path("state/audit.log")).decode()
     assert t.run(t.bramble, "eeprom", "check", file, check=False).returncode == 1
+    # no output over a key, nor over what is read
+    pem = get(key)
+    for words in (("get", file, "-o", key), ("get", file, "-o", file), ("set", file, "BOOT_UART=1", "-o", key),
+                  ("edit", file, "-o", key), ("set", file, "--pubkey", pub, "-o", pub), ("set", file, "--config", t.path("conf"), "-o", t.path("conf"))):
+        was = get(file), get(pub), get(t.path("conf"))
+        r = t.run(t.bramble, "eeprom", *words, check=False)
+        assert r.returncode == 1 and "written over" in r.stderr, (words, r.stderr)
+        assert (get(file), get(pub), get(t.path("conf"))) == was and get(key) == pem, words
 
 
 @quick
@@ -105,6 +137,7 @@ def test_eeprom_update_refuses_what_kills_boards(t):
     r = update(new, "--dir", dir, "--min-date", "2026-08-13", "--remember", check=False)
     assert r.returncode == 1 and "before 2026-08-13" in r.stderr, r.stderr
     update(new, "--dir", dir)                                                   # not remembered: it was refused
+    assert update(new, "--as", "rpiboot", "--recovery", t.path("recovery.bin"), check=False).returncode == 2
     update(new, "--dir", dir, "--min-date", "2026-08-13", "--remember", "--force")
     assert "before 2026-08-13" in get(t.path("state/audit.log")).decode()
     r = update(old, "--dir", t.path("low"), "--min-date", "1970-01-02", check=False)

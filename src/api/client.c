@@ -186,6 +186,18 @@ static int daemon_refused(struct transfer *t, long status)
 	return -code;
 }
 
+/* Whose boards these are is shown with each request, when the user has told us. */
+static struct curl_slist *add_reservation(struct curl_slist *headers)
+{
+	const char *ids = getenv("BRAMBLE_RESERVATION");
+	br_cleanup(br_freep) char *line = NULL;
+
+	if (!ids || !ids[0] || strspn(ids, "abcdefghijklmnopqrstuvwxyz0123456789-, ") != strlen(ids))
+		return headers; /* what is no ID is nobody's */
+	line = br_asprintf("Bramble-Reservation: %s", ids);
+	return line ? curl_slist_append(headers, line) : headers;
+}
+
 static int perform(struct transfer *t, const char *method, const char *path, const char *body)
 {
 	struct br_client *c = t->client;
@@ -199,6 +211,7 @@ static int perform(struct transfer *t, const char *method, const char *path, con
 	int r = br_api_socket_short(c->socket, &dir_fd, socket, sizeof(socket), NULL);
 
 	headers = curl_slist_append(headers, "Expect:"); /* no pause before a body */
+	headers = add_reservation(headers);
 	if (r < 0 || !url) {
 		curl_slist_free_all(headers);
 		errno = -r;

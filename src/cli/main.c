@@ -32,6 +32,7 @@ static const struct br_command *const tables[] = {
 	br_cli_share,
 	br_cli_why,
 	br_cli_flash,
+	br_cli_reserve,
 	br_cli_uboot,
 	br_cli_usb,
 	br_cli_usb_watch,
@@ -265,14 +266,42 @@ static int run(const struct br_command *c, int argc, char **argv)
 	return code;
 }
 
-/* Options before the command; returns how many words they took, or -1 with *ret_code set. */
+/* Options before the command, for all of them, as variables of the environment. */
+static const struct {
+	const char *option, *variable, *what;
+} globals[] = {
+	{ "--state", "BRAMBLE_STATE", "a directory" },
+	{ "--reservation", "BRAMBLE_RESERVATION", "an ID, as 'bramble reserve get' tells it" },
+};
+
+/* One of them, its value behind '=' or in the next word: 1, 0 when it is none, or -1 with *ret_code set. */
+static int take_global(int argc, char **argv, int *i, int *ret_code)
+{
+	for (size_t k = 0; k < BR_ARRAY_SIZE(globals); k++) {
+		const char *name = globals[k].option, *value;
+		size_t n = strlen(name);
+
+		if (!br_str_starts(argv[*i], name) || (argv[*i][n] && argv[*i][n] != '='))
+			continue;
+		value = argv[*i][n] ? argv[*i] + n + 1 : *i + 1 < argc ? argv[++*i] : "";
+		++*i;
+		if (!value[0]) {
+			*ret_code = br_cli_fail(BR_EXIT_USAGE, "option '%s' needs %s", name, globals[k].what);
+			return -1;
+		}
+		setenv(globals[k].variable, value, 1);
+		return 1;
+	}
+	return 0;
+}
+
+/* Returns how many words they took, or -1 with *ret_code set. */
 static int global_options(int argc, char **argv, int *ret_code)
 {
-	int i = 1;
+	int i = 1, r;
 
 	while (i < argc && argv[i][0] == '-') {
-		const char *word = argv[i++];
-		const char *value = NULL;
+		const char *word = argv[i];
 		char vis[80];
 
 		if (!strcmp(word, "--version") || !strcmp(word, "-V")) {
@@ -283,18 +312,11 @@ static int global_options(int argc, char **argv, int *ret_code)
 			*ret_code = print_help();
 			return -1;
 		}
-		if (br_str_starts(word, "--state="))
-			value = word + strlen("--state=");
-		else if (!strcmp(word, "--state"))
-			value = i < argc ? argv[i++] : "";
-		if (!value || !value[0]) {
-			*ret_code = value ? br_cli_fail(BR_EXIT_USAGE, "option '--state' needs a directory")
-					  : br_cli_fail(BR_EXIT_USAGE,
-						    "unknown option '%s'; see 'bramble help'",
-						    br_vis(vis, sizeof(vis), word, strlen(word)));
+		r = take_global(argc, argv, &i, ret_code);
+		if (!r)
+			*ret_code = br_cli_fail(BR_EXIT_USAGE, "unknown option '%s'; see 'bramble help'", br_vis(vis, sizeof(vis), word, strlen(word)));
+		if (r <= 0)
 			return -1;
-		}
-		setenv("BRAMBLE_STATE", value, 1);
 	}
 	return i;
 }

@@ -102,6 +102,8 @@ int br_call_may_change(const struct br_call *call, const struct br_board *board,
  * looked at, and force is 1.
  */
 int br_call_unreserved(const struct br_call *call, const struct br_board *board, struct br_error *err);
+/* As in GET /v1/reservations. Not from a listener of events. */
+json_t *br_api_reservations_json(struct br_api *api);
 /* The same for the board in a route's path, when the route changes one. */
 int br_call_to_change(const struct br_call *call, const struct br_route *route, struct br_error *err);
 

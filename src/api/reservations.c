@@ -177,6 +177,15 @@ static int add_one(void *ctx, const struct br_reservation *r)
 	return json_array_append_new(l->out, reservation_json(l->api, r)) < 0 ? -ENOMEM : 0;
 }
 
+json_t *br_api_reservations_json(struct br_api *api)
+{
+	struct listing l = { api, json_array() };
+
+	if (api->reservations)
+		br_reservation_list(api->reservations, 0, add_one, &l);
+	return l.out;
+}
+
 static int list(struct br_call *call, struct br_error *err)
 {
 	struct listing l = { call->api, NULL };
@@ -437,11 +446,11 @@ int br_call_to_change(const struct br_call *call, const struct br_route *route, 
 
 const struct br_route br_api_reservations[] = {
 	{ "GET", "/v1/reservations", false, list, { "ended" }, .summary = "Who has which boards, and who waits" },
-	{ "POST", "/v1/reservations", true, reserve, { NULL }, .summary = "Reserves boards, or a place in the queue" },
+	{ "POST", "/v1/reservations", true, reserve, { NULL }, .names_boards = true, .summary = "Reserves boards, or a place in the queue" },
 	{ "GET", "/v1/reservations/NAME", false, show, { "follow" }, .summary = "One reservation, or its changes as they come" },
-	{ "PATCH", "/v1/reservations/NAME", true, extend, { NULL }, .summary = "Extends one made by hand" },
-	{ "DELETE", "/v1/reservations/NAME", false, end, { "break", "reason" }, .summary = "Releases or breaks one" },
-	{ "POST", "/v1/reservations/NAME/beat", false, beat, { NULL }, .unaudited = true, .summary = "Its client lives" },
-	{ "POST", "/v1/reservations/NAME/settings", true, settings, { NULL }, .summary = "What its boards boot while it is held" },
+	{ "PATCH", "/v1/reservations/NAME", true, extend, { NULL }, .names_boards = true, .summary = "Extends one made by hand" },
+	{ "DELETE", "/v1/reservations/NAME", false, end, { "break", "reason" }, .names_boards = true, .summary = "Releases or breaks one" },
+	{ "POST", "/v1/reservations/NAME/beat", false, beat, { NULL }, .names_boards = true, .unaudited = true, .summary = "Its client lives" },
+	{ "POST", "/v1/reservations/NAME/settings", true, settings, { NULL }, .names_boards = true, .summary = "What its boards boot while it is held" },
 	{ 0 },
 };

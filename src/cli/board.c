@@ -91,7 +91,7 @@ static int board_list(int argc, char **argv)
 	if (r < 0)
 		return br_cli_error(&err, r);
 	br_table_print(boards, board_columns, "name", &common);
-	if (!json_array_size(boards) && common.form == BR_FORM_TABLE && !common.quiet)
+	if (!json_array_size(boards) && common.form == BR_FORM_TABLE && !common.quiet && optind == argc)
 		fputs("No boards yet: power one on in the network that bramble serves.\n", stderr);
 	return BR_EXIT_OK;
 }

@@ -48,6 +48,7 @@ static int add(struct br_call *call, struct br_error *err)
 }
 
 const struct br_route br_api_audit[] = {
-	{ "POST", "/v1/audit", true, add, { NULL } },
+	{ "POST", "/v1/audit", true, .run = add, .unaudited = true,
+		.summary = "Notes what somebody did on the host" },
 	{ 0 },
 };

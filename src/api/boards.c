@@ -439,11 +439,17 @@ static int plan(struct br_call *call, struct br_error *err)
 }
 
 const struct br_route br_api_boards[] = {
-	{ "GET", "/v1/boards", false, list, { "names" } },
-	{ "POST", "/v1/boards", true, add, { NULL } },
-	{ "GET", "/v1/boards/NAME", false, show, { NULL } },
-	{ "PATCH", "/v1/boards/NAME", true, edit, { NULL } },
-	{ "DELETE", "/v1/boards/NAME", false, remove_board, { NULL } },
-	{ "GET", "/v1/boards/NAME/plan", false, plan, { NULL } },
+	{ "GET", "/v1/boards", .run = list, .params = { "names" }, .gives = "boards",
+		.summary = "Lists boards: all, or those of a selector" },
+	{ "POST", "/v1/boards", true, .run = add, .takes = "board-edit", .gives = "board",
+		.summary = "Makes a board" },
+	{ "GET", "/v1/boards/NAME", .run = show, .gives = "board",
+		.summary = "One board, with what it told of itself" },
+	{ "PATCH", "/v1/boards/NAME", true, .run = edit, .takes = "board-edit", .gives = "board",
+		.summary = "Changes a board, all of it or nothing" },
+	{ "DELETE", "/v1/boards/NAME", .run = remove_board,
+		.summary = "Removes a board and its disk" },
+	{ "GET", "/v1/boards/NAME/plan", .run = plan,
+		.summary = "What the board gets: command line, boot files, root files" },
 	{ 0 },
 };

@@ -36,6 +36,10 @@ struct br_api {
 	struct br_access *access;
 	struct br_feed *feed; /* may be NULL, which its functions take */
 	struct br_web *web;   /* NULL: not by TCP */
+	struct br_tally *tally;
+	void *metrics;
+	uint64_t why_ns; /* metrics.h: when why_rows were counted; under the lock of the metrics */
+	unsigned why_rows[64];
 	uint64_t started_ns;
 
 	/* Followers of events wait here. */
@@ -145,6 +149,7 @@ extern const struct br_route
 	br_api_eeprom[],
 	br_api_events[],
 	br_api_flash[],
+	br_api_health[],
 	br_api_images[],
 	br_api_layers[],
 	br_api_misc[],

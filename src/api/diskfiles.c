@@ -388,8 +388,11 @@ static int make_link(struct br_call *call, struct br_error *err)
 }
 
 const struct br_route br_api_disk_files[] = {
-	{ "PUT", "/v1/boards/NAME/disk/file", .params = { "path", "in_dir", "mode", "uid", "gid", "mtime" }, .begin = put_file },
-	{ "POST", "/v1/boards/NAME/disk/mkdir", .run = make_dir, .params = { "path", "mode", "uid", "gid", "mtime" } },
-	{ "POST", "/v1/boards/NAME/disk/symlink", .run = make_link, .params = { "path", "target", "uid", "gid" } },
+	{ "PUT", "/v1/boards/NAME/disk/file", .params = { "path", "in_dir", "mode", "uid", "gid", "mtime" }, .begin = put_file,
+		.summary = "Writes a file on its disk: the body's bytes" },
+	{ "POST", "/v1/boards/NAME/disk/mkdir", .run = make_dir, .params = { "path", "mode", "uid", "gid", "mtime" },
+		.summary = "Makes a directory on its disk" },
+	{ "POST", "/v1/boards/NAME/disk/symlink", .run = make_link, .params = { "path", "target", "uid", "gid" },
+		.summary = "Makes a symbolic link on its disk" },
 	{ 0 },
 };

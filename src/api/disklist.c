@@ -131,6 +131,7 @@ static int list(struct br_call *call, struct br_error *err)
 }
 
 const struct br_route br_api_disk_list[] = {
-	{ "GET", "/v1/disks", false, list, { NULL } },
+	{ "GET", "/v1/disks", .run = list,
+		.summary = "Lists the disks there are" },
 	{ 0 },
 };

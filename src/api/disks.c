@@ -322,10 +322,15 @@ static int diff(struct br_call *call, struct br_error *err)
 }
 
 const struct br_route br_api_disks[] = {
-	{ "GET", "/v1/boards/NAME/disk", false, usage, { NULL } },
-	{ "GET", "/v1/boards/NAME/disk/ls", false, ls, { "path" } },
-	{ "GET", "/v1/boards/NAME/disk/cat", false, cat, { "path" } },
-	{ "GET", "/v1/boards/NAME/disk/export", false, export_disk, { "form" } },
-	{ "GET", "/v1/boards/NAME/disk/diff", false, diff, { NULL } },
+	{ "GET", "/v1/boards/NAME/disk", .run = usage,
+		.summary = "Size and use of its disk" },
+	{ "GET", "/v1/boards/NAME/disk/ls", .run = ls, .params = { "path" }, .scope = BR_SCOPE_OPERATE,
+		.summary = "A directory of its disk" },
+	{ "GET", "/v1/boards/NAME/disk/cat", .run = cat, .params = { "path" }, .scope = BR_SCOPE_OPERATE,
+		.summary = "The bytes of a file of its disk" },
+	{ "GET", "/v1/boards/NAME/disk/export", .run = export_disk, .params = { "form" }, .scope = BR_SCOPE_OPERATE,
+		.summary = "Its root file system, raw" },
+	{ "GET", "/v1/boards/NAME/disk/diff", .run = diff, .scope = BR_SCOPE_OPERATE,
+		.summary = "What differs from the image" },
 	{ 0 },
 };

@@ -65,6 +65,7 @@ static int update(struct br_call *call, struct br_error *err)
 }
 
 const struct br_route br_api_eeprom[] = {
-	{ .method = "POST", .path = "/v1/boards/NAME/eeprom", .body = true, .run = update },
+	{ .method = "POST", .path = "/v1/boards/NAME/eeprom", .body = true, .run = update,
+		.summary = "Notes that a bootloader update was laid out for it" },
 	{ 0 },
 };

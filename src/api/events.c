@@ -26,11 +26,27 @@ json_t *br_event_to_json(const struct br_event *ev)
 		ev->boot ? json_integer((json_int_t)ev->boot) : json_null(), "type", ev->type, "fields", ev->fields);
 }
 
-static int add_event(void *ctx, const struct br_event *ev)
+json_t *br_event_json_with_text(const struct br_event *ev, const char *(*event_text)(const struct br_event *ev, char *out, size_t size))
 {
 	json_t *json = br_event_to_json(ev);
+	char text[1000];
 
-	return json && json_array_append_new(ctx, json) >= 0 ? 0 : -ENOMEM;
+	if (json && event_text)
+		json_object_set_new(json, "text", json_string(event_text(ev, text, sizeof(text))));
+	return json;
+}
+
+struct listing {
+	struct br_api *api;
+	json_t *out;
+};
+
+static int add_event(void *ctx, const struct br_event *ev)
+{
+	struct listing *l = ctx;
+	json_t *json = br_event_json_with_text(ev, l->api->event_text);
+
+	return json && json_array_append_new(l->out, json) >= 0 ? 0 : -ENOMEM;
 }
 
 struct follower {
@@ -45,7 +61,7 @@ struct follower {
 static int add_line(void *ctx, const struct br_event *ev)
 {
 	struct follower *f = ctx;
-	json_t *json = br_event_to_json(ev);
+	json_t *json = br_event_json_with_text(ev, f->api->event_text);
 	br_cleanup(br_freep) char *line = json ? json_dumps(json, JSON_COMPACT) : NULL;
 
 	json_decref(json);
@@ -202,10 +218,11 @@ static int events(struct br_call *call, struct br_error *err)
 	if (live)
 		return follow(call, &filter, err);
 	call->json = json_array();
-	return br_event_query(call->api->fleet, &filter, add_event, call->json, err);
+	return br_event_query(call->api->fleet, &filter, add_event, &(struct listing){ call->api, call->json }, err);
 }
 
 const struct br_route br_api_events[] = {
-	{ "GET", "/v1/events", false, events, { "board", "type", "after", "limit", "boot", "follow" } },
+	{ "GET", "/v1/events", .run = events, .params = { "board", "type", "after", "limit", "boot", "follow" }, .gives = "events",
+		.summary = "What happened; with follow=1 as JSON lines that go on" },
 	{ 0 },
 };

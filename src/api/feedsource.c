@@ -237,11 +237,8 @@ static int tell_event(void *ctx, const struct br_event *ev)
 {
 	struct telling *t = ctx;
 	struct br_feed *feed = t->feed;
-	json_t *json = br_event_to_json(ev);
-	char text[1000] = "";
+	json_t *json = br_event_json_with_text(ev, feed->event_text);
 
-	if (json && feed->event_text)
-		json_object_set_new(json, "text", json_string(feed->event_text(ev, text, sizeof(text))));
 	if (!strcmp(ev->type, BR_EV_BOARD_REMOVED))
 		tell(feed, BR_TOPIC_BOARDS, "removed", json_pack("[O]", json_object_get(ev->fields, "name")));
 	if (json)

@@ -168,9 +168,13 @@ static int withdraw(struct br_call *call, struct br_error *err)
 }
 
 const struct br_route br_api_flash[] = {
-	{ "POST", "/v1/boards/NAME/flash", true, order, { NULL } },
-	{ "GET", "/v1/flash", false, list, { "limit" } },
-	{ "GET", "/v1/flash/NAME", false, show, { NULL } },
-	{ "DELETE", "/v1/flash/NAME", false, withdraw, { "force", "what", "reason" } },
+	{ "POST", "/v1/boards/NAME/flash", true, .run = order,
+		.summary = "Orders an image to be written to its storage" },
+	{ "GET", "/v1/flash", .run = list, .params = { "limit" },
+		.summary = "Lists flash orders" },
+	{ "GET", "/v1/flash/NAME", .run = show,
+		.summary = "One flash order" },
+	{ "DELETE", "/v1/flash/NAME", .run = withdraw, .params = { "force", "what", "reason" },
+		.summary = "Withdraws a flash order" },
 	{ 0 },
 };

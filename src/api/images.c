@@ -174,13 +174,17 @@ static int status(struct br_call *call, struct br_error *err)
 }
 
 const struct br_route br_api_images[] = {
-	{ "GET", "/v1/images", false, list, { NULL } },
-	{ "DELETE", "/v1/images/NAME", false, remove_image, { NULL } },
-	{ "PUT", "/v1/default-image", true, set_default, { NULL } },
+	{ "GET", "/v1/images", .run = list,
+		.summary = "Lists the images" },
+	{ "DELETE", "/v1/images/NAME", .run = remove_image,
+		.summary = "Removes an image that nothing uses" },
+	{ "PUT", "/v1/default-image", true, .run = set_default,
+		.summary = "What boards boot that have no image of their own" },
 	{ 0 },
 };
 
 const struct br_route br_api_misc[] = {
-	{ "GET", "/v1/status", false, status, { NULL } },
+	{ "GET", "/v1/status", .run = status, .gives = "status",
+		.summary = "What the daemon serves, and how it is" },
 	{ 0 },
 };

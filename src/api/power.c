@@ -27,6 +27,7 @@ static int change(struct br_call *call, struct br_error *err)
 }
 
 const struct br_route br_api_power[] = {
-	{ "POST", "/v1/boards/NAME/power", true, change, { NULL } },
+	{ "POST", "/v1/boards/NAME/power", true, .run = change,
+		.summary = "Switches its power" },
 	{ 0 },
 };

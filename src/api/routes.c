@@ -24,6 +24,7 @@ static const struct br_route *const tables[] = {
 	br_api_eeprom,
 	br_api_events,
 	br_api_flash,
+	br_api_health,
 	br_api_images,
 	br_api_layers,
 	br_api_misc,

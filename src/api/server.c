@@ -11,7 +11,9 @@
 #include "api/access.h"
 #include "api/call.h"
 #include "api/live.h"
+#include "api/metrics.h"
 #include "api/socket.h"
+#include "api/tally.h"
 #include "api/web.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -203,6 +205,12 @@ static int start_web(struct br_api *api, struct br_web_door *door, struct br_err
 	const struct br_feed_sources sources = { .board = feed_board, .status = feed_status, .ctx = api };
 	int r = br_access_new(api->fleet, &api->access, err);
 
+	if (r >= 0) {
+		api->tally = br_tally_new(api->fleet);
+		api->metrics = br_metrics_add(br_api_metrics, api);
+		if (!api->tally || !api->metrics)
+			r = br_error_set(err, ENOMEM, "out of memory");
+	}
 	if (r >= 0 && api->feed && br_feed_start(api->feed, &sources))
 		r = br_error_set(err, ENOMEM, "the live feed does not start: out of memory");
 	if (r < 0)
@@ -278,6 +286,8 @@ void br_api_stop(struct br_api *api)
 	unlink(api->socket_path);
 	end_followers(api);
 	br_feed_stop(api->feed);
+	br_metrics_remove(api->metrics);
+	br_tally_free(api->tally);
 	br_web_stop(api->web);
 	if (api->daemon)
 		MHD_stop_daemon(api->daemon); /* closes the socket, waits for the threads */

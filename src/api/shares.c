@@ -106,8 +106,11 @@ static int remove_share(struct br_call *call, struct br_error *err)
 }
 
 const struct br_route br_api_shares[] = {
-	{ "GET", "/v1/shares", false, list, { NULL } },
-	{ "POST", "/v1/shares", true, add, { NULL } },
-	{ "DELETE", "/v1/shares/NAME", false, remove_share, { NULL } },
+	{ "GET", "/v1/shares", .run = list,
+		.summary = "Lists the directories of the host that boards may mount" },
+	{ "POST", "/v1/shares", true, .run = add, .scope = BR_SCOPE_ADMIN,
+		.summary = "Shares a directory of the host" },
+	{ "DELETE", "/v1/shares/NAME", .run = remove_share, .scope = BR_SCOPE_ADMIN,
+		.summary = "Takes a share away" },
 	{ 0 },
 };

@@ -139,9 +139,13 @@ static int look(struct br_call *call, struct br_error *err)
 }
 
 const struct br_route br_api_usb[] = {
-	{ "GET", "/v1/boards/NAME/bootfile", false, look, { "name" } },
-	{ "POST", "/v1/usb/begin", true, begin, { NULL } },
-	{ "GET", "/v1/usb/file", false, file, { "board", "name" } },
-	{ "POST", "/v1/usb/report", true, report, { NULL } },
+	{ "GET", "/v1/boards/NAME/bootfile", .run = look, .params = { "name" }, .scope = BR_SCOPE_OPERATE,
+		.summary = "The bytes of one of its boot files" },
+	{ "POST", "/v1/usb/begin", true, .run = begin, .unaudited = true,
+		.summary = "A board is there on USB: its boot begins" },
+	{ "GET", "/v1/usb/file", .run = file, .params = { "board", "name" }, .scope = BR_SCOPE_OPERATE,
+		.summary = "The bytes of a boot file for a board on USB; its boot goes on by it" },
+	{ "POST", "/v1/usb/report", true, .run = report, .unaudited = true,
+		.summary = "What happened to a board on USB" },
 	{ 0 },
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/call.h"
+#include "api/metrics.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/netif.h"
@@ -200,6 +201,94 @@ static int why(struct br_call *call, struct br_error *err)
 	return call->json ? 0 : br_error_set(err, EIO, "board %s: the verdict is no valid text", b.name);
 }
 
+/* Boards that are not fine, at most so many: each costs a look at its boot. */
+#define WHY_MAX 500
+
+struct looking {
+	struct br_call *call;
+	struct br_why_input *in;
+	struct br_verdict *v;
+	enum br_why_level least;
+	struct br_error *err;
+};
+
+static int add_verdict(void *ctx, const struct br_board *b)
+{
+	struct looking *l = ctx;
+	int r;
+
+	memset(l->in, 0, sizeof(*l->in));
+	memset(l->v, 0, sizeof(*l->v));
+	r = gather(l->call->api, b, l->in, l->err);
+	if (r >= 0)
+		r = br_why(l->in, l->v);
+	if (r < 0 || l->v->level < l->least)
+		return r < 0 ? r : 0;
+	json_array_append_new(l->call->json, verdict_json(b, l->v)); /* one that is no valid text is left out */
+	return json_array_size(l->call->json) >= WHY_MAX;
+}
+
+struct counting {
+	struct br_api *api;
+	struct br_why_input *in;
+	struct br_verdict *v;
+	unsigned *rows, n;
+};
+
+static int count_verdict(void *ctx, const struct br_board *b)
+{
+	struct counting *c = ctx;
+
+	memset(c->in, 0, sizeof(*c->in));
+	memset(c->v, 0, sizeof(*c->v));
+	if (gather(c->api, b, c->in, NULL) >= 0 && br_why(c->in, c->v) >= 0 && c->v->level == BR_WHY_WRONG)
+		c->rows[c->v->row < c->n ? c->v->row : 0]++;
+	return 0;
+}
+
+void br_api_why_count(struct br_api *api, unsigned *rows, unsigned n)
+{
+	br_cleanup(br_freep) struct br_why_input *in = calloc(1, sizeof(*in));
+	br_cleanup(br_freep) struct br_verdict *v = calloc(1, sizeof(*v));
+
+	if (in && v) /* a database that cannot be read shows elsewhere */
+		(void)br_board_list(api->fleet, count_verdict, &(struct counting){ api, in, v, rows, n });
+}
+
+static int parse_level(const char *text, enum br_why_level *ret, struct br_error *err)
+{
+	char vis[60];
+
+	*ret = BR_WHY_NOTE;
+	for (int i = BR_WHY_FINE; text && i <= BR_WHY_WRONG; i++) {
+		if (!strcmp(text, br_why_level_name((enum br_why_level)i))) {
+			*ret = (enum br_why_level)i;
+			return 0;
+		}
+	}
+	return text ? br_error_set(err, EINVAL, "level '%s': it is one of fine, booting, note and wrong", br_vis(vis, sizeof(vis), text, strlen(text))) :
+		      0;
+}
+
+static int why_all(struct br_call *call, struct br_error *err)
+{
+	br_cleanup(br_freep) struct br_why_input *in = calloc(1, sizeof(*in));
+	br_cleanup(br_freep) struct br_verdict *v = calloc(1, sizeof(*v));
+	struct looking l = { .call = call, .in = in, .v = v, .err = err };
+	int r;
+
+	if (!in || !v)
+		return br_error_set(err, ENOMEM, "out of memory");
+	if (!call->api->watch)
+		return br_error_set(err, EOPNOTSUPP, "this daemon does not watch the network");
+	r = parse_level(br_call_param(call, "level"), &l.least, err);
+	if (r < 0)
+		return r;
+	call->json = json_array();
+	r = br_board_list(call->api->fleet, add_verdict, &l);
+	return r < 0 ? r : 0;
+}
+
 static int capture(struct br_call *call, struct br_error *err)
 {
 	uint8_t *data = NULL;
@@ -226,7 +315,11 @@ static int capture(struct br_call *call, struct br_error *err)
 }
 
 const struct br_route br_api_why[] = {
-	{ "GET", "/v1/boards/NAME/why", false, why, { NULL } },
-	{ "GET", "/v1/boards/NAME/capture", false, capture, { NULL } },
+	{ "GET", "/v1/why", .run = why_all, .params = { "level" }, .gives = "verdicts",
+		.summary = "The boards that are not fine, and why; level: from which on (fine, booting, note, wrong)" },
+	{ "GET", "/v1/boards/NAME/why", .run = why, .gives = "verdict",
+		.summary = "Why the board is not up, in words" },
+	{ "GET", "/v1/boards/NAME/capture", .run = capture, .scope = BR_SCOPE_OPERATE,
+		.summary = "Its last packets as a pcap file" },
 	{ 0 },
 };

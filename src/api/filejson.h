@@ -3,12 +3,11 @@
 
 #include <jansson.h>
 
+#include "base/json.h"
 #include "store/diff.h"
 
 /* Files as JSON, for the API and the command line. */
 
-/* JSON is UTF-8, names on a disk are bytes: others come escaped, and as hex under "<key>_hex". */
-void br_json_set_bytes(json_t *obj, const char *key, const char *s);
 /* "file", "directory", "link", "char", "block", "fifo", "socket"; "unknown". */
 const char *br_file_type_name(uint32_t mode);
 /* br_diff_fn: appends {"path", "change": "added" | "removed" | "changed", "type", "what": ["content", "mode", ...], "size",

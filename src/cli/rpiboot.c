@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The program as 'rpiboot', or 'bramble rpiboot': the options, the words that scripts look for and the exit codes of the tool of
- * that name. It waits for ever, as that does, but says what it waits for; with -l it serves all boards at once.
+ * that name. It waits for ever, as that does, but says what it waits for; with -l it serves all boards at once, and waits in silence.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -40,7 +40,7 @@ static const char usage_text[] =
 	"Boots a Raspberry Pi in USB device mode, by default as a mass storage device\n\n"
 	"        -d [directory]   Boots a device using files in this directory (bootfiles.bin, or bootcode*.bin and more)\n"
 	"        -o               Uses files from an overlay named after the device's USB path, when they exist there\n"
-	"        -l               Loops forever, serving all devices that come\n"
+	"        -l               Loops until interrupted, serving all devices at once; without it one, and no other\n"
 	"        -m delay         Microseconds between checking for new devices (default 500)\n"
 	"        -j [path]        Metadata of the device as JSON, into path/<serial>.json if a path is given\n"
 	"        -p PATH          Only the device with this USB path, bus-port.port...\n"

@@ -118,7 +118,7 @@ const struct br_command br_cli_usb[] = {
 		"[--metadata[=DIR]] [-v] [-o table|json|jsonl] [-q]", "Boots Compute Modules and other boards over USB", br_cli_usb_boot,
 		"All boards that come are served at once; each ends with a verdict and its reason.\n"
 		"  -d, --directory DIR  the files: bootfiles.bin or bootcode*.bin and what they ask for\n"
-		"  IMAGE                the boot partition of an image: a file, or a name of the store\n"
+		"  IMAGE                the boot partition of an image: a name of the store, else what is here; a path has a '/'\n"
 		"      --net            what the daemon serves the board over the network\n"
 		"      --gadget         the mass-storage gadget that is installed here: the board's storage becomes a disk here\n"
 		"                       with none of these: the rules [usb] of bramble.conf; else --net where a daemon runs, or --gadget\n"

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "api/client.h"
 #include "base/cleanup.h"
@@ -147,7 +147,7 @@ static int set_path(struct boot *b, const char *path, struct br_error *err)
 	return here ? set(b, "boot", here, err) : br_error_set(err, ENOMEM, "out of memory");
 }
 
-/* That it is there is said before a board comes. */
+/* Whether the store has an image of the word's name. -ENOENT: it has none, or there is no store. */
 static int try_image(const struct boot *b, struct br_error *err)
 {
 	struct br_store *store = NULL;
@@ -162,19 +162,34 @@ static int try_image(const struct boot *b, struct br_error *err)
 	return r;
 }
 
+/* Which of two things of one name is meant, so that nobody boots the other one. */
+static void tell_taken(const struct boot *b, bool stored, const char *why)
+{
+	char vis[200];
+
+	br_vis(vis, sizeof(vis), b->image, strlen(b->image));
+	if (!b->common.quiet)
+		fprintf(stderr, "bramble: '%s' is the %s%s; %s\n", vis, stored ? "stored image" : "one that is here, ./", stored ? "" : vis, why);
+}
+
+/* A path has a '/'; a word is an image of the store, and where that has none of the name, what is here. Said before a board comes. */
 static int set_image(struct boot *b, struct br_error *err)
 {
 	br_cleanup(br_freep) char *words = br_asprintf("image %s", b->image);
-	struct stat st;
+	bool here = !access(b->image, F_OK);
 	int r;
 
-	if (!stat(b->image, &st))
-		return set_path(b, b->image, err);
 	if (strchr(b->image, '/'))
-		return br_error_set(err, ENOENT, "%s: no such file", b->image);
+		return here ? set_path(b, b->image, err) : br_error_set(err, errno, "%s: %m", b->image);
 	r = try_image(b, err);
+	if (r < 0 && here) {
+		tell_taken(b, false, r == -ENOENT ? "no stored image has the name" : "whether a stored image has the name cannot be seen");
+		return set_path(b, b->image, err);
+	}
 	if (r < 0)
 		return r;
+	if (here)
+		tell_taken(b, true, "what is here under that name wants a './' before it");
 	return words ? set(b, "boot", words, err) : br_error_set(err, ENOMEM, "out of memory");
 }
 
@@ -299,8 +314,9 @@ int br_cli_usb_boot(int argc, char **argv)
 		return code;
 	opt.state = b.common.state;
 	r = set_policy(&b, &err);
-	if (r < 0)
-		code = br_cli_fail(b.bad_config ? BR_EXIT_USAGE : BR_EXIT_BAD_PAYLOAD, "%s", br_error_text(&err, r));
+	if (r < 0) /* a payload is what cannot be had; that there is no memory says nothing of it */
+		code = br_cli_fail(b.bad_config ? BR_EXIT_USAGE : r == -ENOMEM ? BR_EXIT_FAILED : BR_EXIT_BAD_PAYLOAD, "%s",
+			br_error_text(&err, r));
 	else
 		r = br_usb_keeper_new(&opt, &b.keeper, &err);
 	if (!code)

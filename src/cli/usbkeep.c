@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/state.h"
 #include "base/text.h"
 #include "base/thread.h"
@@ -459,36 +460,40 @@ static struct guest **find_guest(struct br_usb_keeper *k, const char *path)
 	return g;
 }
 
-const char *br_usb_keeper_payload(const struct br_usb_keeper *k, const struct br_usb_session *s)
-{
-	for (const struct guest *g = k->guests; g; g = g->next)
-		if (!strcmp(g->path, br_usb_session_path(s)))
-			return br_usb_payload_text(g->payload);
-	return "";
-}
-
 /* ---- what happens ---- */
+
+/* Words that may have names of ours in them, which are bytes; "": nothing. */
+static void set_bytes(json_t *event, const char *key, const char *words)
+{
+	if (event && words[0])
+		br_json_set_bytes(event, key, words);
+}
 
 static json_t *step_event(const struct guest *g, const struct br_usb_step *step)
 {
 	json_int_t ms = (json_int_t)(step->took_ns / BR_MS);
+	json_t *event;
 
 	switch (step->kind) {
 	case BR_USB_STEP_FOUND:
-		return json_pack("{s:s, s:s, s:s, s:s*}", "kind", "found", "stage", step->name, "payload",
-			br_usb_payload_text(g->payload), "serial", g->serial[0] ? g->serial : NULL);
+		event = json_pack("{s:s, s:s, s:s*}", "kind", "found", "stage", step->name, "serial", g->serial[0] ? g->serial : NULL);
+		set_bytes(event, "payload", br_usb_payload_text(g->payload));
+		return event;
 	case BR_USB_STEP_FILE:
 		return json_pack("{s:s, s:s, s:I, s:I, s:b}", "kind", "file", "name", step->name, "bytes", (json_int_t)step->bytes, "ms", ms,
 			"net", (int)g->net);
 	case BR_USB_STEP_MISSING:
-		return json_pack("{s:s, s:s, s:s*}", "kind", "missing", "name", step->name, "reason", step->detail[0] ? step->detail : NULL);
+		event = json_pack("{s:s, s:s}", "kind", "missing", "name", step->name);
+		set_bytes(event, "reason", step->detail);
+		return event;
 	case BR_USB_STEP_METADATA: /* told at the end, as a whole */
 	case BR_USB_STEP_VERDICT:
 		return NULL;
 	default:
-		return json_pack("{s:s, s:s, s:s*, s:s*, s:I}", "kind", "step", "step", br_usb_step_name(step->kind), "name",
-			step->name[0] ? step->name : NULL, "detail", step->detail[0] ? step->detail : NULL, "bytes",
-			(json_int_t)step->bytes);
+		event = json_pack("{s:s, s:s, s:I}", "kind", "step", "step", br_usb_step_name(step->kind), "bytes", (json_int_t)step->bytes);
+		set_bytes(event, "name", step->name);
+		set_bytes(event, "detail", step->detail);
+		return event;
 	}
 }
 
@@ -528,16 +533,18 @@ void br_usb_keeper_ended(struct br_usb_keeper *k, const struct br_usb_session *s
 	struct guest **place = find_guest(k, br_usb_session_path(s)), *g = *place;
 	unsigned files = 0;
 	uint64_t bytes = br_usb_session_bytes(s, &files);
-	json_t *metadata;
+	json_t *metadata, *end;
 
 	if (!g)
 		return;
 	metadata = metadata_event(s);
 	if (metadata)
 		report(k, g, metadata);
-	report(k, g, json_pack("{s:s, s:s, s:b, s:s, s:I, s:I, s:I}", "kind", "end", "verdict", br_usb_verdict_name(verdict), "well",
-			     br_usb_verdict_is_well(verdict), "reason", br_usb_session_reason(s), "files", (json_int_t)files, "bytes",
-			     (json_int_t)bytes, "ms", (json_int_t)((br_now_ns() - g->since_ns) / BR_MS)));
+	end = json_pack("{s:s, s:s, s:b, s:I, s:I, s:I}", "kind", "end", "verdict", br_usb_verdict_name(verdict), "well",
+		br_usb_verdict_is_well(verdict), "files", (json_int_t)files, "bytes", (json_int_t)bytes, "ms",
+		(json_int_t)((br_now_ns() - g->since_ns) / BR_MS));
+	set_bytes(end, "reason", br_usb_session_reason(s));
+	report(k, g, end);
 	*place = g->next;
 	forget_note(k, g->path);
 	guest_free(g);

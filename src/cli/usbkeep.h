@@ -29,5 +29,3 @@ int br_usb_keeper_choose(struct br_usb_keeper *k, const struct br_usb_device *de
 	struct br_usb_choice *ret);
 void br_usb_keeper_step(struct br_usb_keeper *k, const struct br_usb_session *s, const struct br_usb_step *step);
 void br_usb_keeper_ended(struct br_usb_keeper *k, const struct br_usb_session *s);
-/* What the board of a session gets, in words. */
-const char *br_usb_keeper_payload(const struct br_usb_keeper *k, const struct br_usb_session *s);

@@ -218,6 +218,10 @@ static void on_ended(void *ctx, struct br_usb_session *s)
 	clear(show);
 	if (show->common.form != BR_FORM_TABLE) {
 		row = br_usb_session_json(s);
+		if (!row) {
+			show->trouble++;
+			br_cli_fail(BR_EXIT_FAILED, "%s: its result cannot be shown: out of memory", br_usb_session_path(s));
+		}
 		if (row && show->common.form == BR_FORM_JSONL) {
 			br_print_json(row, false);
 			json_decref(row);

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sessions as JSON. Its texts are printable ASCII: wire/usbboot and usb/sysfs see to that. */
+/*
+ * Sessions as JSON. What boards say is printable ASCII: wire/usbboot and usb/sysfs see to that. Words with names of ours in them (a
+ * directory, a file of it) are bytes.
+ */
 #include "usb/sessionjson.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 
 json_t *br_usb_metadata_json(const struct br_usb_session *s)
 {
@@ -28,9 +32,9 @@ static json_t *step_json(const struct br_usb_step *step, uint64_t first_ns)
 	json_t *json = json_pack("{s:f, s:s}", "t", seconds(step->at_ns - first_ns), "step", br_usb_step_name(step->kind));
 
 	if (step->name[0])
-		json_object_set_new(json, "name", json_string(step->name));
+		br_json_set_bytes(json, "name", step->name);
 	if (step->detail[0])
-		json_object_set_new(json, "detail", json_string(step->detail));
+		br_json_set_bytes(json, "detail", step->detail);
 	if (step->bytes || step->kind == BR_USB_STEP_FILE || step->kind == BR_USB_STEP_STATUS)
 		json_object_set_new(json, "bytes", json_integer((json_int_t)step->bytes));
 	if (step->took_ns)
@@ -66,9 +70,16 @@ json_t *br_usb_session_json(const struct br_usb_session *s)
 	unsigned files;
 	uint64_t bytes = br_usb_session_bytes(s, &files);
 
-	return json_pack("{s:s, s:i, s:s?, s:s, s:s, s:b, s:s, s:i, s:I, s:o, s:o}", "path", br_usb_session_path(s), "port",
+	json_t *json = json_pack("{s:s, s:i, s:s?, s:s, s:s, s:b}", "path", br_usb_session_path(s), "port",
 		port_of(br_usb_session_path(s)), "chip", model ? model->chip : NULL, "serial", br_usb_session_serial(s),
-		"verdict", br_usb_verdict_name(verdict), "ok", (int)br_usb_verdict_is_well(verdict), "reason",
-		br_usb_session_reason(s), "files", (int)files, "bytes", (json_int_t)bytes, "metadata",
-		br_usb_metadata_json(s), "steps", steps_json(s));
+		"verdict", br_usb_verdict_name(verdict), "ok", (int)br_usb_verdict_is_well(verdict));
+
+	if (!json)
+		return NULL;
+	br_json_set_bytes(json, "reason", br_usb_session_reason(s));
+	json_object_set_new(json, "files", json_integer(files));
+	json_object_set_new(json, "bytes", json_integer((json_int_t)bytes));
+	json_object_set_new(json, "metadata", br_usb_metadata_json(s));
+	json_object_set_new(json, "steps", steps_json(s));
+	return json;
 }

@@ -5,7 +5,8 @@ import json
 import os
 import tarfile
 
-from systemtests import long
+from images import small_image
+from systemtests import long, quick
 from usbguest import Boards, UsbGuest, path_of
 
 DATA = "bootfiles.bin"
@@ -106,6 +107,28 @@ def check_trouble(boards, number, quirk, verdict, row):
     assert row["reason"] and row["ok"] == (verdict in ("done", "next-stage")), f"{quirk}: {row}"
     assert seen(boards, number, "odd"), f"{quirk} did not strike: {boards.events(number)}"
     assert not seen(boards, number, "wrong"), f"{quirk}: the host did wrong: {boards.events(number)}"
+
+
+@quick
+def test_words_are_stored_images_before_what_is_here(t):
+    t.need_program("sfdisk", "mkfs.fat", "mcopy", "mke2fs")
+    t.run(t.bramble, "--state", t.path("state"), "image", "add", small_image(t), "--name", "two")
+    for name in ("one", "two"):
+        write(t.path(name, "bootcode4.bin"), b"x")
+
+    def boot(*words):
+        r = t.run("sh", "-c", 'cd "$0" && exec "$@"', t.dir, t.bramble, "--state", t.path("state"), "usb", "boot", *words, "-t", "1s", check=False)
+        return r.returncode, r.stderr
+
+    code, said = boot("one")                        # nothing is on any port: told what would have been served, it times out
+    assert code == 5 and "'one' is the one that is here, ./one; no stored image has the name" in said, said
+    code, said = boot("two")
+    assert code == 5 and "'two' is the stored image; what is here under that name wants a './'" in said, said
+    code, said = boot("./two")
+    assert code == 5 and "'" not in said.splitlines()[0].split("came in")[0], said
+    code, said = boot("./none")
+    assert code == 31 and "No such file" in said, said
+    assert boot("none")[0] == 31
 
 
 def test_boards_boot_whatever_others_do(t):

@@ -2,6 +2,8 @@
 /* One board's session over a scripted USB host: the whole way, and every verdict provoked. */
 #include "usbscript.h"
 
+#include "usb/sessionjson.h"
+
 static struct script k;
 
 static void from_rom_to_done(void **state)
@@ -41,6 +43,25 @@ static void from_rom_to_done(void **state)
 		assert_int_equal(k.steps[BR_USB_STEP_TROUBLE], 0);
 		script_end(&k, BR_USB_DONE, "done after 2 files, 200 kB");
 	}
+}
+
+/* Words with bytes in them that are no UTF-8: the row is there, with the bytes beside it. */
+static void bytes_as_json(void **state)
+{
+	const struct br_usb_session_options opt = { 0 };
+	struct br_usb_session *s;
+	json_t *row, *last;
+
+	assert_int_equal(br_usb_session_new(&opt, "1-2", &s), 0);
+	br_usb_session_abort(s, "/srv/caf\xe9: gone", 1);
+	row = br_usb_session_json(s);
+	assert_non_null(row);
+	assert_non_null(strstr(json_string_value(json_object_get(row, "reason")), "/srv/caf\\xe9: gone"));
+	assert_string_equal(json_string_value(json_object_get(row, "reason_hex")), "2f7372762f636166e93a20676f6e65");
+	last = json_array_get(json_object_get(row, "steps"), json_array_size(json_object_get(row, "steps")) - 1);
+	assert_string_equal(json_string_value(json_object_get(last, "detail_hex")), "2f7372762f636166e93a20676f6e65");
+	json_decref(row);
+	br_usb_session_free(s);
 }
 
 /* A payload that has not got a file yet holds up nobody: it is asked again. */
@@ -754,6 +775,7 @@ int main(void)
 		cmocka_unit_test(it_asks_for_ever),
 		cmocka_unit_test(aborted_with_transfers_in_flight),
 		cmocka_unit_test(progress_is_told),
+		cmocka_unit_test(bytes_as_json),
 	};
 
 	return cmocka_run_group_tests_name("usb_session", tests, NULL, NULL);

@@ -13,16 +13,28 @@
 #include "api/server.h"
 #include "api/socket.h"
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/state.h"
 #include "base/text.h"
 
+#define DEFAULT_PORT "8480"
 #define ANSWER_MAX (256 << 20) /* of a JSON answer */
+
+BR_DEFINE_CLEANUP(CURLU *, curl_url_cleanup);
+
+static void curl_freep(char **p)
+{
+	curl_free(*p);
+}
 
 struct br_client {
 	char *state, *socket;
+	char *server;	   /* "https://lab:8480"; NULL: the socket */
+	char *authorization; /* a header line with the token; NULL: none */
 	CURL *curl;
 	long patience_ms; /* of one request; 0: for ever */
 	atomic_bool cancelled;
+	char why[CURL_ERROR_SIZE]; /* curl's words for the last failure */
 };
 
 /* One request under way. */
@@ -39,14 +51,64 @@ struct transfer {
 	size_t n_data;
 };
 
+/* "https://lab" to "https://lab:8480". */
+static int set_server(struct br_client *c, const char *url, struct br_error *err)
+{
+	br_cleanup(curl_url_cleanupp) CURLU *u = curl_url();
+	br_cleanup(curl_freep) char *port = NULL, *user = NULL, *path = NULL;
+	char *whole = NULL, vis[200];
+
+	if (!u)
+		return br_error_set(err, ENOMEM, "out of memory");
+	if ((!br_str_starts(url, "http://") && !br_str_starts(url, "https://")) || curl_url_set(u, CURLUPART_URL, url, 0) ||
+		!curl_url_get(u, CURLUPART_USER, &user, 0) || curl_url_get(u, CURLUPART_PATH, &path, 0) || strcmp(path, "/") != 0)
+		return br_error_set(err, EINVAL, "server '%s': a URL as http://HOST[:PORT] or https://HOST[:PORT] is needed",
+			br_vis(vis, sizeof(vis), url, strlen(url)));
+	if (curl_url_get(u, CURLUPART_PORT, &port, 0) == CURLUE_NO_PORT)
+		curl_url_set(u, CURLUPART_PORT, DEFAULT_PORT, 0);
+	if (curl_url_get(u, CURLUPART_URL, &whole, 0))
+		return br_error_set(err, ENOMEM, "out of memory");
+	whole[strlen(whole) - 1] = 0; /* the path */
+	c->server = strdup(whole);
+	curl_free(whole);
+	return c->server ? 0 : br_error_set(err, ENOMEM, "out of memory");
+}
+
+/* $BRAMBLE_TOKEN, or what is in the file that $BRAMBLE_TOKEN_FILE names. */
+static int set_token(struct br_client *c, struct br_error *err)
+{
+	const char *token = getenv("BRAMBLE_TOKEN"), *path = getenv("BRAMBLE_TOKEN_FILE");
+	br_cleanup(br_freep) char *text = NULL;
+	size_t n;
+	int r;
+
+	if (path && path[0]) {
+		r = br_file_read(path, 4096, &text, &n, err);
+		if (r < 0)
+			return br_error_prefix(err, "token");
+		token = text;
+	}
+	if (!token || !token[0])
+		return 0;
+	n = strcspn(token, " \t\r\n");
+	c->authorization = br_asprintf("Authorization: Bearer %.*s", (int)n, token);
+	return c->authorization ? 0 : br_error_set(err, ENOMEM, "out of memory");
+}
+
 int br_client_new(const char *state, struct br_client **ret, struct br_error *err)
 {
 	struct br_client *c = calloc(1, sizeof(*c));
+	const char *server = state ? NULL : getenv("BRAMBLE_SERVER");
 	int r;
 
 	if (!c)
 		return br_error_set(err, ENOMEM, "out of memory");
 	r = br_state_dir(state, &c->state, err);
+	if (r >= 0 && server && server[0]) {
+		r = set_server(c, server, err);
+		if (r >= 0)
+			r = set_token(c, err);
+	}
 	if (r >= 0) {
 		c->socket = br_api_socket_path(c->state);
 		c->curl = curl_easy_init();
@@ -66,6 +128,10 @@ void br_client_free(struct br_client *client)
 	if (!client)
 		return;
 	curl_easy_cleanup(client->curl);
+	if (client->authorization)
+		explicit_bzero(client->authorization, strlen(client->authorization));
+	free(client->authorization);
+	free(client->server);
 	free(client->socket);
 	free(client->state);
 	free(client);
@@ -83,7 +149,7 @@ void br_client_cancel(struct br_client *client)
 
 const char *br_client_state(const struct br_client *client)
 {
-	return client->state;
+	return client->server ? client->server : client->state;
 }
 
 char *br_client_escape(const char *s)
@@ -145,6 +211,9 @@ static size_t give_data(char *data, size_t size, size_t n, void *ctx)
 
 static int no_daemon(struct br_client *c, struct br_error *err)
 {
+	if (c->server)
+		return br_error_set(err, ECONNREFUSED, "no daemon answers on %s; is it running, is its web page not off, and is the port right?",
+			c->server);
 	if (errno == EACCES)
 		return br_error_set(err, EACCES, "socket %s: permission denied; use sudo, or join its group",
 			c->socket);
@@ -163,12 +232,15 @@ static int curl_failed(struct transfer *t, CURLcode code)
 	if (code == CURLE_WRITE_ERROR)
 		return br_error_set(t->err, t->too_large ? EFBIG : ENOMEM, "the daemon's answer is too large");
 	if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST) {
-		errno = access(c->socket, W_OK) < 0 ? errno : ECONNREFUSED;
+		errno = !c->server && access(c->socket, W_OK) < 0 ? errno : ECONNREFUSED;
 		return no_daemon(c, t->err);
 	}
 	if (code == CURLE_OPERATION_TIMEDOUT)
-		return br_error_set(t->err, ETIMEDOUT, "the daemon on %s does not answer", c->state);
-	return br_error_set(t->err, ECONNRESET, "the daemon on %s broke off: %s", c->state, curl_easy_strerror(code));
+		return br_error_set(t->err, ETIMEDOUT, "the daemon on %s does not answer", br_client_state(c));
+	if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE)
+		return br_error_set(t->err, EACCES, "the certificate of %s is not trusted: %s; give its authority's with --cacert", c->server,
+			c->why[0] ? c->why : curl_easy_strerror(code));
+	return br_error_set(t->err, ECONNRESET, "the daemon on %s broke off: %s", br_client_state(c), curl_easy_strerror(code));
 }
 
 /* The daemon's own words for a status that is none of success. */
@@ -198,27 +270,44 @@ static struct curl_slist *add_reservation(struct curl_slist *headers)
 	return line ? curl_slist_append(headers, line) : headers;
 }
 
+/* Where the request goes: the socket, or another machine. */
+static void set_way(struct br_client *c, const char *socket)
+{
+	const char *ca = getenv("BRAMBLE_CACERT");
+
+	curl_easy_setopt(c->curl, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(c->curl, CURLOPT_ERRORBUFFER, c->why);
+	if (!c->server)
+		curl_easy_setopt(c->curl, CURLOPT_UNIX_SOCKET_PATH, socket);
+	else
+		curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT, 15L);
+	if (c->server && ca && ca[0])
+		curl_easy_setopt(c->curl, CURLOPT_CAINFO, ca);
+}
+
 static int perform(struct transfer *t, const char *method, const char *path, const char *body)
 {
 	struct br_client *c = t->client;
-	br_cleanup(br_freep) char *url = br_asprintf("http://bramble%s", path);
+	br_cleanup(br_freep) char *url = br_asprintf("%s%s", c->server ? c->server : "http://bramble", path);
 	struct curl_slist *headers = curl_slist_append(NULL,
 		t->in_fd || t->data ? "Content-Type: application/octet-stream" : "Content-Type: application/json");
 	br_cleanup(br_closep) int dir_fd = -1;
 	char socket[108];
 	long status;
 	CURLcode code;
-	int r = br_api_socket_short(c->socket, &dir_fd, socket, sizeof(socket), NULL);
+	int r = c->server ? 0 : br_api_socket_short(c->socket, &dir_fd, socket, sizeof(socket), NULL);
 
 	headers = curl_slist_append(headers, "Expect:"); /* no pause before a body */
 	headers = add_reservation(headers);
+	if (c->authorization)
+		headers = curl_slist_append(headers, c->authorization);
 	if (r < 0 || !url) {
 		curl_slist_free_all(headers);
 		errno = -r;
 		return no_daemon(c, t->err);
 	}
 	curl_easy_reset(c->curl);
-	curl_easy_setopt(c->curl, CURLOPT_UNIX_SOCKET_PATH, socket);
+	set_way(c, socket);
 	curl_easy_setopt(c->curl, CURLOPT_URL, url);
 	curl_easy_setopt(c->curl, CURLOPT_PROXY, "");
 	curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);

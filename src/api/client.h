@@ -14,9 +14,14 @@
  */
 struct br_client;
 
-/* state: as --state (NULL: br_state_dir() decides). Opens no connection yet. */
+/*
+ * state: as --state (NULL: br_state_dir() decides). Opens no connection yet. Without one, $BRAMBLE_SERVER ("https://lab:8480") leads to
+ * the daemon of another machine, with the token of $BRAMBLE_TOKEN or of the file $BRAMBLE_TOKEN_FILE; certificates are verified
+ * by the system's authorities or those in $BRAMBLE_CACERT.
+ */
 int br_client_new(const char *state, struct br_client **ret, struct br_error *err);
 void br_client_free(struct br_client *client);
+/* The state directory, or the server's URL: for messages. */
 const char *br_client_state(const struct br_client *client);
 /* How long each later request may take as a whole; then -ETIMEDOUT. 0, as it is at first: for ever. */
 void br_client_patience(struct br_client *client, unsigned ms);

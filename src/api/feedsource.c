@@ -231,6 +231,7 @@ static void tell_boards(struct br_feed *feed, uint64_t now_ns)
 struct telling {
 	struct br_feed *feed;
 	unsigned n;
+	bool reservations;
 };
 
 static int tell_event(void *ctx, const struct br_event *ev)
@@ -241,6 +242,7 @@ static int tell_event(void *ctx, const struct br_event *ev)
 
 	if (!strcmp(ev->type, BR_EV_BOARD_REMOVED))
 		tell(feed, BR_TOPIC_BOARDS, "removed", json_pack("[O]", json_object_get(ev->fields, "name")));
+	t->reservations |= br_str_starts(ev->type, "reservation.");
 	if (json)
 		tell(feed, BR_TOPIC_EVENTS, "event", json);
 	feed->told_seq = ev->seq;
@@ -261,12 +263,14 @@ static void tell_events(struct br_feed *feed)
 		tell(feed, BR_TOPIC_EVENTS, "resync", json_object());
 		return;
 	}
-	if (!br_feed_wanted(feed, BR_TOPIC_EVENTS | BR_TOPIC_BOARDS, 0))
+	if (!br_feed_wanted(feed, BR_TOPIC_EVENTS | BR_TOPIC_BOARDS | BR_TOPIC_RESERVATIONS, 0))
 		feed->told_seq = last;
 	filter.after = feed->told_seq;
 	/* a database that cannot be read says so elsewhere; the next round tries again */
 	if (last > feed->told_seq)
 		(void)br_event_query(feed->fleet, &filter, tell_event, &t, NULL);
+	if (t.reservations && feed->sources.reservations && br_feed_wanted(feed, BR_TOPIC_RESERVATIONS, 0))
+		tell(feed, BR_TOPIC_RESERVATIONS, "reservations", feed->sources.reservations(feed->sources.ctx));
 }
 
 /* ---- status ---- */

@@ -18,7 +18,8 @@
  *		 fetches files has "transfer": {"path", "bytes", "size", "bytes_per_s"}
  *	removed	 ["name", ...]
  *	status	 GET /v1/status, and "rate": {"bytes_per_s"}, "left_s" (null: not known): each second while somebody follows
- *	reservations, logs ... of other parts
+ *	reservations  [reservation, ...] as in GET /v1/reservations, when one changed
+ *	logs ... of other parts
  *
  * Query: topics=boards,events,status,reservations (default: these); logs=BOARD: the lines of this board, too.
  */
@@ -54,6 +55,7 @@ void br_feed_free(struct br_feed *feed);
 struct br_feed_sources {
 	json_t *(*board)(void *ctx, int64_t board_id); /* NULL: it is gone */
 	json_t *(*status)(void *ctx);
+	json_t *(*reservations)(void *ctx); /* when one changed */
 	void *ctx;
 };
 /* Starts its thread. A positive errno, or 0. */

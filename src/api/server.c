@@ -20,7 +20,7 @@
 #include "base/text.h"
 #include "base/thread.h"
 
-#define CONNECTIONS_MAX 64
+#define CONNECTIONS_MAX 256
 #define TIMEOUT_S 60		 /* of a client that neither sends nor takes */
 #define FAREWELL_S 2
 #define CONNECTION_MEMORY 65536	 /* bounds line and headers: longer ones get 414 or 431 */
@@ -199,10 +199,15 @@ static json_t *feed_status(void *ctx)
 	return br_api_status_json(ctx);
 }
 
+static json_t *feed_reservations(void *ctx)
+{
+	return br_api_reservations_json(ctx);
+}
+
 /* What there is besides the socket: tokens, the feed, the web server. Takes the door. */
 static int start_web(struct br_api *api, struct br_web_door *door, struct br_error *err)
 {
-	const struct br_feed_sources sources = { .board = feed_board, .status = feed_status, .ctx = api };
+	const struct br_feed_sources sources = { .board = feed_board, .status = feed_status, .reservations = feed_reservations, .ctx = api };
 	int r = br_access_new(api->fleet, &api->access, err);
 
 	if (r >= 0) {

@@ -50,6 +50,7 @@ extern const struct br_command br_cli_usb[], br_cli_usb_watch[];
 extern const struct br_command br_cli_eeprom[];
 extern const struct br_command br_cli_sign[];
 extern const struct br_command br_cli_import[];
+extern const struct br_command br_cli_token[];
 extern const struct br_command br_cli_top[];
 
 int br_cli_main(int argc, char **argv);

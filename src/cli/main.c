@@ -40,6 +40,7 @@ static const struct br_command *const tables[] = {
 	br_cli_sign,
 	br_cli_sim,
 	br_cli_import,
+	br_cli_token,
 	br_cli_top,
 	br_cli_serve,
 	br_cli_misc,
@@ -176,6 +177,8 @@ static void print_commands(const char *noun)
 static const char common_help[] =
 	"Everywhere:\n"
 	"  --state DIR        state directory (else $BRAMBLE_STATE, /var/lib/bramble, or yours when not root)\n"
+	"  --server URL       the daemon of another machine, before the command (else $BRAMBLE_SERVER); --token-file FILE or\n"
+	"                     $BRAMBLE_TOKEN: what it lets you do; --cacert FILE: whom its certificate is trusted from\n"
 	"  -h, --help         this text\n"
 	"Lists also take:\n"
 	"  -o, --output FORM  table, json or jsonl\n"
@@ -271,6 +274,9 @@ static const struct {
 	const char *option, *variable, *what;
 } globals[] = {
 	{ "--state", "BRAMBLE_STATE", "a directory" },
+	{ "--server", "BRAMBLE_SERVER", "a URL, as https://lab:8480" },
+	{ "--token-file", "BRAMBLE_TOKEN_FILE", "a file with a token in it" },
+	{ "--cacert", "BRAMBLE_CACERT", "a file of certificates" },
 	{ "--reservation", "BRAMBLE_RESERVATION", "an ID, as 'bramble reserve get' tells it" },
 };
 
@@ -290,6 +296,8 @@ static int take_global(int argc, char **argv, int *i, int *ret_code)
 			return -1;
 		}
 		setenv(globals[k].variable, value, 1);
+		if (!strcmp(name, "--state")) /* the daemon of that directory, wherever else one usually asks */
+			unsetenv("BRAMBLE_SERVER");
 		return 1;
 	}
 	return 0;

@@ -13,17 +13,17 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "base/state.h"
 #include "base/text.h"
 #include "cli/audit.h"
 #include "cli/cli.h"
 #include "cli/eepromfile.h"
 #include "cli/eepromset.h"
+#include "cli/signopts.h"
 #include "cli/table.h"
 #include "pi/bootconf.h"
 #include "pi/eepromcheck.h"
+#include "pi/eepromsign.h"
 #include "pi/rsakey.h"
-#include "pi/sigfile.h"
 
 #define MEMBER_FILE_MAX (1u << 20)
 
@@ -296,56 +296,22 @@ static int change_properties(struct change *q, struct br_eeprom *e)
 	return code;
 }
 
-/* The key by its name among 'bramble sign key list's, or a file. */
-static int open_key(const struct change *q, struct br_rsakey **ret, struct br_error *err)
-{
-	br_cleanup(br_freep) char *state = NULL;
-	br_cleanup(br_freep) char *dir = NULL;
-	br_cleanup(br_freep) char *path = NULL;
-	int r = br_state_dir(NULL, &state, err);
-
-	if (r < 0)
-		return r;
-	dir = br_path_join(state, "keys");
-	r = dir ? br_rsakey_resolve(dir, q->sign, &path, err) : br_error_set(err, ENOMEM, "out of memory");
-	if (r < 0)
-		return r;
-	return br_rsakey_open(&(struct br_rsakey_options){ .key = path, .wrapper = q->wrapper, .passphrase_file = q->passphrase_file, .ask = true },
-		ret, err);
-}
-
-/* bootconf.sig and pubkey.bin. */
+/* bootconf.sig and pubkey.bin, by the key of a name among 'bramble sign key list's, or a file. */
 static int sign(const struct change *q, struct br_eeprom *e)
 {
-	struct br_text out = BR_TEXT_NULL;
+	struct br_sign_request who = { .key = { .key = q->sign, .wrapper = q->wrapper, .passphrase_file = q->passphrase_file, .ask = true } };
 	struct br_error err = BR_ERROR_NULL;
 	struct br_rsakey *key = NULL;
-	struct br_sigfile sig = { 0 };
-	size_t len = 0;
-	uint8_t *config = (uint8_t *)br_eeprom_get(e, BR_EEPROM_CONFIG, &len);
-	struct iovec part = { config, len };
-	int r, code;
+	int r = br_sign_open_key(&who, NULL, &key, &err);
 
-	if (!config)
-		return br_cli_fail(BR_EXIT_NOT_FOUND, "%s: has no bootconf.txt", q->target.file);
-	r = open_key(q, &key, &err);
-	if (r < 0)
-		return br_cli_error(&err, r);
-	r = br_sigfile_time(&sig.ts, &err);
-	sig.has_ts = true;
-	if (r == 0)
-		r = br_rsakey_sign_file(key, &part, 1, &sig, &err);
-	if (r == 0) {
-		br_sigfile_write(&sig, &out);
-		code = out.failed ? out_of_memory() : replace(e, q->target.file, BR_EEPROM_CONFIG_SIG, out.buf, out.len);
-		if (!code)
-			code = replace(e, q->target.file, BR_EEPROM_PUBKEY, br_rsakey_public(key)->bytes, BR_RSAPUB_BYTES);
-	} else {
-		code = br_cli_error(&err, r);
+	if (!r) {
+		r = br_eeprom_sign_config(e, key, &err);
+		if (r < 0)
+			br_error_prefix(&err, "%s", q->target.file);
 	}
-	br_text_done(&out);
 	br_rsakey_free(key);
-	return code;
+	br_sign_done(&who);
+	return r < 0 ? br_cli_error(&err, r) : 0;
 }
 
 static int apply(struct change *q, struct br_eeprom *e)

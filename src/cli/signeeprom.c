@@ -17,6 +17,7 @@
 #include "pi/countersign.h"
 #include "pi/eeprom.h"
 #include "pi/eepromcheck.h"
+#include "pi/eepromsign.h"
 #include "pi/sigfile.h"
 
 const char br_cli_sign_eeprom_help[] =
@@ -32,34 +33,12 @@ const char br_cli_sign_eeprom_help[] =
 static int sign_config(struct br_sign_request *q, struct br_eeprom *e, struct br_rsakey *key, struct br_error *err)
 {
 	br_cleanup(br_freep) char *config = NULL;
-	struct br_text text = BR_TEXT_NULL;
-	struct br_sigfile sig = { .has_ts = true };
-	struct iovec whole;
 	size_t len = 0;
-	int r = 0;
+	int r = q->config ? br_file_read(q->config, 65536, &config, &len, err) : 0;
 
-	if (q->config) {
-		r = br_file_read(q->config, 65536, &config, &len, err);
-		if (!r)
-			r = br_eeprom_replace(e, BR_EEPROM_CONFIG, config, len, err);
-	}
-	if (!r)
-		r = br_sigfile_time(&sig.ts, err);
-	if (r < 0)
-		return r;
-	whole.iov_base = (void *)(uintptr_t)br_eeprom_get(e, BR_EEPROM_CONFIG, &whole.iov_len);
-	if (!whole.iov_base)
-		return br_error_set(err, ENOENT, "there is no bootconf.txt in it");
-	r = br_rsakey_sign_file(key, &whole, 1, &sig, err);
-	if (r < 0)
-		return r;
-	br_sigfile_write(&sig, &text);
-	r = text.failed ? br_error_set(err, ENOMEM, "out of memory")
-			: br_eeprom_replace(e, BR_EEPROM_CONFIG_SIG, text.buf, text.len, err);
-	br_text_done(&text);
-	if (!r)
-		r = br_eeprom_replace(e, BR_EEPROM_PUBKEY, br_rsakey_public(key)->bytes, BR_RSAPUB_BYTES, err);
-	return r;
+	if (!r && q->config)
+		r = br_eeprom_replace(e, BR_EEPROM_CONFIG, config, len, err);
+	return r < 0 ? r : br_eeprom_sign_config(e, key, err);
 }
 
 static int countersign(struct br_sign_request *q, struct br_eeprom *e, const char *name, struct br_rsakey *key, struct br_error *err)

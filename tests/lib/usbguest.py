@@ -107,6 +107,9 @@ class Boards:
         mine = [e["board"] for e in found if e["what"] == "listening" and e["port"] == number]
         return [e for e in found if e["board"] in mine]
 
+    def wait_for(self, number, what):
+        self._wait(lambda: any(e["what"] == what for e in self.events(number)), what)
+
     def __enter__(self):
         return self
 
@@ -139,6 +142,21 @@ class UsbGuest(Console):
         self.send(shlex.join(argv) + "; echo \"ended $?\"\n")
         said, m = self.expect(r"^ended (\d+)\n", seconds)
         return int(m[1]), said
+
+    def background(self, name, command):
+        """Something that runs on in the guest; its words go to /tmp/NAME.log there."""
+        self.run("sh", "-c", f"(exec {command}) >/tmp/{name}.log 2>&1 & echo $! >/tmp/{name}.pid")
+
+    def until(self, command, name):
+        """Waits until a command in the guest goes well, while what is in the background as 'name' is there."""
+        status, said = self.run("sh", "-c", f"until {command} >/dev/null 2>&1; do kill -0 $(cat /tmp/{name}.pid) || exit 1; sleep 1; done")
+        assert status == 0, said + self.run("cat", f"/tmp/{name}.log")[1]
+
+    def end(self, name):
+        """Ends what is in the background: 0 when it went, and no sanitizer had to say anything."""
+        status, said = self.run("sh", "-c", f"kill $(cat /tmp/{name}.pid); n=0; while kill -0 $(cat /tmp/{name}.pid) 2>/dev/null; "
+                                f"do n=$((n+1)); [ $n -gt 60 ] && exit 1; sleep 1; done; ! grep -E 'Sanitizer|runtime error' /tmp/{name}.log")
+        return status
 
     def devices(self):
         """{path: "vendor:product"} as the kernel sees them."""

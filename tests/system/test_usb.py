@@ -147,6 +147,46 @@ def test_boards_boot_whatever_others_do(t):
     assert not wrong, "\n".join(wrong)
 
 
+def test_a_daemon_and_watch_serve_a_board(t):
+    """'bramble serve' and 'bramble usb watch' beside each other: a CM4 from its ROM to the boot.img of its plan, and its record."""
+    t.need_program("sfdisk", "mkfs.fat", "mcopy", "mke2fs")
+    write(t.path("fw/bootcode4.bin"), noise("bootcode4.bin", 60_000))
+    write(t.path("passwd"), b"root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")
+    write(t.path("group"), b"root:x:0:\nnogroup:x:65534:\n")
+    boards = t.enter(Boards(t, ["cm4"]))
+    guest = t.enter(UsbGuest(t, boards, {t.bramble: "/bin/bramble"},
+                             {t.path("fw"): "etc/bramble/usb-firmware", small_image(t): "small.img", t.path("passwd"): "etc/passwd",
+                              t.path("group"): "etc/group"}))
+    guest.run("ip", "link", "set", "lo", "up")
+    guest.background("serve", "bramble serve /small.img --interface lo --address 127.0.0.1/8 --dhcp off --web off --state /tmp/state")
+    guest.until("bramble --state /tmp/state board list", "serve")
+    guest.background("watch", "bramble --state /tmp/state usb watch")
+    boards.wait_for(1, "done")
+    guest.until("bramble --state /tmp/state event list -t usb.done -o jsonl | grep -q .", "watch")
+
+    def told(*words):
+        status, said = guest.run("bramble", "--state", "/tmp/state", *words, "-o", "jsonl")
+        assert status == 0, said
+        return [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+
+    board, = told("board", "list")
+    serial = boards.events()[0]["board"]
+    assert board["serial"].endswith(serial) and board["image"] in ("small", None), board
+    files = {e["name"]: e["bytes"] for e in seen(boards, 1, "file")}
+    assert set(files) == {"config.txt", "boot.img"} and not seen(boards, 1, "wrong"), boards.events(1)
+    status, said = guest.run("bramble", "--state", "/tmp/state", "sign", "bootimg", board["name"], "-o", "/tmp/boot.img")
+    status, said = guest.run("stat", "-c", "%s", "/tmp/boot.img")
+    assert status == 0 and int(said) == files["boot.img"], (said, files)    # its own plan's, and no other's
+    timeline = told("event", "list", board["name"])
+    types = [e["type"] for e in timeline]
+    assert types.count("boot.start") == 1 and types[-1] == "usb.done" and timeline[-1]["fields"]["verdict"] == "done", timeline
+    assert [e["fields"]["stage"] for e in timeline if e["type"] == "usb.found"] == ["rom", "file-server"], timeline
+    sent = {e["fields"]["path"]: e["fields"] for e in timeline if e["type"] == "file.sent"}
+    assert sent["boot.img"]["via"] == "usb" and sent["boot.img"]["bytes"] == files["boot.img"], timeline
+    for name in ("watch", "serve"):
+        assert guest.end(name) == 0, name
+
+
 @long
 def test_boards_that_keep_their_host_waiting(t):
     """Troubles whose verdict takes a minute or two."""

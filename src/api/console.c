@@ -103,7 +103,7 @@ static int connection_fd(const struct br_call *call)
 
 static int watch(struct br_call *call, struct br_error *err)
 {
-	uint64_t follow = 0, tail = UINT64_MAX, notes = 0, writer;
+	uint64_t follow = 0, tail = UINT64_MAX, from = UINT64_MAX, notes = 0, writer;
 	struct br_board board;
 	struct watching *w;
 	int r = begin(call, &board, err);
@@ -112,6 +112,8 @@ static int watch(struct br_call *call, struct br_error *err)
 		r = br_call_number(call, "follow", 1, &follow, err);
 	if (r >= 0)
 		r = br_call_number(call, "tail", INT64_MAX, &tail, err);
+	if (r >= 0)
+		r = br_call_number(call, "from", INT64_MAX, &from, err);
 	if (r >= 0)
 		r = br_call_number(call, "notes", 1, &notes, err);
 	if (r >= 0)
@@ -126,6 +128,8 @@ static int watch(struct br_call *call, struct br_error *err)
 	w->notes = notes;
 	w->fd = connection_fd(call);
 	r = br_console_watch(call->api->consoles, board.id, tail, &w->reader, err);
+	if (r >= 0 && from != UINT64_MAX)
+		br_console_seek(w->reader, from);
 	if (r >= 0 && writer)
 		r = br_console_bind(w->reader, writer, err);
 	if (r < 0) {
@@ -145,9 +149,9 @@ static int status(struct br_call *call, struct br_error *err)
 		r = br_console_status(call->api->consoles, board.id, &st);
 	if (r < 0)
 		return r;
-	call->json = json_pack("{s:s, s:s?, s:s, s:s?, s:o, s:I, s:I, s:i, s:s?, s:o}", "board", board.name, "console",
+	call->json = json_pack("{s:s, s:s?, s:s, s:s?, s:o, s:I, s:I, s:I, s:i, s:s?, s:o}", "board", board.name, "console",
 		st.uri[0] ? st.uri : NULL, "state", br_console_state_name(st.state), "reason", st.reason[0] ? st.reason : NULL,
-		"since", br_api_time(st.since_wall_ns), "in", (json_int_t)st.in, "out", (json_int_t)st.out, "watchers",
+		"since", br_api_time(st.since_wall_ns), "in", (json_int_t)st.in, "out", (json_int_t)st.out, "position", (json_int_t)st.position, "watchers",
 		(int)st.watchers, "writer", st.writer[0] ? st.writer : NULL, "writer_since", br_api_time(st.writer_wall_ns));
 	return 0;
 }
@@ -271,7 +275,7 @@ static int begin_writing(struct br_call *call, struct br_sink **ret, struct br_e
 
 /* Watching shows what others type, and boards are on the network: more than reading. */
 const struct br_route br_api_console[] = {
-	{ "GET", "/v1/boards/NAME/console", .run = watch, .params = { "follow", "tail", "notes", "writer" }, .scope = BR_SCOPE_OPERATE,
+	{ "GET", "/v1/boards/NAME/console", .run = watch, .params = { "follow", "tail", "from", "notes", "writer" }, .scope = BR_SCOPE_OPERATE,
 		.summary = "Bytes of the board's console, as they come" },
 	{ "POST", "/v1/boards/NAME/console", .begin = begin_writing, .params = { "writer" }, .unaudited = true,
 		.summary = "Writes the body's bytes to the board's console" },

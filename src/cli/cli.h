@@ -52,6 +52,7 @@ extern const struct br_command br_cli_sign[];
 extern const struct br_command br_cli_import[];
 extern const struct br_command br_cli_token[];
 extern const struct br_command br_cli_top[];
+extern const struct br_command br_cli_console[], br_cli_ssh[];
 
 int br_cli_main(int argc, char **argv);
 

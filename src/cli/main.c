@@ -31,6 +31,8 @@ static const struct br_command *const tables[] = {
 	br_cli_disk_shell,
 	br_cli_share,
 	br_cli_why,
+	br_cli_console,
+	br_cli_ssh,
 	br_cli_flash,
 	br_cli_reserve,
 	br_cli_uboot,

@@ -186,7 +186,8 @@ struct running {
 	const struct br_ssh_run *run;
 	pid_t pid;
 	int fds[2]; /* its stdout and stderr */
-	char *said; /* path of a file: what ssh itself says, apart from the command's stderr */
+	char *said; /* path of a file: what ssh itself says, apart from the command's stderr; NULL: it says it there */
+	struct br_text words; /* then its end */
 };
 
 static void give(const struct running *s, int stream, const char *data, size_t n)
@@ -210,7 +211,13 @@ static bool pump(struct running *s, int i)
 		s->fds[i] = -1;
 		return false;
 	}
-	give(s, i + 1, buf, (size_t)n);
+	if (i && !s->said) {
+		if (s->words.len + (size_t)n > WORDS_MAX)
+			s->words.len = 0;
+		br_text_add_bytes(&s->words, buf, (size_t)n);
+	} else {
+		give(s, i + 1, buf, (size_t)n);
+	}
 	return true;
 }
 
@@ -218,7 +225,7 @@ static bool pump(struct running *s, int i)
 static void not_there(const char *said)
 {
 	static const char words[] = "ssh cannot be started: install openssh-client";
-	int fd = open(said, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	int fd = said ? open(said, O_WRONLY | O_TRUNC | O_CLOEXEC) : 2;
 
 	if (fd >= 0 && write(fd, words, sizeof(words) - 1) < 0)
 		_exit(127);
@@ -242,7 +249,7 @@ static int start(const struct br_ssh_args *args, struct running *s)
 		int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 		(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
-		setpgid(0, 0);
+		setpgid(0, 0); /* a ^C is ours to hand on */
 		signal(SIGPIPE, SIG_DFL);
 		if (null < 0 || dup2(null, 0) < 0 || dup2(out[1], 1) < 0 || dup2(err[1], 2) < 0)
 			_exit(127);
@@ -352,7 +359,9 @@ static void take_end(const struct running *s, enum br_ssh_end how, int status, s
 		snprintf(ret->words, sizeof(ret->words), "the command did not end within %s", took);
 	} else if (how == BR_SSH_CANCELLED) {
 		snprintf(ret->words, sizeof(ret->words), "cancelled");
-	} else if (status == SSH_FAILED) { /* a command may say 255, too; ssh then says nothing */
+	} else if (!s->said && status) { /* scp: its own exit codes tell nothing more */
+		explain(s->words.buf ? s->words.buf : "", ret);
+	} else if (s->said && status == SSH_FAILED) { /* a command may say 255, too; ssh then says nothing */
 		char *said = NULL;
 
 		if (br_file_read(s->said, WORDS_MAX, &said, NULL, NULL) >= 0 && said[0])
@@ -361,13 +370,30 @@ static void take_end(const struct running *s, enum br_ssh_end how, int status, s
 	}
 }
 
+/* args are taken. */
+static int run_program(struct br_ssh_args *args, struct running *s, struct br_ssh_result *ret, struct br_error *err)
+{
+	int r = args->failed ? -ENOMEM : start(args, s), status;
+	enum br_ssh_end how;
+
+	if (r < 0) {
+		r = br_error_set(err, -r, "%s cannot be started: %s", args->n ? args->v[0] : "ssh", strerrordesc_np(-r));
+	} else {
+		how = follow(s);
+		status = reap(s, how != BR_SSH_RAN);
+		take_end(s, how, status, ret);
+	}
+	br_ssh_args_done(args);
+	br_text_done(&s->words);
+	return r;
+}
+
 int br_ssh_exec(const struct br_ssh_host *host, const struct br_ssh_run *run, struct br_ssh_result *ret, struct br_error *err)
 {
 	struct running s = { .run = run, .fds = { -1, -1 } };
 	struct br_ssh_args args = { .n = 0 };
 	char *command = br_ssh_command(run->argv);
-	enum br_ssh_end how;
-	int r = temporary("bramble-ssh", &s.said, err), status;
+	int r = temporary("bramble-ssh", &s.said, err);
 
 	if (r < 0) {
 		free(command);
@@ -383,17 +409,43 @@ int br_ssh_exec(const struct br_ssh_host *host, const struct br_ssh_run *run, st
 	br_ssh_args_add(&args, "--");
 	br_ssh_args_add(&args, "%s", host->board);
 	br_ssh_args_add(&args, "%s", command ? command : "");
-	r = args.failed || !command ? -ENOMEM : start(&args, &s);
+	args.failed = args.failed || !command;
 	free(command);
-	br_ssh_args_done(&args);
-	if (r < 0) {
-		r = br_error_set(err, -r, "ssh cannot be started: %s", strerrordesc_np(-r));
-	} else {
-		how = follow(&s);
-		status = reap(&s, how != BR_SSH_RAN);
-		take_end(&s, how, status, ret);
-	}
+	r = run_program(&args, &s, ret, err);
 	unlink(s.said);
 	free(s.said);
 	return r;
+}
+
+/* scp takes "a:b" for another machine's file. */
+static void add_local(struct br_ssh_args *args, const char *path)
+{
+	size_t colon = strcspn(path, ":");
+
+	br_ssh_args_add(args, "%s%s", path[colon] && !memchr(path, '/', colon) ? "./" : "", path);
+}
+
+int br_ssh_copy(const struct br_ssh_host *host, bool upload, char *const *from, size_t n, const char *to, bool recursive,
+	const struct br_ssh_run *run, struct br_ssh_result *ret, struct br_error *err)
+{
+	struct running s = { .run = run, .fds = { -1, -1 } };
+	struct br_ssh_args args = { .n = 0 };
+
+	br_ssh_args_add(&args, "scp");
+	br_ssh_args_host(&args, host, run->connect_s);
+	br_ssh_args_add(&args, "-oBatchMode=yes");
+	br_ssh_args_add(&args, "-oLogLevel=ERROR");
+	br_ssh_args_add(&args, recursive ? "-pqr" : "-pq");
+	br_ssh_args_add(&args, "--");
+	for (size_t i = 0; i < n; i++) {
+		if (upload)
+			add_local(&args, from[i]);
+		else
+			br_ssh_args_add(&args, "%s:%s", host->board, from[i]);
+	}
+	if (upload)
+		br_ssh_args_add(&args, "%s:%s", host->board, to);
+	else
+		add_local(&args, to);
+	return run_program(&args, &s, ret, err);
 }

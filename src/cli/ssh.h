@@ -52,6 +52,13 @@ struct br_ssh_run {
 /* Runs a command on a board and waits for its end. Its stdin is empty. 0 with *ret; negative when ssh cannot be started. */
 int br_ssh_exec(const struct br_ssh_host *host, const struct br_ssh_run *run, struct br_ssh_result *ret, struct br_error *err);
 
+/*
+ * Copies by scp: with upload from[0..n-1] here to the path 'to' on the board, else the board's path from[0] to 'to' here. The argv of
+ * run is not used; output gets what scp says besides errors.
+ */
+int br_ssh_copy(const struct br_ssh_host *host, bool upload, char *const *from, size_t n, const char *to, bool recursive,
+	const struct br_ssh_run *run, struct br_ssh_result *ret, struct br_error *err);
+
 /* ---- for those who start ssh, scp and sftp themselves ---- */
 
 #define BR_SSH_ARGS_MAX 64

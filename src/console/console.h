@@ -52,7 +52,8 @@ struct br_console_status {
 	char uri[256];
 	char reason[256];	/* "" when it is up */
 	uint64_t since_wall_ns; /* of the state */
-	uint64_t in, out;	/* bytes since the daemon's start */
+	uint64_t in, out;	/* bytes since it was set */
+	uint64_t position;	/* of the next byte */
 	unsigned watchers;
 	char writer[64];	/* who holds the claim; "" : nobody */
 	uint64_t writer_wall_ns;
@@ -69,6 +70,8 @@ int br_console_status(struct br_consoles *c, int64_t board_id, struct br_console
 struct br_console_reader;
 int br_console_watch(struct br_consoles *c, int64_t board_id, uint64_t tail, struct br_console_reader **ret,
 	struct br_error *err);
+/* Goes on at a position (of the status), as far as it is still there. */
+void br_console_seek(struct br_console_reader *reader, uint64_t position);
 void br_console_unwatch(struct br_console_reader *reader);
 /*
  * Bytes, waiting up to wait_ms for some: how many, 0 when there were none, -ENODEV when the board or its console is gone.

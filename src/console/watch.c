@@ -41,6 +41,7 @@ int br_console_status(struct br_consoles *c, int64_t board_id, struct br_console
 		ret->since_wall_ns = con->since_wall_ns;
 		ret->in = con->in;
 		ret->out = con->out;
+		ret->position = con->ring.end;
 		ret->watchers = con->watchers;
 		if (br_claim_owner(&con->claim, br_now_ns())) {
 			memcpy(ret->writer, con->claim.who, sizeof(ret->writer));
@@ -81,6 +82,15 @@ int br_console_watch(struct br_consoles *c, int64_t board_id, uint64_t tail, str
 	}
 	*ret = reader;
 	return 0;
+}
+
+void br_console_seek(struct br_console_reader *reader, uint64_t position)
+{
+	struct br_console *con = reader->con;
+
+	pthread_mutex_lock(&con->all->lock);
+	reader->at = position < con->ring.end ? position : con->ring.end;
+	pthread_mutex_unlock(&con->all->lock);
 }
 
 void br_console_unwatch(struct br_console_reader *reader)

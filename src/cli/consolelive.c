@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bramble console for people: a thread shows what the board says, this one takes what is typed. When the daemon goes, both
+ * wait for it; a board that reboots is the daemon's affair.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "cli/cli.h"
+#include "cli/console.h"
+#include "cli/consoleterm.h"
+
+#define LOOK_MS 200
+#define RENEW_NS (5 * BR_S)
+#define AGAIN_MS 1000
+#define ESCAPE '~'
+
+struct live {
+	struct br_console_session *s;
+	pthread_mutex_t lock; /* of what is shown */
+	atomic_bool stop, over; /* over: the reader has ended, */
+	int r;			/* so, */
+	struct br_error err;	/* with these words */
+	bool at_line_start, escaped;
+	uint64_t renew_ns;
+};
+
+/* With the lock. */
+static int show(struct live *l, const void *data, size_t n)
+{
+	struct br_text t = BR_TEXT_NULL;
+	int r;
+
+	br_term_filter(&l->s->filter, data, n, &t);
+	r = t.failed ? -ENOMEM : t.len ? br_write_all(1, t.buf, t.len) : 0;
+	br_text_done(&t);
+	return r;
+}
+
+__attribute__((format(printf, 2, 3))) static void note(struct live *l, const char *fmt, ...)
+{
+	struct br_text t = BR_TEXT_NULL;
+	va_list ap;
+
+	br_text_add(&t, "\r\n[bramble: ");
+	va_start(ap, fmt);
+	br_text_addv(&t, fmt, ap);
+	va_end(ap);
+	br_text_add(&t, "]\r\n");
+	if (t.buf) /* not into what a pipe gets */
+		(void)br_write_all(2, t.buf, t.len);
+	br_text_done(&t);
+}
+
+/* ---- what the board says ---- */
+
+static int take(void *ctx, const void *data, size_t n, uint64_t total, struct br_error *err)
+{
+	struct live *l = ctx;
+	int r;
+
+	if (atomic_load(&l->stop))
+		return 1;
+	pthread_mutex_lock(&l->lock);
+	r = show(l, data, n);
+	if (r >= 0 && l->s->cast && br_cast_put(l->s->cast, br_now_ns(), data, n) < 0)
+		r = br_error_set(err, EIO, "%s: cannot be written", l->s->record);
+	else if (r < 0)
+		r = br_error_set(err, -r, "standard output: %s", strerrordesc_np(-r));
+	pthread_mutex_unlock(&l->lock);
+	return r;
+}
+
+/* The daemon went: it may be restarted, and come back. */
+static bool comes_back(int r)
+{
+	return r >= 0 || r == -ECONNRESET || r == -ECONNREFUSED;
+}
+
+static void *read_all(void *arg)
+{
+	struct live *l = arg;
+	bool connected = false;
+
+	for (;;) {
+		br_cleanup(br_freep) char *path = br_console_session_path(l->s, true, isatty(1), connected ? 0 : UINT64_MAX);
+		struct br_error err = BR_ERROR_NULL;
+		int r = path ? br_client_stream(l->s->reads, path, take, l, &err) : -ENOMEM;
+
+		l->r = r;
+		l->err = err;
+		/* a claim that ended with the daemon is none any more: the main thread takes a new one */
+		if (atomic_load(&l->stop) || !comes_back(r) || (r == -ECONNREFUSED && !connected))
+			break;
+		if (r >= 0 || r == -ECONNRESET)
+			note(l, "the daemon went; waiting for it");
+		connected = true;
+		poll(NULL, 0, AGAIN_MS);
+	}
+	atomic_store(&l->over, true);
+	return NULL;
+}
+
+/* ---- what is typed ---- */
+
+static void send_bytes(struct live *l, const char *data, size_t n)
+{
+	struct br_error err = BR_ERROR_NULL;
+	int r;
+
+	if (!n || l->s->watch)
+		return;
+	r = br_console_session_send(l->s, data, n, &err);
+	if (r == -EBUSY) {
+		l->s->writer = 0;
+		l->s->watch = true;
+	}
+	if (r < 0)
+		note(l, "%s", br_error_text(&err, r));
+}
+
+static void send_break(struct live *l)
+{
+	struct br_error err = BR_ERROR_NULL;
+	int r = l->s->watch ? -EPERM : br_console_session_break(l->s, &err);
+
+	if (r < 0)
+		note(l, "%s", r == -EPERM && !err.code ? "you look on only" : br_error_text(&err, r));
+	else
+		note(l, "BREAK");
+}
+
+static void take_over(struct live *l)
+{
+	struct br_error err = BR_ERROR_NULL;
+	int r = br_console_session_claim(l->s, true, &err);
+
+	l->s->watch = r < 0;
+	note(l, "%s", r < 0 ? br_error_text(&err, r) : "you write now");
+}
+
+/* Serial lines tell no size. */
+static void tell_size(struct live *l)
+{
+	unsigned columns, rows;
+	char text[64];
+
+	br_raw_size(&columns, &rows);
+	send_bytes(l, text, (size_t)snprintf(text, sizeof(text), "stty columns %u rows %u\r", columns, rows));
+}
+
+/* Behind '~' at the beginning of a line. False: the session ends. */
+static bool take_escape(struct live *l, char c)
+{
+	static const char help[] = "~.  ends it\r\n~b  sends a BREAK (Linux: a SysRq key follows)\r\n~s  takes writing over\r\n"
+				   "~w  types 'stty' with this window's size\r\n~^Z stops it for a while\r\n~~  types ~\r\n~?  shows this";
+	char both[2] = { ESCAPE, c };
+
+	switch (c) {
+	case '.':
+		return false;
+	case '?':
+		note(l, "\r\n%s", help);
+		return true;
+	case 'b':
+	case 'B':
+		send_break(l);
+		return true;
+	case 's':
+		take_over(l);
+		return true;
+	case 'w':
+		tell_size(l);
+		return true;
+	case 'Z' - '@':
+		br_raw_suspend(&l->s->filter);
+		return true;
+	case ESCAPE:
+		send_bytes(l, both, 1);
+		break;
+	default:
+		send_bytes(l, both, 2);
+	}
+	l->at_line_start = c == '\r' || c == '\n';
+	return true;
+}
+
+/* False: the session ends. */
+static bool take_typed(struct live *l, const char *data, size_t n)
+{
+	size_t from = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (l->escaped) {
+			l->escaped = false;
+			from = i + 1;
+			if (!take_escape(l, data[i]))
+				return false;
+		} else if (data[i] == ESCAPE && l->at_line_start) {
+			send_bytes(l, data + from, i - from);
+			l->escaped = true;
+			from = i + 1;
+		} else {
+			l->at_line_start = data[i] == '\r' || data[i] == '\n';
+		}
+	}
+	if (!l->escaped)
+		send_bytes(l, data + from, n - from);
+	return true;
+}
+
+static void keep_claim(struct live *l)
+{
+	struct br_error err = BR_ERROR_NULL;
+	int r;
+
+	if (l->s->watch || br_now_ns() < l->renew_ns)
+		return;
+	l->renew_ns = br_now_ns() + RENEW_NS;
+	r = l->s->writer ? br_console_session_renew(l->s, &err) : br_console_session_claim(l->s, false, &err);
+	if (r == -EBUSY && strstr(err.text, "has ended")) {
+		err = BR_ERROR_NULL;
+		r = br_console_session_claim(l->s, false, &err);
+	}
+	if (r == -EBUSY) {
+		l->s->watch = true;
+		note(l, "%s", err.text);
+	}
+}
+
+/* Until somebody ends it. */
+static void type_all(struct live *l)
+{
+	uint64_t until = l->s->timeout_ns ? br_now_ns() + l->s->timeout_ns : UINT64_MAX;
+	bool tty = isatty(0), open = true;
+	char buf[4096];
+
+	while (!atomic_load(&l->over) && !br_raw_signal() && br_now_ns() < until) {
+		struct pollfd p = { .fd = open ? 0 : -1, .events = POLLIN };
+		ssize_t n;
+
+		keep_claim(l);
+		if (poll(&p, 1, LOOK_MS) <= 0 || !p.revents)
+			continue;
+		n = read(0, buf, sizeof(buf));
+		if (n <= 0 && !(n < 0 && errno == EINTR)) {
+			if (tty)
+				return; /* its window was closed */
+			open = false; /* a pipe's end: who listens goes on */
+		} else if (n > 0 && !tty) {
+			send_bytes(l, buf, (size_t)n);
+		} else if (n > 0 && !take_typed(l, buf, (size_t)n)) {
+			return;
+		}
+	}
+}
+
+static int begin(struct live *l, struct br_error *err)
+{
+	struct br_console_session *s = l->s;
+	int r;
+
+	if (!s->watch) {
+		r = br_console_session_claim(s, s->steal, err);
+		if (r == -EBUSY && !s->steal) {
+			note(l, "%s", err->text);
+			*err = BR_ERROR_NULL;
+			s->watch = true;
+		} else if (r < 0) {
+			return r;
+		}
+	}
+	if (isatty(0) && isatty(1) && !s->common.quiet)
+		note(l, "console of %s; ~. at the beginning of a line ends it, ~? helps", s->board);
+	return br_raw_begin(err);
+}
+
+int br_console_live(struct br_console_session *s)
+{
+	struct live l = { .s = s, .at_line_start = true, .renew_ns = br_now_ns() + RENEW_NS };
+	pthread_t thread;
+	struct br_error err = BR_ERROR_NULL;
+	int r = begin(&l, &err), sig;
+
+	if (r < 0)
+		return br_cli_error(&err, r);
+	pthread_mutex_init(&l.lock, NULL);
+	r = pthread_create(&thread, NULL, read_all, &l);
+	if (r) {
+		br_raw_end(NULL);
+		return br_cli_fail(BR_EXIT_FAILED, "no thread: %s", strerrordesc_np(r));
+	}
+	type_all(&l);
+	atomic_store(&l.stop, true);
+	br_client_cancel(s->reads);
+	br_raw_end(&s->filter);
+	if (isatty(0) && isatty(1))
+		note(&l, "the console of %s is left", s->board);
+	br_console_session_release(s);
+	sig = br_raw_signal();
+	r = atomic_load(&l.over) ? l.r : 0;
+	pthread_join(thread, NULL);
+	pthread_mutex_destroy(&l.lock);
+	if (r < 0 && r != -ECANCELED)
+		return br_cli_error(&l.err, r);
+	return sig ? BR_EXIT_INTERRUPTED : BR_EXIT_OK;
+}

@@ -103,6 +103,7 @@ enum {
 	OPT_STEAL = 300,
 	OPT_WATCH,
 	OPT_PAST,
+	OPT_STATUS,
 	OPT_PLAIN,
 	OPT_RAW,
 	OPT_RECORD,
@@ -118,6 +119,7 @@ static const struct option options[] = {
 	{ "steal", no_argument, NULL, OPT_STEAL },
 	{ "watch", no_argument, NULL, OPT_WATCH },
 	{ "past", no_argument, NULL, OPT_PAST },
+	{ "status", no_argument, NULL, OPT_STATUS },
 	{ "plain", no_argument, NULL, OPT_PLAIN },
 	{ "raw", no_argument, NULL, OPT_RAW },
 	{ "record", required_argument, NULL, OPT_RECORD },
@@ -158,6 +160,9 @@ static int take_flag(struct br_console_session *s, int c)
 		return 0;
 	case OPT_PAST:
 		s->past = true;
+		return 0;
+	case OPT_STATUS:
+		s->status = true;
 		return 0;
 	case OPT_PLAIN:
 		s->plain = true;
@@ -248,6 +253,28 @@ static int show_past(struct br_console_session *s)
 	return r < 0 ? br_cli_error(&err, r) : BR_EXIT_OK;
 }
 
+static int show_status(struct br_console_session *s)
+{
+	static const char *const rows[] = { "console", "state", "reason", "since", "in", "out", "watchers", "writer" };
+	br_cleanup(br_freep) char *path = br_asprintf("/v1/boards/%s/console/status", s->escaped);
+	struct br_error err = BR_ERROR_NULL;
+	json_t *json = NULL;
+	int r = path ? br_client_call(s->writes, "GET", path, NULL, &json, &err) : -ENOMEM;
+
+	if (r < 0)
+		return br_cli_error(&err, r);
+	if (s->common.form != BR_FORM_TABLE)
+		br_print_json(json, s->common.form == BR_FORM_JSON);
+	for (size_t i = 0; s->common.form == BR_FORM_TABLE && i < BR_ARRAY_SIZE(rows); i++) {
+		char cell[BR_CELL_MAX];
+
+		br_cell_text(json, rows[i], cell);
+		printf("%-10s%s\n", rows[i], cell);
+	}
+	json_decref(json);
+	return BR_EXIT_OK;
+}
+
 /* A terminal gets what draws; a file or a pipe all of it, as it came. */
 static void choose_filter(struct br_console_session *s)
 {
@@ -263,6 +290,8 @@ static int run_session(struct br_console_session *s)
 	unsigned columns, rows;
 	int r, code;
 
+	if (s->status)
+		return show_status(s);
 	if (!s->has_tail)
 		s->tail = s->past ? INT64_MAX : s->n_steps ? 0 : TAIL_DEFAULT;
 	s->tail = s->tail < INT64_MAX ? s->tail : INT64_MAX;
@@ -303,10 +332,11 @@ static int console(int argc, char **argv)
 }
 
 const struct br_command br_cli_console[] = {
-	{ NULL, "console", "BOARD [--watch | --steal] [--send TEXT | --expect RE]... [--timeout DUR] [--record FILE]",
+	{ NULL, "console", "BOARD [--watch | --steal | --past | --status] [--send TEXT | --expect RE]... [--timeout DUR] [--record FILE]",
 		"A board's serial console: many watch, one writes", console,
 		"  --watch            look on only\n"
 		"  --steal            take writing over from who has it\n"
+		"  --status           how it is connected, who watches and who writes\n"
 		"  --past             print what came up to now, and end\n"
 		"  --tail SIZE        so much of the past first (16K; at most 256K is kept)\n"
 		"  --plain            text only: no colours or other sequences of the board\n"

@@ -20,7 +20,7 @@ struct br_console_session {
 	struct br_common common;
 	const char *board, *record;
 	char *escaped; /* the board's name in paths */
-	bool watch, steal, past, raw, plain;
+	bool watch, steal, past, status, raw, plain;
 	uint64_t tail;
 	bool has_tail;
 	uint64_t timeout_ns; /* 0: none */

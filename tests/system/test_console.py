@@ -139,8 +139,8 @@ def test_many_watch_one_writes(t):
         # its claim ends with its connection, long before it would run out
         wait_status(d, "pi1", watchers=3, writer=None)
         record = t.path("session.cast")
-        threading.Timer(0.5, line.say, [b"what is this?\r\n\xff\xe2\x82\xac login: "]).start()
-        r = d.cli("console", "pi1", "--expect", "[lL]ogin: $", "--send", r"root\n", "--timeout", "30s", "--record", record)
+        line.say(b"what is this?\r\n\xff\xe2\x82\xac login: ")
+        r = d.cli("console", "pi1", "--tail", "4K", "--expect", "[lL]ogin: $", "--send", r"root\n", "--timeout", "30s", "--record", record)
         assert "what is this?\n\\xff\u20ac login: " in r.stdout, r.stdout
         line.wait_heard(b"root\n")
         with open(record) as f:
@@ -215,8 +215,8 @@ def test_a_terminal_server(t):
         t.stack.callback(stop, server)
         add_board(d, "pi1", 1, "rfc2217://127.0.0.1:4001?speed=115200")
         wait_status(d, "pi1", state="up")
-        threading.Timer(0.5, line.say, [b"\xff\x00\r\nraspberrypi login: "]).start()
-        d.cli("console", "pi1", "--expect", "login: $", "--send", r"pi\r\xff\n", "--timeout", "30s")
+        line.say(b"\xff\x00\r\nraspberrypi login: ")
+        d.cli("console", "pi1", "--tail", "4K", "--expect", "login: $", "--send", r"pi\r\xff\n", "--timeout", "30s")
         line.wait_heard(b"pi\r\xff\n")
         d.cli("console", "pi1", "--break", "--send", "h")
         line.wait_heard(b"h")

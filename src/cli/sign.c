@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "cli/cli.h"
 #include "cli/signopts.h"
+#include "pi/bootconf.h"
 #include "pi/countersign.h"
 
 /* The key that was asked for; NULL with --no-key. 0 or an exit code. */
@@ -69,17 +70,6 @@ static int run_file(int argc, char **argv)
 	return code;
 }
 
-/* A line "SIGNED_BOOT=1" (blanks as the bootloader takes them, no comment before it). */
-static bool asks_for_signed_boot(const char *text)
-{
-	for (const char *s = text; s && *s; s = strchr(s, '\n') ? strchr(s, '\n') + 1 : NULL) {
-		s += strspn(s, " \t");
-		if (br_str_starts(s, "SIGNED_BOOT=") && s[12] == '1')
-			return true;
-	}
-	return false;
-}
-
 static int run_bootconf(int argc, char **argv)
 {
 	struct br_sign_request q = { 0 };
@@ -93,7 +83,7 @@ static int run_bootconf(int argc, char **argv)
 		code = br_cli_error(&err, r);
 	if (!code)
 		code = sign_file(&q, argv[q.first_word]);
-	if (!code && !asks_for_signed_boot(text))
+	if (!code && !br_bootconf_says(text, len, BR_SOC_UNKNOWN, "SIGNED_BOOT", 1))
 		br_cli_fail(BR_EXIT_OK, "%s: note: it does not say SIGNED_BOOT=1; until a board is fused, it will boot unsigned files, too",
 			argv[q.first_word]);
 	br_sign_done(&q);

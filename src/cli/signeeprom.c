@@ -145,6 +145,8 @@ static int run(struct br_sign_request *q, const char *image, struct br_error *er
 		r = br_sign_out_add(&pair, sig, text.buf, text.len, err);
 	if (!r)
 		r = br_sign_out_commit(&pair, err);
+	if (!r && !br_eeprom_signed_boot(&e))
+		br_cli_fail(BR_EXIT_OK, "%s: note: its bootconf.txt does not say SIGNED_BOOT=1; until a board is fused, it will boot unsigned files, too", q->out);
 	br_sign_out_done(&pair);
 	br_text_done(&text);
 	br_eeprom_done(&e);

@@ -193,19 +193,32 @@ static int write_dir(struct fuse *f, struct br_error *err)
 {
 	bool two = f->image.soc == BR_SOC_BCM2712;
 	struct br_text sig = BR_TEXT_NULL, config = BR_TEXT_NULL;
-	int r = br_mkdir_all(f->q->out, 0755, err);
+	size_t n = strlen(f->q->out);
+	br_cleanup(br_freep) char *tmp = NULL;
+	int r;
 
+	while (n > 1 && f->q->out[n - 1] == '/')
+		n--;
+	tmp = br_asprintf("%.*s.part", (int)n, f->q->out);
+	if (!tmp)
+		return br_error_set(err, ENOMEM, "out of memory");
+	r = br_mkdir_all(tmp, 0755, err);
 	config_of(&config);
 	if (!r)
-		r = put(f->q->out, two ? "bootcode5.bin" : "bootcode4.bin", f->firmware, f->firmware_len, err);
+		r = put(tmp, two ? "bootcode5.bin" : "bootcode4.bin", f->firmware, f->firmware_len, err);
 	if (!r)
-		r = put(f->q->out, "pieeprom.bin", f->image.data, f->image.len, err);
+		r = put(tmp, "pieeprom.bin", f->image.data, f->image.len, err);
 	if (!r)
 		r = br_sign_sig_text(f->image.data, f->image.len, NULL, 0, &sig, err);
 	if (!r)
-		r = put(f->q->out, "pieeprom.sig", sig.buf, sig.len, err);
-	if (!r) /* last: without it nothing is burnt */
-		r = config.failed ? br_error_set(err, ENOMEM, "out of memory") : put(f->q->out, "config.txt", config.buf, config.len, err);
+		r = put(tmp, "pieeprom.sig", sig.buf, sig.len, err);
+	if (!r)
+		r = config.failed ? br_error_set(err, ENOMEM, "out of memory") : put(tmp, "config.txt", config.buf, config.len, err);
+	/* all of it or none: a piece of it flashes a board that is not fused with an image for fused ones */
+	if (!r && rename(tmp, f->q->out) < 0)
+		r = br_error_set(err, errno, "%s: %m", f->q->out);
+	if (r < 0)
+		br_remove_tree(tmp, NULL);
 	br_text_done(&config);
 	br_text_done(&sig);
 	return r;
@@ -221,6 +234,9 @@ static void tell(const struct fuse *f)
 	       "EEPROM image  %s\n"
 	       "into OTP      the key hash (rows 47-54) and the flag that makes signed boot mandatory (row 55): for ever\n",
 		f->serial, *f->board ? " (" : "", f->board, *f->board ? ")" : "", br_soc_name(f->image.soc), f->hash, f->q->image);
+	if (f->image.soc == BR_SOC_BCM2711)
+		printf("rescue        none for a Pi 4 or 400, unless a GPIO for rpiboot was burnt before (program_rpiboot_gpio, which bramble does\n"
+		       "              not burn): an EEPROM that does not start is the board's end\n");
 }
 
 static bool typed(const char *prompt, const char *wanted, size_t n)
@@ -247,6 +263,7 @@ static int confirm(const struct fuse *f, struct br_error *err)
 static int burn(struct fuse *f, struct br_error *err)
 {
 	br_cleanup(br_freep) char *text = NULL;
+	char sum[BR_SHA256_HEX];
 	int r;
 
 	if (!access(f->q->out, F_OK))
@@ -254,7 +271,9 @@ static int burn(struct fuse *f, struct br_error *err)
 	r = confirm(f, err);
 	if (r < 0)
 		return r;
-	text = br_asprintf("recovery directory %s that burns key hash %s (%s)", f->q->out, f->hash, br_soc_name(f->image.soc));
+	br_sha256_hex(f->image.data, f->image.len, sum);
+	text = br_asprintf("recovery directory %s that burns key hash %s (%s), with the EEPROM image %s", f->q->out, f->hash,
+		br_soc_name(f->image.soc), sum);
 	r = text ? br_audit(&f->q->common, "fuse", *f->board ? f->board : NULL, f->serial, text, err)
 		 : br_error_set(err, ENOMEM, "out of memory");
 	if (r < 0)

@@ -44,7 +44,7 @@ static void fingerprints_of(const struct br_rsapub *pub, struct fingerprints *f)
 
 static int run_new(struct br_sign_request *q, const char *name)
 {
-	bool file = strchr(name, '/') || br_str_ends(name, ".pem");
+	bool file = br_rsakey_is_file(name);
 	br_cleanup(br_freep) char *path = NULL;
 	struct br_error err = BR_ERROR_NULL;
 	struct br_rsakey *key = NULL;
@@ -53,6 +53,8 @@ static int run_new(struct br_sign_request *q, const char *name)
 
 	if (q->key.wrapper || q->key.key || !strncmp(name, "pkcs11:", 7))
 		return br_cli_usage("a new key goes into a file; a token's is made with the token's tools");
+	if (br_str_ends(name, ".der") || br_str_ends(name, ".bin"))
+		return br_cli_usage("a new key is made as PEM: call it NAME, or FILE.pem");
 	if (!r && !file && !br_rsakey_name_ok(name))
 		return br_cli_usage("a key's name has letters, digits, '.', '_' and '-', at most 64");
 	if (!r)

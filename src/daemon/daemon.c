@@ -113,7 +113,11 @@ static int start_state(struct daemon *d, struct br_error *err)
 	r = br_state_dir(d->config->state, &d->state, err);
 	if (!r)
 		r = br_identity_choose(d->config->user, d->state, &d->id, err);
-	return r < 0 ? r : br_identity_enter(&d->id, d->state, err);
+	if (!r)
+		r = br_identity_enter(&d->id, d->state, err);
+	if (r < 0)
+		free(br_take(d->state)); /* what has not started is not stopped */
+	return r;
 }
 
 static void stop_state(struct daemon *d)

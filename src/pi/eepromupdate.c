@@ -53,7 +53,7 @@ int br_eeprom_recovery_option(enum br_soc soc, const char *line, struct br_error
 		if (strcmp(names[i], name) != 0)
 			continue;
 		if (recovery_options[i].fuses)
-			return br_error_set(err, EPERM, "%s burns fuses, which is for ever: that is 'bramble sign fuse's, with its confirmation", names[i]);
+			return br_error_set(err, EPERM, "%s burns fuses, which is for ever: not here. 'bramble sign fuse' burns a key's hash, and none of the others", names[i]);
 		if (soc && recovery_options[i].soc && recovery_options[i].soc != soc)
 			return br_error_set(err, EINVAL, "%s is for %s only", names[i], br_soc_name(recovery_options[i].soc));
 		if (br_bootconf_number(equals + 1, strlen(equals + 1), &n) < 0 || n < recovery_options[i].min || n > recovery_options[i].max)

@@ -11,8 +11,10 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -312,39 +314,67 @@ static EVP_PKEY *generate(void)
 	return EVP_RSA_gen(2048);
 }
 
-int br_rsakey_new(const char *path, const char *passphrase_file, struct br_error *err)
+/* As PEM into a file that is there. */
+static int write_new(int fd, const char *word)
 {
-	char word[256] = "";
-	int r = passphrase_file ? br_rsakey_first_line(passphrase_file, word, sizeof(word), err) : 0;
-	EVP_PKEY *pkey;
-	BIO *bio = NULL;
-	char *pem;
+	EVP_PKEY *pkey = generate();
+	BIO *bio = BIO_new(BIO_s_secmem());
+	char *pem = NULL;
 	long len = 0;
-	int fd;
+	int r;
 
-	if (r < 0)
-		return r;
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return errno == EEXIST ? br_error_set(err, EEXIST, "%s: exists; a key is never written over", path)
-				       : br_error_set(err, errno, "%s: %m", path);
-	pkey = generate();
-	bio = BIO_new(BIO_s_secmem());
 	if (pkey && bio && PEM_write_bio_PKCS8PrivateKey(bio, pkey, word[0] ? EVP_aes_256_cbc() : NULL, word[0] ? word : NULL,
 		(int)strlen(word), NULL, NULL) > 0)
 		len = BIO_get_mem_data(bio, &pem);
-	r = len > 0 ? br_write_all(fd, pem, (size_t)len) : -EIO;
-	if (!r && fsync(fd) < 0)
-		r = -errno;
-	close(fd);
-	if (r < 0) {
-		unlink(path);
-		br_error_set(err, -r, "%s: %s", path, len > 0 ? strerror(-r) : "OpenSSL could not make a key");
-	}
+	r = len > 0 ? br_write_all(fd, pem, (size_t)len) : -EKEYREJECTED;
 	BIO_free(bio);
 	EVP_PKEY_free(pkey);
+	return !r && fsync(fd) < 0 ? -errno : r;
+}
+
+/* A crash leaves a whole key under its name, or none: a piece of one would be kept for ever. */
+static int put_in_place(const char *tmp, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	br_cleanup(br_freep) char *dir = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+
+	if (!dir)
+		return -ENOMEM;
+	/* what is there is never written over; not all file systems know links, or this rename */
+	if (renameat2(AT_FDCWD, tmp, AT_FDCWD, path, RENAME_NOREPLACE) < 0 && (errno == EEXIST || link(tmp, path) < 0))
+		return -errno;
+	return br_sync_dir(dir);
+}
+
+int br_rsakey_new(const char *path, const char *passphrase_file, struct br_error *err)
+{
+	br_cleanup(br_freep) char *tmp = br_asprintf("%s.XXXXXX", path);
+	br_cleanup(br_closep) int fd = -1;
+	char word[256] = "";
+	struct stat st;
+	int r;
+
+	if (!tmp)
+		return br_error_set(err, ENOMEM, "out of memory");
+	if (!lstat(path, &st))
+		return br_error_set(err, EEXIST, "%s: exists; a key is never written over", path);
+	r = passphrase_file ? br_rsakey_first_line(passphrase_file, word, sizeof(word), err) : 0;
+	if (r < 0)
+		return r;
+	fd = mkostemp(tmp, O_CLOEXEC); /* mode 0600 */
+	if (fd < 0) {
+		r = br_error_set(err, errno, "%s: %m", path);
+		OPENSSL_cleanse(word, sizeof(word));
+		return r;
+	}
+	r = write_new(fd, word);
 	OPENSSL_cleanse(word, sizeof(word));
-	return r;
+	if (!r)
+		r = put_in_place(tmp, path);
+	unlink(tmp); /* gone when it was renamed */
+	if (r == -EEXIST)
+		return br_error_set(err, EEXIST, "%s: exists; a key is never written over", path);
+	return r < 0 ? br_error_set(err, -r, "%s: %s", path, r == -EKEYREJECTED ? "OpenSSL could not make a key" : strerror(-r)) : 0;
 }
 
 bool br_rsakey_name_ok(const char *name)
@@ -359,10 +389,15 @@ bool br_rsakey_name_ok(const char *name)
 	return true;
 }
 
+bool br_rsakey_is_file(const char *name)
+{
+	return br_str_starts(name, "pkcs11:") || strchr(name, '/') || br_str_ends(name, ".pem") || br_str_ends(name, ".der") ||
+	       br_str_ends(name, ".bin");
+}
+
 int br_rsakey_resolve(const char *dir, const char *name, char **ret, struct br_error *err)
 {
-	bool itself = br_str_starts(name, "pkcs11:") || strchr(name, '/') || br_str_ends(name, ".pem") ||
-		      br_str_ends(name, ".der") || br_str_ends(name, ".bin");
+	bool itself = br_rsakey_is_file(name);
 	char vis[100];
 
 	if (!itself && !br_rsakey_name_ok(name))

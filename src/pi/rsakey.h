@@ -62,13 +62,14 @@ int br_rsakey_sign_file(struct br_rsakey *key, const struct iovec *parts, size_t
 
 /* Whether a file holds a private key, locked or not, of whatever kind (one of another type than RSA counts in any form): what no output may be written over. */
 bool br_rsakey_is_private(const char *path);
-/* A new RSA-2048 key as PEM (PKCS#8), mode 0600. Never writes over a file: -EEXIST. passphrase_file: encrypts it; may be NULL. */
+/* A new RSA-2048 key as PEM (PKCS#8), mode 0600: whole and on stable storage, or not there. Never writes over a file: -EEXIST. passphrase_file: encrypts it; may be NULL. */
 int br_rsakey_new(const char *path, const char *passphrase_file, struct br_error *err);
 
 /*
  * Keys by name: "NAME" is DIR/NAME.pem of the key directory; what has a '/', ends in .pem, .der or .bin or begins with
  * "pkcs11:" is itself. *ret: free().
  */
+bool br_rsakey_is_file(const char *name); /* "itself" */
 int br_rsakey_resolve(const char *dir, const char *name, char **ret, struct br_error *err);
 /* Whether a name may be one in the key directory: letters, digits, '.', '_', '-', 1 to 64, not beginning with '.' or '-'. */
 bool br_rsakey_name_ok(const char *name);

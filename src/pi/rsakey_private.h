@@ -26,6 +26,6 @@ void br_rsakey_token_before_signing(struct br_rsakey_token *token);
 /* Why a signature failed, in words. */
 int br_rsakey_token_why(struct br_rsakey_token *token, struct br_error *err);
 
-/* The parts as one file to the program; what it says on stderr goes there. */
+/* The parts as one file to the program; what it says on stderr goes to ours. */
 int br_rsakey_wrapper_sign(const char *wrapper, const struct iovec *parts, size_t n, uint8_t sig[static BR_RSA_BYTES],
 	struct br_error *err);

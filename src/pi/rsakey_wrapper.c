@@ -62,15 +62,16 @@ static int follow(pid_t pid, int fd, char *said, size_t size, size_t *ret_len, i
 {
 	uint64_t end = br_now_ns() + PATIENCE_NS;
 	struct pollfd p = { .fd = fd, .events = POLLIN };
+	char rest[512];
 	size_t len = 0;
 
 	for (;;) {
 		bool ended = waitpid(pid, ret_status, WNOHANG) == pid;
 		ssize_t n;
 
-		/* what it said before it ended is in the pipe by now */
-		while ((n = p.fd >= 0 ? read(fd, said + len, size - len) : 0) > 0 && len < size)
-			len += (size_t)n;
+		/* what it said before it ended is in the pipe by now; too much of it is read all the same, or it would never end */
+		while ((n = p.fd < 0 ? 0 : len < size ? read(fd, said + len, size - len) : read(fd, rest, sizeof(rest))) > 0)
+			len += len < size ? (size_t)n : 0;
 		if (!n)
 			p.fd = -1;
 		if (ended)
@@ -110,8 +111,9 @@ static int run(const char *wrapper, const char *path, uint8_t sig[static BR_RSA_
 	int fds[2], status = 0, r;
 	pid_t pid;
 
-	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
+	if (pipe2(fds, O_CLOEXEC) < 0)
 		return br_error_set(err, errno, "cannot make a pipe: %m");
+	(void)fcntl(fds[0], F_SETFL, O_NONBLOCK); /* our end only: no program expects that of its output */
 	r = start(wrapper, path, fds[1], &pid);
 	close(fds[1]);
 	if (r < 0)

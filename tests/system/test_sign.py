@@ -72,6 +72,8 @@ def test_files_are_signed_as_openssl_signs(t):
     if example:
         assert sign(t, "key", "hash", example).stdout.strip() == "8251a63a2edee9d8f710d63e9da5d639064929ce15a2238986a189ac6fcd3cee"
     assert sign(t, "key", "new", "lab", check=False).returncode != 0       # never written over
+    for name in ("lab.bin", "lab.der"):                                     # PEM under a name that says otherwise, and not where keys are
+        assert sign(t, "key", "new", name, check=False).returncode == 2 and not os.path.exists(name), name
     sign(t, "pubkey", "lab", "-o", t.path("pubkey.bin"))
     pub = read(t.path("pubkey.bin"))
     assert len(pub) == 264 and pub[256:] == struct.pack("<Q", 65537)
@@ -79,7 +81,10 @@ def test_files_are_signed_as_openssl_signs(t):
     assert [(k["name"], k["kind"], k["otp_hash"]) for k in listed] == [("lab", "private", hashlib.sha256(pub).hexdigest())], listed
 
     conf = put(t.path("d/bootconf.txt"), b"[all]\nSIGNED_BOOT=1\n")
-    sign(t, "bootconf", conf, "--key", "lab")
+    assert "SIGNED_BOOT" not in sign(t, "bootconf", conf, "--key", "lab").stderr
+    ten = put(t.path("ten.txt"), b"[all]\nSIGNED_BOOT=10\n#SIGNED_BOOT=1\n")
+    assert "does not say SIGNED_BOOT=1" in sign(t, "bootconf", ten, "--key", "lab").stderr
+    assert "SIGNED_BOOT" not in sign(t, "bootconf", put(ten, b"[pi5]\nSIGNED_BOOT=0x1\n"), "--key", "lab").stderr
     assert read(t.path("d/bootconf.sig")).decode() == published_sig(t, pem, conf)
     sign(t, "file", conf, "--key", pem, "--target-soc", "2712", "-o", t.path("x.sig"))
     assert read(t.path("x.sig")).decode() == published_sig(t, pem, conf, 2712)
@@ -230,6 +235,7 @@ def fuse(t, image, bootcode, too_old):
     assert sorted(os.listdir(out)) == ["bootcode5.bin", "config.txt", "pieeprom.bin", "pieeprom.sig"]
     assert "program_pubkey=1" in read(os.path.join(out, "config.txt")).decode()
     log = [json.loads(line) for line in read(t.path("state/audit.log")).decode().splitlines()]
+    assert hashlib.sha256(read(image)).hexdigest() in log[-1]["text"] and not os.path.exists(out + ".part"), log
     assert log[-1]["action"] == "fuse" and log[-1]["serial"] == "10000000abcdef01" and key_hash in log[-1]["text"]
     # a counter-signed recovery does not start on a board that is not fused
     sign(t, "recovery", recovery, "--key", "lab", "-o", t.path("signed-recovery.bin"), "--fw-version", "3")

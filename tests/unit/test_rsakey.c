@@ -201,6 +201,7 @@ static void by_wrapper(void **state)
 		{ "echo not hexadecimal # %s", -EBADMSG, "512 hexadecimal" },
 		{ "echo 00 # %s", -EBADMSG, "512 hexadecimal" },
 		{ "yes 0 | head -c 5000 # %s", -EBADMSG, "512 hexadecimal" },
+		{ "yes 0 | head -c 300000 # %s", -EBADMSG, "512 hexadecimal" }, /* more than a pipe holds */
 		{ "exit 7 # %s", -EIO, "status 7" },
 	};
 	struct iovec part = { (void *)"data", 4 };
@@ -400,6 +401,7 @@ static void new_keys(void **state)
 	assert_int_equal(br_rsakey_open(&opt, &key, &err), 0);
 	br_rsakey_free(key);
 	assert_int_equal(br_rsakey_new(at("no/such/dir.pem"), NULL, &err), -ENOENT);
+	assert_int_not_equal(test_sh("ls %s | grep -q 'pem[.]'", test_dir()), 0); /* nothing half done is left */
 }
 
 static void names(void **state)

@@ -166,6 +166,31 @@ int br_bootimg_plan_missing(const struct br_plan *plan, struct br_text *words, s
 	return r;
 }
 
+int br_bootimg_check_sig(const struct br_bootfile *img, const struct br_span *sig, struct br_error *err)
+{
+	struct br_sha256 *h = br_sha256_new();
+	uint64_t left = img->size;
+	struct br_sigfile is;
+	uint8_t sum[32];
+	int r;
+
+	if (!h)
+		return br_error_set(err, ENOMEM, "out of memory");
+	for (size_t i = 0; i < img->n_spans && left; i++) { /* of the last span only what belongs to the file */
+		size_t len = img->spans[i].len < left ? img->spans[i].len : (size_t)left;
+
+		br_sha256_add(h, img->spans[i].data, len);
+		left -= len;
+	}
+	br_sha256_end(h, sum);
+	r = br_sigfile_parse((const char *)sig->data, sig->len, &is, err);
+	if (r < 0)
+		return r;
+	if (memcmp(sum, is.sha256, sizeof(sum)) != 0)
+		return br_error_set(err, EBADMSG, "it is of another boot.img than the one that the board gets");
+	return 0;
+}
+
 int br_bootimg_sign(const struct br_bootfile *img, const char *key_file, char **ret, struct br_error *err)
 {
 	const struct br_rsakey_options opt = { .key = key_file };

@@ -31,6 +31,8 @@ size_t br_bootimg_missing(enum br_soc soc, const struct br_pi_model *model, cons
  * their names and sizes. */
 int br_bootimg_pack(const struct br_fatimage_entry *entries, size_t n, struct br_fatimage **ret, struct br_error *err);
 
+/* Whether a .sig is of this boot.img, by the hash in it: whose key it is, is the board's affair. -EBADMSG with words. */
+int br_bootimg_check_sig(const struct br_bootfile *img, const struct br_span *sig, struct br_error *err);
 /* The .sig of a boot.img, with the time of now: *ret is its text (free()). key_file: an RSA-2048 key that is not encrypted. */
 int br_bootimg_sign(const struct br_bootfile *img, const char *key_file, char **ret, struct br_error *err);
 

@@ -43,6 +43,7 @@ struct bootimg {
 	char *sig; /* as above */
 	struct br_span sig_span;
 	struct br_error sig_err;
+	bool given_checked; /* an override's boot.sig, which sig_err may be of, too */
 };
 
 struct br_plan {
@@ -344,6 +345,33 @@ static int make_bootsig(const struct br_plan *plan, struct br_bootfile *ret)
 	return 0;
 }
 
+/* An override's boot.sig: with another boot.img than its own beside it a board with signed boot stays dark, and nobody sees why. */
+static int given_bootsig(const struct br_plan *plan, const struct br_override *sig, struct br_bootfile *ret)
+{
+	struct bootimg *b = plan->bootimg;
+	struct br_error err = BR_ERROR_NULL;
+	char path[BR_BOOT_PATH_MAX];
+	struct br_bootfile img;
+	bool checked;
+	int r;
+
+	pthread_mutex_lock(&b->lock);
+	checked = b->given_checked;
+	pthread_mutex_unlock(&b->lock);
+	if (!checked && !br_override_find(plan->overrides, "boot.img") && !br_plan_bootfile(plan, "boot.img", &img, path) &&
+		br_bootimg_check_sig(&img, &sig->span, &err) < 0)
+		br_error_prefix(&err, "the overrides have a boot.sig without its boot.img ('bramble sign bootimg' makes both)");
+	pthread_mutex_lock(&b->lock);
+	if (!b->given_checked)
+		b->sig_err = err;
+	b->given_checked = true;
+	r = b->sig_err.code ? -ENOENT : 0;
+	pthread_mutex_unlock(&b->lock);
+	if (!r)
+		*ret = of_override(sig);
+	return r;
+}
+
 const char *br_plan_bootsig_problem(const struct br_plan *plan)
 {
 	const char *words;
@@ -383,6 +411,8 @@ int br_plan_bootfile(const struct br_plan *plan, const char *name, struct br_boo
 	override = br_override_find(plan->overrides, ret_path);
 	if (!br_uboot_files_override(plan->uboot, &uboot, ret_path, ret))
 		return 0;
+	if (override && !strcasecmp(ret_path, "boot.sig"))
+		return given_bootsig(plan, override, ret);
 	if (override) {
 		*ret = of_override(override);
 		return 0;

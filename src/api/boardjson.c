@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "api/call.h"
 #include "pi/identity.h"
+#include "power/uri.h"
 #include "plan/persist.h"
 
 static int set_mac(struct br_board *b, const char *s, struct br_error *err)
@@ -145,6 +146,22 @@ static json_t *get_disk_size(const struct br_board *b)
 }
 
 /* What people may set. Plain text is at an offset; the others have functions. */
+static int set_power(struct br_board *b, const char *s, struct br_error *err)
+{
+	int r = br_power_uri_ok(s, err);
+
+	if (r < 0)
+		return r;
+	return br_strcpy(b->power, sizeof(b->power), s) < 0 ? br_error_set(err, EINVAL, "field 'power' is too long") : 0;
+}
+
+static json_t *get_power(const struct br_board *b)
+{
+	char shown[sizeof(b->power) * 4];
+
+	return b->power[0] ? json_string(br_power_uri_public(shown, sizeof(shown), b->power)) : json_null();
+}
+
 static const struct field {
 	const char *key;
 	size_t at, size;
@@ -161,7 +178,7 @@ static const struct field {
 	TEXT(road),
 	TEXT(notes),
 	TEXT(tags),
-	TEXT(power),
+	{ "power", 0, 0, set_power, get_power }, /* shown without its secrets */
 	TEXT(console),
 	{ "signed", offsetof(struct br_board, signed_key), sizeof(((struct br_board *)0)->signed_key), NULL, NULL },
 	{ "fixed_address", 0, 0, set_address, get_address }, /* "address" is the one it has now */

@@ -23,8 +23,7 @@ struct br_api {
 	struct br_consoles *consoles;
 	struct br_flash *flash;
 	struct br_reservations *reservations; /* NULL: none */
-	int (*power)(void *ctx, const struct br_board *board, const char *action, struct br_error *err);
-	void *power_ctx;
+	struct br_power *power;
 	const struct br_api_usb_ops *usb;
 	void *usb_ctx;
 	struct br_store *store;

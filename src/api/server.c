@@ -137,7 +137,6 @@ static struct br_api *new_api(const struct br_api_options *opt)
 	api->flash = opt->flash;
 	api->reservations = opt->reservations;
 	api->power = opt->power;
-	api->power_ctx = opt->power_ctx;
 	api->store = opt->store;
 	api->usb = opt->usb;
 	api->usb_ctx = opt->usb_ctx;

@@ -36,6 +36,7 @@ struct br_api_status {
 struct br_board;
 struct br_event;
 struct br_persist;
+struct br_power;
 struct br_reservations;
 struct br_shares;
 struct br_consoles;
@@ -55,9 +56,7 @@ struct br_api_options {
 	struct br_consoles *consoles; /* NULL: none */
 	struct br_flash *flash; /* NULL: no flashing */
 	struct br_reservations *reservations; /* NULL: none */
-	/* switches a board: action "reset". NULL: nobody told how */
-	int (*power)(void *ctx, const struct br_board *board, const char *action, struct br_error *err);
-	void *power_ctx;
+	struct br_power *power; /* power/power.h; NULL: no switching */
 	const struct br_api_usb_ops *usb; /* api/usb.h; NULL: no boards on USB */
 	void *usb_ctx;
 	struct br_store *store;

@@ -38,6 +38,8 @@ static const struct br_command *const tables[] = {
 	br_cli_uboot,
 	br_cli_usb,
 	br_cli_usb_watch,
+	br_cli_power,
+	br_cli_power_set,
 	br_cli_eeprom,
 	br_cli_sign,
 	br_cli_sim,

@@ -23,6 +23,7 @@
 #include "sim/report.h"
 #include "sim/runner.h"
 #include "sim/storm.h"
+#include "sim/system.h"
 
 #define DEFAULT_TIMEOUT_NS (600 * BR_S)
 #define DEFAULT_SPEED	   100
@@ -37,6 +38,7 @@ struct virtual_board { /* the context of a board's callbacks */
 	char name[12];			/* its serial */
 	struct br_sim_machine *machine; /* after the firmware, with --boot */
 	bool machine_failed;
+	struct br_sim_system *system;	/* --power without --boot: what goes on in QEMU's stead */
 	bool off;			/* --power: without power now */
 	unsigned switched;		/* --power: how often somebody switched it since the last turn; 2: off and on */
 };
@@ -455,7 +457,7 @@ static int add_board(struct sim *s, uint32_t i, struct br_error *err)
 		.http = s->http,
 		.signed_key = s->is_signed ? &s->signed_key : NULL,
 		.then = s->then,
-		.keep = s->boot,
+		.keep = s->boot || s->power_listen,
 		.restarts = s->power != NULL,
 		.card = s->card_boot ? br_sim_card_boot(s->card_boot) : (struct br_span){ 0 },
 		.expected = s->expect ? on_expected : NULL,
@@ -497,11 +499,13 @@ static void power_off(struct sim *s, size_t i)
 {
 	struct virtual_board *v = &s->boards[i];
 
+	br_sim_runner_divert(s->runner, i, NULL);
 	br_sim_machine_free(v->machine);
 	v->machine = NULL;
+	br_sim_system_free(v->system);
+	v->system = NULL;
 	v->machine_failed = false;
 	v->off = true;
-	br_sim_runner_divert(s->runner, i, NULL);
 	br_sim_board_power_cycle(br_sim_runner_board(s->runner, i), 0, UINT64_MAX);
 	br_sim_runner_wake(s->runner, i);
 }
@@ -524,6 +528,30 @@ static void obey_switches(struct sim *s)
 		if (v->switched && on && v->off)
 			power_on(s, i);
 		v->switched = 0;
+	}
+}
+
+static void on_system(void *ctx, bool up, const char *why)
+{
+	struct virtual_board *v = ctx;
+
+	br_sim_report(stdout, v->sim->json, v->name, &(struct br_sim_event){ .what = up ? BR_SIM_SEEN : BR_SIM_GAVE_UP, .stage = "system", .name = "",
+		.text = up ? "its user space is up" : why });
+}
+
+/* What the firmware would start: in small, so that a rack of boards comes up in a second. */
+static void start_systems(struct sim *s)
+{
+	for (size_t i = 0; s->power && !s->boot && i < s->numbers.n_boards; i++) {
+		struct virtual_board *v = &s->boards[i];
+		struct br_sim_board *b = br_sim_runner_board(s->runner, i);
+
+		if (v->off || v->system || br_sim_board_phase(b) != BR_SIM_READY)
+			continue;
+		v->system = br_sim_system_new(b, br_now_ns(), on_system, v);
+		if (v->system)
+			br_sim_runner_divert(s->runner, i, &(struct br_sim_station){ br_sim_system_frame, br_sim_system_step,
+				br_sim_system_deadline, v->system });
 	}
 }
 
@@ -580,8 +608,10 @@ static int set_up(struct sim *s, struct br_error *err)
 
 static void tear_down(struct sim *s)
 {
-	for (size_t i = 0; s->boards && i < s->numbers.n_boards; i++)
+	for (size_t i = 0; s->boards && i < s->numbers.n_boards; i++) {
 		br_sim_machine_free(s->boards[i].machine);
+		br_sim_system_free(s->boards[i].system);
+	}
 	br_sim_power_close(s->power);
 	br_sim_runner_free(s->runner);
 	br_sim_link_close(s->link);
@@ -638,6 +668,7 @@ static uint64_t prepare_turn(struct sim *s)
 	size_t n = 0;
 
 	obey_switches(s);
+	start_systems(s);
 	if (s->power)
 		n = br_sim_power_watches(s->power, s->watches);
 	for (size_t i = 0; i < s->numbers.n_boards; i++) {

@@ -14,7 +14,6 @@
 #include "base/cleanup.h"
 #include "base/hostlist.h"
 #include "base/text.h"
-#include "daemon/power.h"
 #include "plan/admission.h"
 #include "plan/persist.h"
 
@@ -338,8 +337,8 @@ const struct br_config_setting br_config_settings[] = {
 		BR_ROOT_FILES_DIR, AT(root_files), NULL },
 	{ "authorized-keys", "FILE", "ssh keys that may log in on every board (default: " BR_KEYS_FILE ")", BR_KEYS_FILE,
 		AT(authorized_keys), NULL },
-	{ "power-command", "COMMAND", "resets a board: program and arguments, with {board}, {mac}, {serial}, {notes}, {action}",
-		NULL, AT(power_command), br_power_check },
+	{ "power-command", "COMMAND", "switches a board: program and arguments, with {board}, {mac}, {serial}, {notes}, {action}",
+		NULL, AT(power_command), br_power_command_check },
 	{ "keep-events", "DURATION|forever", "how long what happened is remembered (default: 90d)", "90d", AT(keep_events),
 		check_keep },
 	{ "max-events", "N", "how many events are remembered, 0 for all (default: 1000000)", "1000000", AT(max_events),
@@ -391,6 +390,7 @@ void br_config_done(struct br_config *config)
 		free(*slot(config, s));
 	free(config->shares);
 	br_usb_policy_done(&config->usb);
+	br_power_conf_done(&config->power);
 	*config = (struct br_config){ 0 };
 }
 
@@ -499,8 +499,11 @@ static int take_setting(void *user, const char *section, const char *name, const
 		return take_share(rd->config, section + 6, name, value, &rd->err) >= 0;
 	if (!strcmp(section, "usb") || br_str_starts(section, "usb "))
 		return br_usb_policy_set(&rd->config->usb, section[3] ? section + 4 : "", name, value, &rd->err) >= 0;
+	if (!strcmp(section, "power") || br_str_starts(section, "power ") || br_str_starts(section, "switch "))
+		return br_power_conf_set(&rd->config->power, section, name, value, &rd->err) >= 0;
 	if (strcmp(section, "serve")) {
-		br_error_set(&rd->err, EINVAL, "section [%s] is not known; there are [serve], [share NAME], [usb] and [usb path P]", section);
+		br_error_set(&rd->err, EINVAL, "section [%s] is not known; there are [serve], [share NAME], [power], [power NAME], [switch NAME], [usb] "
+			"and [usb path P]", section);
 		return 0;
 	}
 	for (const struct br_config_setting *s = br_config_settings; s->name; s++)
@@ -523,5 +526,7 @@ int br_config_read(struct br_config *config, const char *path, bool must_exist, 
 	if (line > 0)
 		return br_error_set(err, EINVAL, "%s, line %d: %s", path, line,
 			rd.err.code ? rd.err.text : "is neither a [section], a 'key = value' nor a comment");
+	if (br_power_conf_check(&config->power, err) < 0)
+		return br_error_prefix(err, "%s", path);
 	return check_shares(config, path, err);
 }

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "dhcp/server.h"
 #include "fleet/share.h"
+#include "power/conf.h"
 #include "usb/policy.h"
 
 /*
@@ -37,7 +38,7 @@ struct br_config {
 	char *web_cert, *web_key; /* PEM files; NULL: no TLS */
 	char *web_names; /* of this machine, commas between */
 	char *web_read;	 /* "local", "token" */
-	char *power_command; /* resets a board: power.h; NULL: none */
+	char *power_command; /* switches boards that nothing else is said of: power/conf.h; NULL: none */
 	char *overrides; /* directory of boot files that people give */
 	char *root_files; /* the same for the boards' root file systems */
 	char *authorized_keys; /* file */
@@ -48,6 +49,7 @@ struct br_config {
 	char *log;	 /* "error", "warning", "info", "debug" */
 	struct br_share *shares; /* the file's [share NAME] sections */
 	size_t n_shares;
+	struct br_power_conf power; /* [power], [power NAME], [switch NAME] */
 	struct br_usb_policy usb; /* [usb] and [usb ...], for 'bramble usb' */
 };
 

@@ -36,14 +36,15 @@
 #include "daemon/live.h"
 #include "daemon/network.h"
 #include "daemon/pool.h"
-#include "daemon/power.h"
 #include "daemon/privileges.h"
 #include "daemon/reserver.h"
 #include "daemon/turns.h"
 #include "dhcp/io.h"
 #include "fleet/event.h"
+#include "fleet/reservation.h"
 #include "http/server.h"
 #include "plan/disksweep.h"
+#include "power/power.h"
 #include "tftp/io.h"
 #include "uboot/checkdir.h"
 #include "why/io.h"
@@ -67,6 +68,7 @@ struct daemon {
 	struct br_persist *persist;
 	struct br_boots *boots;
 	struct br_flash *flash;
+	struct br_power *power;
 	struct br_reserver *reserver;
 	struct br_glue glue;
 	struct br_dhcp_server *dhcp;
@@ -766,11 +768,29 @@ static uint64_t capture_dropped(void *ctx)
 	return br_watch_io_dropped(ctx);
 }
 
-static int power(void *ctx, const struct br_board *board, const char *action, struct br_error *err)
+static bool reserved(void *ctx, int64_t board_id)
 {
-	const struct br_config *config = ctx;
+	return br_reservation_of(ctx, board_id, NULL, 0) != 0;
+}
 
-	return br_power_run(config->power_command, board, action, err);
+/* As the user we stay: devices' files (gpio, USB) are opened by what it may. */
+static int start_power(struct daemon *d, struct br_error *err)
+{
+	const struct br_power_options opt = {
+		.fleet = d->fleet,
+		.conf = &d->config->power,
+		.command = d->config->power_command,
+		.state = d->state,
+		.reserved = reserved,
+		.ctx = br_reserver_reservations(d->reserver),
+	};
+
+	return br_power_new(&opt, &d->power, err);
+}
+
+static void stop_power(struct daemon *d)
+{
+	br_power_free(d->power);
 }
 
 static int start_consoles(struct daemon *d, struct br_error *err)
@@ -798,8 +818,7 @@ static int start_api(struct daemon *d, struct br_error *err)
 		.persist = d->persist,
 		.consoles = d->consoles,
 		.flash = d->flash,
-		.power = d->config->power_command ? power : NULL,
-		.power_ctx = (void *)(uintptr_t)d->config,
+		.power = d->power,
 		.usb = &br_glue_usb_ops,
 		.usb_ctx = &d->glue,
 		.store = d->store,
@@ -863,6 +882,7 @@ static const struct part {
 	{ start_nfs, stop_nfs },
 	{ start_door, stop_door },
 	{ start_drop, NULL },
+	{ start_power, stop_power },
 	{ start_consoles, stop_consoles },
 	{ start_api, stop_api },
 };

@@ -74,6 +74,12 @@ static const struct {
 	{ BR_EV_CONSOLE_UP, "its console is connected" },
 	{ BR_EV_CONSOLE_AWAY, "its console is away: {reason}" },
 	{ BR_EV_CONSOLE_WRITER, "{who} writes on its console" },
+	{ BR_EV_POWER_ON, "switched on[: {detail}]" },
+	{ BR_EV_POWER_OFF, "switched off[: {detail}]" },
+	{ BR_EV_POWER_CYCLED, "{action} done[ ({rung})][: {detail}]" },
+	{ BR_EV_POWER_FAILED, "power, {action}: {reason}" },
+	{ BR_EV_BOARD_QUARANTINED, "set aside: {reason}" },
+	{ BR_EV_BOARD_RELEASED, "no longer set aside[ (it was for: {reason})]" },
 	{ BR_EV_BOARD_UP, "is up" },
 	{ BR_EV_LOST, "{count} events were lost" },
 };

@@ -68,4 +68,10 @@
 #define BR_EV_CONSOLE_AWAY "console.away"   /* reason */
 #define BR_EV_CONSOLE_WRITER "console.writer" /* who: has the right to write on it now */
 #define BR_EV_BOARD_UP "board.up"	    /* by: what showed it ("dhcp", "nfs") */
+#define BR_EV_POWER_ON "power.on"	    /* action, verified, detail */
+#define BR_EV_POWER_OFF "power.off"	    /* the same */
+#define BR_EV_POWER_CYCLED "power.cycled"   /* action: "cycle" | "reset" | "soft", verified, rung: "soft" | "hard", detail */
+#define BR_EV_POWER_FAILED "power.failed"   /* action: "on" ... "soft" | "boot", reason */
+#define BR_EV_BOARD_QUARANTINED "board.quarantined" /* reason, by_itself */
+#define BR_EV_BOARD_RELEASED "board.released" /* reason: why it was in quarantine */
 #define BR_EV_LOST "events.lost"	    /* count */

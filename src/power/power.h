@@ -51,6 +51,7 @@ struct br_power_job {
 	bool ended;
 	int r;			   /* once ended: 0, or a negative errno */
 	enum br_power_state state; /* as it was read last; UNKNOWN: the device cannot tell */
+	bool was_on;		   /* ON: it was on already, nothing was switched */
 	bool verified;		   /* the device told the state that was wanted */
 	char rung[8];		   /* of the ladder, where it ended: "soft", "hard" */
 	char step[16];		   /* what it does: "queued", "off", "pause", "on", "check", "boot", "soft", "reset", "status", "done" */
@@ -94,6 +95,11 @@ void br_power_saw(struct br_power *power, int64_t board_id, bool up);
 const char *br_power_action_name(enum br_power_action action);
 int br_power_action_parse(const char *name, enum br_power_action *ret);
 const char *br_power_state_name(enum br_power_state state); /* "on", "off", "unknown" */
+
+/* Sets a board aside, with words, or ends that (reason NULL). -EALREADY with words: it is (not) already. */
+int br_power_quarantine(struct br_power *power, const struct br_board *board, const char *reason, struct br_error *err);
+/* The public ssh key that boards must know for SOFT: a line for authorized-keys, fresh memory (free()). */
+int br_power_soft_key(const struct br_power *power, char **ret, struct br_error *err);
 
 /* As in GET /v1/boards/NAME/power, of GET /v1/power (all boards, devices, queues), of a job. New references, NULL when memory is out. */
 json_t *br_power_board_json(struct br_power *power, const struct br_board *board);

@@ -9,17 +9,24 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "daemon/power.h"
+#include "base/clock.h"
+#include "power/driver.h"
 
-static const struct br_board board = { .name = "pi07", .notes = "port 3" };
+static int run(const char *command, struct br_error *err)
+{
+	const struct br_power_target target = { .uri.scheme = BR_POWER_COMMAND, .command = command, .board = "pi07", .mac = "", .serial = "",
+		.notes = "port 3", .timeout_ns = 30 * BR_S };
+
+	return br_power_command.set(&target, BR_POWER_OP_RESET, err);
+}
 
 static void words(void **state)
 {
 	static const char *const bad[] = { "", "reboot", "/bin/x {nothing}", "./x" };
 
-	assert_null(br_power_check("/bin/true {board} {mac} {serial} {notes} {action}"));
+	assert_null(br_power_command_check("/bin/true {board} {mac} {serial} {notes} {action}"));
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		assert_non_null(br_power_check(bad[i]));
+		assert_non_null(br_power_command_check(bad[i]));
 }
 
 /* One that fails at once has its words told all the same. */
@@ -28,8 +35,8 @@ static void failures_are_told(void **state)
 	for (int i = 0; i < 20; i++) {
 		struct br_error err = BR_ERROR_NULL;
 
-		assert_int_equal(br_power_run("/bin/ls /nowhere/{board}", &board, "reset", &err), -EIO);
-		assert_non_null(strstr(br_error_text(&err, -EIO), "/nowhere/pi07"));
+		assert_int_equal(run("/bin/ls /nowhere/{board}", &err), -EREMOTEIO);
+		assert_non_null(strstr(br_error_text(&err, -EREMOTEIO), "/nowhere/pi07"));
 	}
 }
 
@@ -40,7 +47,7 @@ static void signals_are_as_usual(void **state)
 	int r;
 
 	signal(SIGPIPE, SIG_IGN);
-	r = br_power_run("/bin/grep -q ^SigIgn:.*[02468ace]...$ /proc/self/status", &board, "reset", &err);
+	r = run("/bin/grep -q ^SigIgn:.*[02468ace]...$ /proc/self/status", &err);
 	signal(SIGPIPE, SIG_DFL);
 	if (r < 0)
 		fail_msg("%s", br_error_text(&err, r));

@@ -142,6 +142,7 @@ extern const struct br_route
 	br_api_audit[],
 	br_api_boards[],
 	br_api_console[],
+	br_api_describe[],
 	br_api_disk_files[],
 	br_api_disk_list[],
 	br_api_disks[],
@@ -169,6 +170,11 @@ void br_api_route(struct br_call *call, const char *method, const char *url, con
 int br_api_begin(struct br_call *call, const char *method, const char *url, struct br_sink **ret, struct br_error *err);
 /* The end of one that took bytes; r: how that went. Leaves a response in call. */
 void br_api_finish(struct br_call *call, struct br_sink *sink, int r, struct br_error *err);
+
+/* All tables. */
+const struct br_route *const *br_api_tables(size_t *ret_n);
+/* The API in OpenAPI 3.1. */
+json_t *br_api_openapi(void);
 
 /* Whether a route takes bytes, for servers that must not wait: then br_api_begin() is called elsewhere. Negative: the caller may not
  * call it; nothing else is looked at. */

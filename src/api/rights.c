@@ -20,7 +20,7 @@ static bool is_get(const struct br_route *route)
 	return !strcmp(route->method, "GET");
 }
 
-static enum br_scope scope_of(const struct br_route *route)
+enum br_scope br_rights_scope(const struct br_route *route)
 {
 	if (route->scope)
 		return route->scope;
@@ -51,7 +51,7 @@ static int check_boards(const struct br_call *call, const struct br_route *route
 
 int br_rights_check(const struct br_call *call, const struct br_route *route, const char *url, struct br_error *err)
 {
-	enum br_scope need = scope_of(route);
+	enum br_scope need = br_rights_scope(route);
 
 	if (need > BR_SCOPE_NONE && call->who.scope < need)
 		return lacks(call, need, err);

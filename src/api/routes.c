@@ -18,6 +18,7 @@ static const struct br_route *const tables[] = {
 	br_api_audit,
 	br_api_boards,
 	br_api_console,
+	br_api_describe,
 	br_api_disk_files,
 	br_api_disk_list,
 	br_api_disks,
@@ -36,6 +37,12 @@ static const struct br_route *const tables[] = {
 	br_api_usb,
 	br_api_why,
 };
+
+const struct br_route *const *br_api_tables(size_t *ret_n)
+{
+	*ret_n = BR_ARRAY_SIZE(tables);
+	return tables;
+}
 
 const char *br_call_param(const struct br_call *call, const char *key)
 {

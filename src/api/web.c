@@ -108,19 +108,20 @@ static int guard(struct br_web_request *q)
 
 /* ---- answers ---- */
 
-static void harden(struct MHD_Response *response, const char *csp)
+static void harden(const struct br_web_request *q, struct MHD_Response *response, const char *csp)
 {
 	static const char *const fields[][2] = {
 		{ "X-Content-Type-Options", "nosniff" },
 		{ "X-Frame-Options", "DENY" },
 		{ "Referrer-Policy", "no-referrer" },
-		{ "Cross-Origin-Opener-Policy", "same-origin" },
 		{ "Cross-Origin-Resource-Policy", "same-origin" },
 	};
 
 	for (size_t i = 0; i < BR_ARRAY_SIZE(fields); i++)
 		MHD_add_response_header(response, fields[i][0], fields[i][1]);
 	MHD_add_response_header(response, "Content-Security-Policy", csp);
+	if (q->web->door->cert) /* browsers take it from trustworthy origins only, and complain otherwise */
+		MHD_add_response_header(response, "Cross-Origin-Opener-Policy", "same-origin");
 }
 
 static enum MHD_Result queue(struct br_web_request *q, unsigned status, struct MHD_Response *response)
@@ -139,7 +140,7 @@ static enum MHD_Result queue(struct br_web_request *q, unsigned status, struct M
 static enum MHD_Result queue_api(struct br_web_request *q, unsigned status, struct MHD_Response *response)
 {
 	if (response) {
-		harden(response, API_CSP);
+		harden(q, response, API_CSP);
 		MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
 		if (status == MHD_HTTP_UNAUTHORIZED)
 			MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer realm=\"bramble\"");
@@ -170,7 +171,7 @@ static enum MHD_Result answer_page(struct br_web_request *q, const struct br_pag
 		(void *)(uintptr_t)(gz ? file->gz : file->data), MHD_RESPMEM_PERSISTENT);
 
 	if (response) {
-		harden(response, BR_PAGE_CSP);
+		harden(q, response, BR_PAGE_CSP);
 		MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, file->type);
 		MHD_add_response_header(response, MHD_HTTP_HEADER_ETAG, file->etag);
 		MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache"); /* asks whether it is still so */

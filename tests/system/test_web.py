@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page and the API by TCP: who may do what, strangers' sites, slow and huge requests, a thousand followers, TLS."""
 import contextlib
+import ctypes
 import json
 import os
 import selectors
@@ -13,6 +14,7 @@ from netlab import ADDRESS, Net
 from systemtests import quick, wait_until
 
 URL = f"http://{ADDRESS}:8480"
+CLONE_NEWNET = 0x40000000
 TOO_MUCH = 40000    # bytes of a head: more than a connection has
 
 
@@ -21,11 +23,13 @@ def inside(name):
     """This thread's new sockets are in that network namespace."""
     was = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     there = os.open(f"/run/netns/{name}", os.O_RDONLY)
+    libc = ctypes.CDLL(None, use_errno=True)
     try:
-        os.setns(there, os.CLONE_NEWNET)
+        if libc.setns(there, CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "setns")
         yield
     finally:
-        os.setns(was, os.CLONE_NEWNET)
+        libc.setns(was, CLONE_NEWNET)
         os.close(was)
         os.close(there)
 

@@ -14,7 +14,7 @@
 #include "base/text.h"
 #include "fleet/event.h"
 
-#define STEP_MS 250	     /* how often a watcher that hears nothing is looked after */
+#define STEP_MS 500	     /* how often a watcher that hears nothing is looked after */
 #define QUIET_NS (10 * BR_S) /* then a stream with notes gives a sign of life */
 #define WRITE_MS 5000
 
@@ -39,7 +39,7 @@ struct watching {
 	struct br_api *api;
 	struct br_console_reader *reader;
 	bool notes, follow;
-	uint64_t quiet_ns; /* since when nothing came */
+	uint64_t heard_ns; /* when something went out */
 
 	int fd;		   /* of the connection, to see that the client left; -1: not known */
 };
@@ -77,20 +77,22 @@ static ssize_t watching_read(void *cls, uint64_t pos, char *buf, size_t max)
 {
 	struct watching *w = cls;
 
-	w->quiet_ns = br_now_ns();
-	for (;;) {
-		uint64_t lost = 0;
-		int n = br_console_read(w->reader, buf, max > 2 * LOSS_ROOM ? max - LOSS_ROOM : max, w->follow ? STEP_MS : 0, w->notes, &lost);
+	uint64_t lost = 0, now;
+	int n = br_console_read(w->reader, buf, max > 2 * LOSS_ROOM ? max - LOSS_ROOM : max, w->follow ? STEP_MS : 0, w->notes, &lost);
 
-		if (n > 0)
-			return lost ? with_loss(buf, max, n, lost) : n;
-		if (n < 0 || !w->follow || br_api_ending(w->api) || has_left(w))
-			return MHD_CONTENT_READER_END_OF_STREAM;
-		if (w->notes && br_now_ns() - w->quiet_ns >= QUIET_NS) {
-			buf[0] = 0; /* terminals pass it over */
-			return 1;
-		}
+	now = br_now_ns();
+	if (n > 0) {
+		w->heard_ns = now;
+		return lost ? with_loss(buf, max, n, lost) : n;
 	}
+	if (n < 0 || !w->follow || br_api_ending(w->api) || has_left(w))
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	if (w->notes && now - w->heard_ns >= QUIET_NS) {
+		w->heard_ns = now;
+		buf[0] = 0; /* terminals pass it over */
+		return 1;
+	}
+	return 0; /* the server looks after its connection, and asks again */
 }
 
 static int connection_fd(const struct br_call *call)
@@ -127,6 +129,7 @@ static int watch(struct br_call *call, struct br_error *err)
 	w->follow = follow;
 	w->notes = notes;
 	w->fd = connection_fd(call);
+	w->heard_ns = br_now_ns();
 	r = br_console_watch(call->api->consoles, board.id, tail, &w->reader, err);
 	if (r >= 0 && from != UINT64_MAX)
 		br_console_seek(w->reader, from);

@@ -359,8 +359,12 @@ static void take_end(const struct running *s, enum br_ssh_end how, int status, s
 		snprintf(ret->words, sizeof(ret->words), "the command did not end within %s", took);
 	} else if (how == BR_SSH_CANCELLED) {
 		snprintf(ret->words, sizeof(ret->words), "cancelled");
-	} else if (!s->said && status) { /* scp: its own exit codes tell nothing more */
+	} else if (!s->said && status) { /* scp: its exit codes do not tell a file that is not there from a board that is not */
 		explain(s->words.buf ? s->words.buf : "", ret);
+		if (br_str_starts(ret->words, "scp: ") && !strstr(ret->words, "Connection closed")) {
+			ret->end = BR_SSH_RAN;
+			ret->status = 1;
+		}
 	} else if (s->said && status == SSH_FAILED) { /* a command may say 255, too; ssh then says nothing */
 		char *said = NULL;
 
@@ -435,7 +439,7 @@ int br_ssh_copy(const struct br_ssh_host *host, bool upload, char *const *from, 
 	br_ssh_args_host(&args, host, run->connect_s);
 	br_ssh_args_add(&args, "-oBatchMode=yes");
 	br_ssh_args_add(&args, "-oLogLevel=ERROR");
-	br_ssh_args_add(&args, recursive ? "-pqr" : "-pq");
+	br_ssh_args_add(&args, recursive ? "-pr" : "-p");
 	br_ssh_args_add(&args, "--");
 	for (size_t i = 0; i < n; i++) {
 		if (upload)

@@ -166,7 +166,7 @@ int br_ssh_fleet_end(struct br_ssh_fleet *f, bool quiet)
 		int code = br_ssh_exit(&b->result);
 
 		worst = code > worst ? code : worst;
-		if (b->result.end != BR_SSH_RAN)
+		if (b->result.words[0])
 			br_cli_fail(0, "board %s: %s", b->host.board, b->result.words);
 		else if (code && !quiet && f->n > 1)
 			br_cli_fail(0, "board %s: exit code %d", b->host.board, code);

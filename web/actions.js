@@ -30,10 +30,7 @@ export async function doing(place, done, run) {
 		announce(text);
 		return true;
 	} catch (e) {
-		const box = failure(e);
-		if (e.status === 401 || e.status === 403)
-			box.append(h("button", { type: "button", onclick: () => document.dispatchEvent(new Event("bramble-token")) }, "Enter a token"));
-		put(place, box);
+		put(place, failure(e));
 		return false;
 	}
 }

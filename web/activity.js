@@ -6,7 +6,7 @@ import { clock, day } from "./format.js";
 import { watch } from "./live.js";
 
 const MAX = 2000;
-const BAD = /(failed|refused|trouble|missing|full|nak|lost|conflict)$/;
+const BAD = /(failed|refused|trouble|full|nak|lost|conflict)$/;
 
 // The daemon's words; an older one sends only the fields.
 export function eventText(ev) {

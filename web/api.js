@@ -11,7 +11,7 @@ export class ApiError extends Error {
 		this.code = code;
 		if (status === 401 || status === 403) {
 			this.title = status === 401 ? "This needs a token" : "This token may not do that";
-			this.cure = "\u2018bramble token new\u2019 on the server makes one; enter it with the key button above.";
+			this.cure = "Enter one here, or with the key button above.";
 		} else if (code === "reserved") {
 			this.title = "The board is reserved";
 		}

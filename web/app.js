@@ -133,7 +133,7 @@ export function askToken() {
 	const result = h("p", { class: "hint", role: "status" });
 	const dialog = h("dialog", { "aria-labelledby": "token-title" },
 		h("form", { method: "dialog" },
-			h("h2", { id: "token-title" }, "Token"),
+			h("h2", { id: "token-title" }, "To act, a token"),
 			h("p", null, "Everybody on this network may look. To change something, enter a token that ",
 				h("code", null, "bramble token new"), " printed. It is kept in this tab until you close it."),
 			h("label", { for: "token" }, "Token"), input, result,

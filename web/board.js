@@ -82,7 +82,7 @@ function settingsTab(box, name) {
 // What it is, in a line of facts.
 function facts(b) {
 	const list = [["Model", b.model], ["Address", b.address], ["Image", b.effective?.image], ["Disk", b.effective?.disk], ["MAC", b.mac],
-		["Serial", b.serial], ["Tags", b.tags], ["Notes", b.notes], ["Seen", b.seen_at ? ago(b.seen_at) : null]];
+		["Serial", b.serial], ["Tags", b.tags], ["Notes", b.notes], ["Reserved", b.reserved ? `by ${b.reserved.user}` : null], ["Seen", b.seen_at ? ago(b.seen_at) : null]];
 	return list.filter(([, v]) => v).map(([k, v]) => h("div", null, h("dt", null, k), h("dd", null, v)));
 }
 

@@ -3,7 +3,7 @@
 // character is left out or shown, nothing is obeyed. Many watch; one writes, with a token.
 import { board as boardPath, get, request, send, stream } from "./api.js";
 import { doing } from "./actions.js";
-import { failure, h, put, setText, show } from "./dom.js";
+import { empty, failure, h, put, setText, show } from "./dom.js";
 import { ago } from "./format.js";
 
 const KEEP = 3000; // lines
@@ -60,6 +60,8 @@ export function consoleTab(box, name) {
 	const raw = h("input", { type: "checkbox", id: "raw" });
 	const input = h("input", { type: "text", placeholder: "A line to send", "aria-label": "A line to send to the board", autocomplete: "off", spellcheck: "false" });
 	const result = h("div");
+	const nothing = empty("It has no console", "Give it one under Settings: tty:/dev/ttyUSB0 for a cable of this server, tcp:HOST:PORT for a serial server.");
+	nothing.hidden = true;
 	const form = h("form", { class: "tools" }, input, h("button", { type: "submit", class: "primary" }, "Send"),
 		h("button", { type: "button", onclick: () => write("\u0003") }, "Ctrl-C"), h("button", { type: "button", onclick: () => write("\u0004") }, "Ctrl-D"),
 		h("label", { class: "check", for: "raw" }, raw, "show escape sequences"));
@@ -95,7 +97,10 @@ export function consoleTab(box, name) {
 	async function how() {
 		try {
 			const s = await get(boardPath(name, "/console/status"));
-			const words = { none: "It has no console: give it one under Settings (tty:/dev/ttyUSB0, rfc2217:host:port \u2026).", up: "connected", away: "away", connecting: "connecting" };
+			const none = s.state === "none";
+			out.hidden = form.hidden = none;
+			nothing.hidden = !none;
+			const words = { none: "", up: "connected", away: "away", connecting: "connecting" };
 			setText(status, [words[s.state] ?? s.state, s.reason, s.since && s.state !== "none" ? `since ${ago(s.since)}` : "",
 				s.watchers ? `${s.watchers} watching` : "", s.writer ? `${s.writer} writes` : ""].filter(Boolean).join(", "));
 		} catch {
@@ -127,7 +132,7 @@ export function consoleTab(box, name) {
 		screen.raw = raw.checked;
 		watch();
 	});
-	put(box, status, out, form, result);
+	put(box, status, nothing, out, form, result);
 	watch();
 	how();
 	const poll = setInterval(() => document.hidden || how(), 3000);

@@ -65,6 +65,8 @@ export function failure(error, again) {
 	return h("div", { class: "failure", role: "alert" },
 		h("strong", null, error.title ?? "That did not work"), h("p", null, error.message ?? String(error)),
 		error.cure ? h("p", { class: "cure" }, error.cure) : null,
+		error.status === 401 || error.status === 403
+			? h("button", { type: "button", onclick: () => document.dispatchEvent(new Event("bramble-token")) }, "Enter a token") : null,
 		again ? h("button", { type: "button", onclick: again }, "Try again") : null);
 }
 

@@ -9,6 +9,7 @@ import { isBooting, STATE, STATES, stateOf } from "./stages.js";
 
 const COMPACT_FROM = 250; // boards: more get small cells
 const FEED = 14;
+const SUM_MS = 250;
 
 // Words of the filter: "pi0 model:4 stage:up image:raspios tag:lab state:wrong"
 const FIELDS = {
@@ -51,7 +52,7 @@ class Cell {
 		if (this.state !== state) {
 			this.state = state;
 			this.link.dataset.state = state;
-			setText(this.stateText, label);
+			setText(this.stateText, state === "wrong" ? STATE[state].short : label);
 		}
 		setText(this.model, board.model ?? "");
 		const t = board.transfer, share = t?.size ? Math.round(t.bytes / t.size * 100) : 0;
@@ -371,12 +372,23 @@ export function fleetView(main, words, query) {
 	finish();
 	showFeed();
 	spark(storm.canvas, store.rates);
+	let timer = 0, summedAt = 0, feedIsOld = false;
+
+	// Sums and the feed: as often as they can be read, whatever comes in between.
+	function sum() {
+		timer = 0;
+		summedAt = performance.now();
+		finish();
+		if (feedIsOld) showFeed();
+		feedIsOld = false;
+	}
+
 	const stop = watch((news) => {
 		for (const name of news.removed) grid.drop(name);
 		for (const name of news.changed) grid.take(name);
-		if (news.changed.size || news.removed.size || news.status || news.connection) finish();
-		if (news.events.length) showFeed();
+		if (news.events.length) feedIsOld = true;
+		if (!timer) timer = setTimeout(sum, Math.max(0, SUM_MS - (performance.now() - summedAt)));
 		if (news.status) spark(storm.canvas, store.rates);
 	});
-	return { stop };
+	return { stop: () => (stop(), clearTimeout(timer)) };
 }

@@ -14,8 +14,9 @@ const watchers = new Set();
 let changed = new Set(), removed = new Set(), fresh = [], statusChanged = false, frame = 0;
 
 // How long from the arrival of news until they are in the page; bramble's own tests read it, people may, too.
-const delays = [];
-export const perf = { updates: 0, max_ms: 0, last: delays };
+const delays = [], work = []; // work: of that, our own
+const ages = []; // of events that just happened: from the daemon's note of it until it is seen here
+export const perf = { updates: 0, max_ms: 0, last: delays, work, ages };
 window.brambleperf = perf;
 let arrivedAt = 0;
 
@@ -29,15 +30,20 @@ let connectionChanged = false;
 
 function flush() {
 	frame = 0;
+	const begun = performance.now();
 	const news = { changed, removed, events: fresh, status: statusChanged, connection: connectionChanged };
 	changed = new Set();
 	removed = new Set();
 	fresh = [];
 	statusChanged = connectionChanged = false;
 	for (const fn of [...watchers]) fn(news);
+	for (const ev of news.events) if (ev.heard) ages.push(Date.now() - Date.parse(ev.time));
+	if (ages.length > 20_000) ages.splice(0, 10_000);
 	if (arrivedAt) {
 		const ms = performance.now() - arrivedAt;
 		arrivedAt = 0;
+		work.push(performance.now() - begun);
+		if (work.length > 5000) work.shift();
 		perf.updates++;
 		perf.max_ms = Math.max(perf.max_ms, ms);
 		delays.push(ms);
@@ -118,6 +124,7 @@ setInterval(() => {
 const TROUBLE = /^(nfs\.(trouble|refused)|file\.(failed|refused)|dhcp\.(full|conflict|unserved|decline)|share\.trouble|disk\.(full|small)|flash\.failed|usb\.failed|boot\.overrides|image\.changed|power\.failed|board\.(quarantined|failed))/;
 
 function takeEvent(ev) {
+	ev.heard = true;
 	recent.push(ev);
 	if (recent.length > RECENT_MAX) recent.shift();
 	fresh.push(ev);
@@ -207,10 +214,11 @@ async function loadAll() {
 // Whatever was wrong before this page was opened: the newest troubles say which boards to ask about.
 async function loadTroubles() {
 	if (recent.length) return;
-	const now = Date.now();
-	for (const type of ["nfs.trouble", "nfs.refused", "file.failed", "flash.failed", "disk.full"]) {
-		const events = await get(`/v1/events?type=${type}&limit=200`).catch(() => []);
-		for (const ev of events) if (ev.board && now - Date.parse(ev.time) < 86_400_000) suspect(ev.board, 0);
+	for (const verdict of await get("/v1/why?level=wrong").catch(() => [])) {
+		if (!boards.has(verdict.board)) continue;
+		extra(verdict.board).verdict = verdict;
+		changed.add(verdict.board);
+		suspect(verdict.board, AGAIN_MS);
 	}
 	const events = await get("/v1/events?limit=40").catch(() => []);
 	if (!recent.length) recent.push(...events);

@@ -109,7 +109,7 @@ class Drawing {
 
 	draw() {
 		this.axis();
-		this.band(this.model, "who took the time", "");
+		this.band(this.model, this.label < 130 ? "time" : "who took the time", "");
 		if (this.former) this.band(this.former, `boot ${this.former.boot}`, "former");
 		this.marks();
 		const old = new Map(this.former ? fileRows(this.former).map((r) => [r.path, r]) : []);

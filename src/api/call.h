@@ -152,6 +152,7 @@ extern const struct br_route
 	br_api_health[],
 	br_api_images[],
 	br_api_layers[],
+	br_api_live_socket[],
 	br_api_misc[],
 	br_api_power[],
 	br_api_reservations[],

@@ -86,8 +86,8 @@ static void load_detail(struct top *top)
 	add_line(&t, "", json_object_get(why, "cure"));
 	br_text_add(&t, "\nThe newest events (UTC):\n");
 	if (events_path && br_client_call(top->client, "GET", events_path, NULL, &events, NULL) >= 0)
-		json_array_foreach(events, i, row)
-			add_event(&t, row);
+		for (i = json_array_size(events); i-- > 0;) /* the newest first */
+			add_event(&t, json_array_get(events, i));
 	br_text_add(&t, "\nConcluded from:\n");
 	json_array_foreach(json_object_get(why, "evidence"), i, row)
 		add_line(&t, "  ", row);

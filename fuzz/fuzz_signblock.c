@@ -29,6 +29,8 @@ static void read_blocks(const uint8_t *data, size_t size)
 		return;
 	check(b.code + BR_SIGNBLOCK_BYTES * ((size_t)b.has_vendor + b.has_customer) == size);
 	check((b.has_vendor || !b.vendor_valid) && (b.has_customer || !b.customer_valid));
+	/* nothing speaks against it only where a vendor's block fits, by a key that is not known to be another one */
+	check(!br_signblocks_vendor_fault(&b) == (b.has_vendor && b.vendor_valid && b.vendor_by != BR_SIGNBLOCK_BY_OTHER));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

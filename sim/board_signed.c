@@ -15,36 +15,24 @@
 
 #define IMAGE_MAX (128ull << 20) /* what firmware takes (systems facts d.5) */
 
-static bool has_signature(const char *text, size_t n)
-{
-	return memmem(text, n, "rsa2048:", 8) != NULL;
-}
-
 /* Which processor this is, as boot.sig names it. */
 static unsigned soc_of(const struct br_sim_board *b)
 {
 	return !strcmp(b->config.model->platform, "bcm2712") ? 2712 : 2711;
 }
 
-/* The signature, which is over boot.img: the hash in line 1 stands for it. False: the boot is over. */
-static bool key_agrees(struct br_sim_board *b, const char *text, size_t n)
+/* What boot.sig says, but for the hash. The signature is over boot.img: the hash in line 1 stands for it. False: the boot is over. */
+static bool sig_agrees(struct br_sim_board *b, const struct br_sigfile *sig)
 {
-	struct br_error err = BR_ERROR_NULL;
-	struct br_sigfile sig;
-
-	if (br_sigfile_parse(text, n, &sig, &err) < 0) {
-		br_sim_board_give_up(b, "boot.sig cannot be read: %s", err.text);
-		return false;
-	}
-	if (sig.target_soc && sig.target_soc != soc_of(b)) {
-		br_sim_board_give_up(b, "boot.sig is for BCM%u, this board has a BCM%u", sig.target_soc, soc_of(b));
-		return false;
-	}
-	if (br_rsapub_verify(b->config.signed_key, sig.sha256, sig.rsa) < 0) {
+	if (!sig->has_rsa)
+		br_sim_board_give_up(b, "boot.sig has no line 'rsa2048:': only signed images are taken");
+	else if (sig->target_soc && sig->target_soc != soc_of(b))
+		br_sim_board_give_up(b, "boot.sig is for BCM%u, this board has a BCM%u", sig->target_soc, soc_of(b));
+	else if (b->config.signed_key && br_rsapub_verify(b->config.signed_key, sig->sha256, sig->rsa) < 0)
 		br_sim_board_give_up(b, "boot.sig was not signed with the key of this board");
-		return false;
-	}
-	return true;
+	else
+		return true;
+	return false;
 }
 
 /* Both are there. */
@@ -71,24 +59,18 @@ void br_sim_board_take_sig(struct br_sim_board *b, const struct br_sim_request *
 {
 	const char *text = (const char *)b->tftp.data;
 	size_t n = (size_t)b->tftp.size;
-	char hash[65] = "";
-	uint8_t bytes[32];
+	struct br_error err = BR_ERROR_NULL;
+	struct br_sigfile sig;
 
 	if (!found)
 		return;
-	if (n >= 64)
-		memcpy(hash, text, 64);
-	if (strlen(hash) < 64 || br_unhex(bytes, sizeof(bytes), hash) < 0) {
-		br_sim_board_give_up(b, "boot.sig does not begin with the SHA-256 of boot.img");
+	if (br_sigfile_parse(text, n, &sig, &err) < 0) {
+		br_sim_board_give_up(b, "boot.sig cannot be read: %s", err.text);
 		return;
 	}
-	if (!has_signature(text, n)) {
-		br_sim_board_give_up(b, "boot.sig has no line 'rsa2048:': only signed images are taken");
+	if (!sig_agrees(b, &sig))
 		return;
-	}
-	if (b->config.signed_key && !key_agrees(b, text, n))
-		return;
-	memcpy(b->image_hash, hash, sizeof(hash));
+	br_hex(b->image_hash, sig.sha256, sizeof(sig.sha256));
 	if (b->image.data)
 		open_image(b);
 }

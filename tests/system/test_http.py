@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The boards' HTTP server, by curl; boot.img as fsck.fat and mtools see it."""
+import hashlib
 import os
 import subprocess
 import sys
@@ -153,10 +154,17 @@ def test_boot_img(t):
     assert d.json("board", "show", "pi07")[0]["boot"]["stage"] == "kernel-sent"
 
     # a signature that somebody made counts from the next boot; here the daemon that starts anew
+    signature = hashlib.sha256(image).hexdigest() + "\nts: 1\n"
     with open(t.path("boot/pi07/boot.sig"), "w") as f:
-        f.write("00\nts: 1\n")
+        f.write(signature)
     d.restart()
-    assert curl(t, client, "net_install/boot.sig") == ("200", b"00\nts: 1\n")
+    assert curl(t, client, "net_install/boot.sig") == ("200", signature.encode())
+    # of another boot.img, it is none
+    with open(t.path("boot/pi07/boot.sig"), "w") as f:
+        f.write("00" * 32 + "\nts: 1\n")
+    d.restart()
+    assert curl(t, client, "net_install/boot.sig")[0] == "404"
+    assert "another boot.img" in d.jsonl("event", "list", "pi07", "-t", "file.missing")[-1]["fields"]["reason"]
 
 
 @quick

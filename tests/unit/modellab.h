@@ -444,7 +444,7 @@ static void lab_sign(struct lab *l)
 	br_plan_unref(plan);
 	br_sha256_once(all.buf, all.len, hash);
 	br_hex(hex, hash, sizeof(hash));
-	br_text_addf(&text, "%s\nts: 1700000000\nrsa2048: 00\n", hex);
+	br_text_addf(&text, "%s\nts: 1700000000\nrsa2048: %0512d\n", hex, 0);
 	assert_int_equal(br_mkdir_all(dir, 0755, NULL), 0);
 	assert_int_equal(br_file_write(img, all.buf, all.len, 0644, NULL), 0);
 	assert_int_equal(br_file_write(sig, text.buf, text.len, 0644, NULL), 0);

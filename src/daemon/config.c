@@ -389,6 +389,7 @@ void br_config_done(struct br_config *config)
 	for (const struct br_config_setting *s = br_config_settings; s->name; s++)
 		free(*slot(config, s));
 	free(config->shares);
+	free(config->hooks);
 	br_usb_policy_done(&config->usb);
 	br_power_conf_done(&config->power);
 	*config = (struct br_config){ 0 };
@@ -485,6 +486,60 @@ static int check_shares(const struct br_config *config, const char *path, struct
 	return 0;
 }
 
+/* ---- [hook NAME] ---- */
+
+static struct br_hook *hook_of(struct br_config *config, const char *name, struct br_error *err)
+{
+	struct br_hook *more;
+	char vis[80];
+
+	for (size_t i = 0; i < config->n_hooks; i++)
+		if (!strcmp(config->hooks[i].name, name))
+			return &config->hooks[i];
+	if (!br_share_name_ok(name) || strlen(name) > BR_HOOK_NAME_MAX || config->n_hooks == BR_HOOKS_MAX) {
+		br_error_set(err, EINVAL, "section [hook %s]: there may be %d, and a name is 1 to %d of a-z, 0-9, '.', '_', '-' and begins with a "
+			"letter or digit", br_vis(vis, sizeof(vis), name, strlen(name)), BR_HOOKS_MAX, BR_HOOK_NAME_MAX);
+		return NULL;
+	}
+	more = reallocarray(config->hooks, config->n_hooks + 1, sizeof(*more));
+	if (!more) {
+		br_error_set(err, ENOMEM, "out of memory");
+		return NULL;
+	}
+	config->hooks = more;
+	more = &config->hooks[config->n_hooks++];
+	*more = (struct br_hook){ 0 };
+	br_strcpy(more->name, sizeof(more->name), name);
+	return more;
+}
+
+static int take_hook(struct br_config *config, const char *hook, const char *name, const char *value, struct br_error *err)
+{
+	struct br_hook *h = hook_of(config, hook, err);
+	const char *wrong;
+	int r;
+
+	if (!h)
+		return -err->code;
+	wrong = br_hook_set(h, name, value, &r);
+	if (wrong)
+		return br_error_set(err, EINVAL, "section [hook %s], '%s': %s", hook, name, wrong);
+	if (r < 0)
+		return br_error_set(err, EINVAL, "setting '%s' is not known in a [hook] section; there are on, url, exec, secret, timeout", name);
+	return 0;
+}
+
+static int check_hooks(const struct br_config *config, const char *path, struct br_error *err)
+{
+	for (size_t i = 0; i < config->n_hooks; i++) {
+		const char *wrong = br_hook_check(&config->hooks[i]);
+
+		if (wrong)
+			return br_error_set(err, EINVAL, "%s: section [hook %s] %s", path, config->hooks[i].name, wrong);
+	}
+	return 0;
+}
+
 struct reading {
 	struct br_config *config;
 	struct br_error err;
@@ -497,12 +552,14 @@ static int take_setting(void *user, const char *section, const char *name, const
 
 	if (br_str_starts(section, "share "))
 		return take_share(rd->config, section + 6, name, value, &rd->err) >= 0;
+	if (br_str_starts(section, "hook "))
+		return take_hook(rd->config, section + 5, name, value, &rd->err) >= 0;
 	if (!strcmp(section, "usb") || br_str_starts(section, "usb "))
 		return br_usb_policy_set(&rd->config->usb, section[3] ? section + 4 : "", name, value, &rd->err) >= 0;
 	if (!strcmp(section, "power") || br_str_starts(section, "power ") || br_str_starts(section, "switch "))
 		return br_power_conf_set(&rd->config->power, section, name, value, &rd->err) >= 0;
 	if (strcmp(section, "serve")) {
-		br_error_set(&rd->err, EINVAL, "section [%s] is not known; there are [serve], [share NAME], [power], [power NAME], [switch NAME], [usb] "
+		br_error_set(&rd->err, EINVAL, "section [%s] is not known; there are [serve], [share NAME], [hook NAME], [power], [power NAME], [switch NAME], [usb] "
 			"and [usb path P]", section);
 		return 0;
 	}
@@ -528,5 +585,6 @@ int br_config_read(struct br_config *config, const char *path, bool must_exist, 
 			rd.err.code ? rd.err.text : "is neither a [section], a 'key = value' nor a comment");
 	if (br_power_conf_check(&config->power, err) < 0)
 		return br_error_prefix(err, "%s", path);
-	return check_shares(config, path, err);
+	line = check_shares(config, path, err);
+	return line < 0 ? line : check_hooks(config, path, err);
 }

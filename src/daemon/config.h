@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "daemon/hooks.h"
 #include "dhcp/server.h"
 #include "fleet/share.h"
 #include "power/conf.h"
@@ -49,6 +50,8 @@ struct br_config {
 	char *log;	 /* "error", "warning", "info", "debug" */
 	struct br_share *shares; /* the file's [share NAME] sections */
 	size_t n_shares;
+	struct br_hook *hooks; /* the file's [hook NAME] sections */
+	size_t n_hooks;
 	struct br_power_conf power; /* [power], [power NAME], [switch NAME] */
 	struct br_usb_policy usb; /* [usb] and [usb ...], for 'bramble usb' */
 };

@@ -33,6 +33,7 @@
 #include "daemon/eventtext.h"
 #include "daemon/glue.h"
 #include "daemon/glue_usb.h"
+#include "daemon/hooks.h"
 #include "daemon/live.h"
 #include "daemon/network.h"
 #include "daemon/pool.h"
@@ -85,6 +86,7 @@ struct daemon {
 	struct br_feed *feed;
 	struct br_web_door *door; /* until the API takes it */
 	struct br_api *api;
+	struct br_hooks *hooks;
 	uv_loop_t loop;
 	uv_poll_t dhcp_poll, watch_poll;
 	uv_timer_t dhcp_scan, dhcp_turns;
@@ -805,6 +807,17 @@ static void stop_consoles(struct daemon *d)
 	br_consoles_stop(d->consoles);
 }
 
+/* Once root is given up: hooks run as the user we are then. */
+static int start_hooks(struct daemon *d, struct br_error *err)
+{
+	return br_hooks_start(d->fleet, d->config->hooks, d->config->n_hooks, &d->hooks, err);
+}
+
+static void stop_hooks(struct daemon *d)
+{
+	br_hooks_stop(d->hooks);
+}
+
 static int start_api(struct daemon *d, struct br_error *err)
 {
 	br_cleanup(br_freep) char *path = br_api_socket_path(d->state);
@@ -884,6 +897,7 @@ static const struct part {
 	{ start_drop, NULL },
 	{ start_power, stop_power },
 	{ start_consoles, stop_consoles },
+	{ start_hooks, stop_hooks },
 	{ start_api, stop_api },
 };
 

@@ -290,6 +290,8 @@ static enum MHD_Result answer(void *cls, struct MHD_Connection *connection, cons
 		return answer_words(connection, MHD_HTTP_NOT_FOUND, "not found\n", NULL, NULL);
 	if (!q->file.reason[0])
 		snprintf(q->file.reason, sizeof(q->file.reason), "%s", strerror(-r));
+	if (r == -EINPROGRESS) /* RFC 9110 15.6.4; who does not know it takes it for a failure, and asks again, too */
+		return answer_words(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "not ready yet\n", MHD_HTTP_HEADER_RETRY_AFTER, "1");
 	return answer_words(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "internal error\n", NULL, NULL);
 }
 

@@ -50,8 +50,8 @@ struct br_http_report {
 };
 
 struct br_http_ops {
-	/* path: hostile text, unescaped, without the query. 0 or a negative errno: -ENOENT and -EACCES give 404, others
-	 * 500. file is all zeros before; path, board_id and reason may be filled in either case. */
+	/* path: hostile text, unescaped, without the query. 0 or a negative errno: -ENOENT and -EACCES give 404,
+	 * -EINPROGRESS (it is being made) 503 with Retry-After, others 500. file is all zeros before; path, board_id and reason may be filled in either case. */
 	int (*open)(void *ctx, uint32_t ip, const char *path, struct br_http_file *file);
 	/* Once for each open() that returned 0. */
 	void (*release)(void *ctx, struct br_http_file *file);

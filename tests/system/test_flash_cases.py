@@ -174,7 +174,7 @@ def test_mkimage_takes_all_that_a_flash_serves(t):
     plan = f"{top}/plan/n/card/4000/8000/c0ffee42-01"
 
     def fetch(name, scheme="tftp"):
-        # over HTTP a chunk in the making is "ask again" (500); over TFTP it is held back
+        # over HTTP a chunk in the making is "ask again" (503); over TFTP it is held back
         t.run(*board.exec("curl", "-sS", "-f", "-m", "60", "--retry", "30", "--retry-delay", "1", "-o", got, f"{scheme}://{ADDRESS}/{name}"))
 
     def text():

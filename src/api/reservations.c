@@ -382,8 +382,8 @@ static int settings(struct br_call *call, struct br_error *err)
 		r = check_image(call->api, image, name, err);
 	if (!r && disk && !br_board_disk_ok(disk))
 		r = br_error_set(err, EINVAL, "'disk' must be volatile, persistent or ram");
-	if (!r && road && strcmp(road, "net") != 0 && strcmp(road, "local") != 0)
-		r = br_error_set(err, EINVAL, "'road' must be net or local");
+	if (!r && road && strcmp(road, "net") != 0 && strcmp(road, "local") != 0 && strcmp(road, "flash") != 0)
+		r = br_error_set(err, EINVAL, "'road' must be net, local or flash");
 	if (!r)
 		r = br_reservation_settings(call->api->reservations, call->name, image ? name : NULL, disk, road, err);
 	return r < 0 ? r : answer(call, err);

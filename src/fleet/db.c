@@ -274,7 +274,7 @@ static const char *const sql[ST_N] = {
 	[ST_RES_LIVE] = "SELECT " RES_COLS " FROM reservation WHERE state <> 'ended' ORDER BY number",
 	[ST_RES_BY_NUMBER] = "SELECT " RES_COLS " FROM reservation WHERE number = ?1",
 	[ST_RES_ENDED] = "SELECT " RES_COLS " FROM reservation WHERE state = 'ended' AND number < ?1 ORDER BY number DESC LIMIT 1",
-	[ST_RES_STATE] = "UPDATE reservation SET state = ?2, held_at = ?3, until = ?4, ended_at = ?5, why = ?6, reason = ?7 WHERE number = ?1",
+	[ST_RES_STATE] = "UPDATE reservation SET state = ?2, held_at = ?3, until = ?4, ended_at = ?5, why = ?6, reason = ?7, for_s = ?8 WHERE number = ?1",
 	/* who never got a board used none */
 	[ST_RES_FINISH] = "SELECT coalesce(max(start + count), 0) FROM reservation WHERE (?1 IS NULL OR user = ?1) AND"
 			  " (state = 'waiting' OR held_at <> 0)",

@@ -579,14 +579,14 @@ int br_reservation_extend(struct br_reservations *m, const char *id, const char 
 	pthread_mutex_lock(&m->lock);
 	until = br_db_now() + (int64_t)for_s;
 	r = find_own(m, id, who, &e, err);
-	if (!r && !e->r.for_s)
-		r = br_error_set(err, EINVAL, "reservation r%" PRId64 " is a job's, and lasts as long as the job", e->r.number);
 	if (!r && e->r.state != BR_RESERVATION_HELD)
 		r = br_error_set(err, EINVAL, "reservation r%" PRId64 " waits still: its time begins when it is held", e->r.number);
 	if (!r)
-		r = br_res_db_until(m, e, until, err);
-	if (r >= 0)
+		r = br_res_db_until(m, e, for_s, until, err);
+	if (r >= 0) {
+		e->r.for_s = for_s;
 		e->r.until = until;
+	}
 	pthread_mutex_unlock(&m->lock);
 	return r;
 }

@@ -86,7 +86,7 @@ int br_reservation_get(struct br_reservations *m, const char *id, const char *wh
 int br_reservation_list(struct br_reservations *m, size_t ended, int (*fn)(void *ctx, const struct br_reservation *r), void *ctx);
 /* The client lives. -EACCES: not its own; -ESTALE with words: it has ended. */
 int br_reservation_beat(struct br_reservations *m, const char *id, uint64_t now_ns, struct br_error *err);
-/* One made by hand: so long from now. */
+/* So long from now. A job's becomes one made by hand: its client may go. */
 int br_reservation_extend(struct br_reservations *m, const char *id, const char *who, uint64_t for_s, struct br_error *err);
 /* by_force: it need not be the caller's own, and was broken (by: who did). One that has ended already is success. */
 int br_reservation_end(struct br_reservations *m, const char *id, const char *who, bool by_force, const char *reason, uint64_t now_ns,

@@ -64,7 +64,7 @@ int br_res_db_load(struct br_reservations *m, struct br_error *err);
 int br_res_db_add(struct br_reservations *m, struct br_res *e, struct br_error *err);
 int br_res_db_hold(struct br_reservations *m, struct br_res *e, const struct br_res_board *boards, size_t n, int64_t held_at,
 	int64_t until, struct br_error *err);
-int br_res_db_until(struct br_reservations *m, const struct br_res *e, int64_t until, struct br_error *err);
+int br_res_db_until(struct br_reservations *m, const struct br_res *e, uint64_t for_s, int64_t until, struct br_error *err);
 /* Ends it, gives its boards free and their settings back. */
 int br_res_db_end(struct br_reservations *m, const struct br_res *e, int64_t ended_at, const char *why, const char *reason,
 	struct br_error *err);

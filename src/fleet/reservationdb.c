@@ -222,7 +222,7 @@ int br_res_db_add(struct br_reservations *m, struct br_res *e, struct br_error *
 	return 0;
 }
 
-static int put_state(struct br_fleet *fleet, const struct br_reservation *r, enum br_reservation_state state, int64_t held_at,
+static int put_state(struct br_fleet *fleet, const struct br_reservation *r, enum br_reservation_state state, uint64_t for_s, int64_t held_at,
 	int64_t until, int64_t ended_at, const char *why, const char *reason)
 {
 	sqlite3_stmt *s = br_db_stmt(fleet, ST_RES_STATE);
@@ -234,6 +234,7 @@ static int put_state(struct br_fleet *fleet, const struct br_reservation *r, enu
 	sqlite3_bind_int64(s, 5, ended_at);
 	sqlite3_bind_text(s, 6, why, -1, SQLITE_STATIC);
 	sqlite3_bind_text(s, 7, reason, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(s, 8, (int64_t)for_s);
 	return br_db_run(s);
 }
 
@@ -245,7 +246,7 @@ int br_res_db_hold(struct br_reservations *m, struct br_res *e, const struct br_
 
 	if (r < 0)
 		return r;
-	r = put_state(m->fleet, &e->r, BR_RESERVATION_HELD, held_at, until, 0, "", "");
+	r = put_state(m->fleet, &e->r, BR_RESERVATION_HELD, e->r.for_s, held_at, until, 0, "", "");
 	for (size_t i = 0; i < n && r >= 0; i++) {
 		sqlite3_stmt *s = br_db_stmt(m->fleet, ST_RES_BOARD_ADD);
 
@@ -256,14 +257,14 @@ int br_res_db_hold(struct br_reservations *m, struct br_res *e, const struct br_
 	return br_db_end(m->fleet, r, err, doing);
 }
 
-int br_res_db_until(struct br_reservations *m, const struct br_res *e, int64_t until, struct br_error *err)
+int br_res_db_until(struct br_reservations *m, const struct br_res *e, uint64_t for_s, int64_t until, struct br_error *err)
 {
 	static const char doing[] = "extend a reservation";
 	int r = br_db_begin(m->fleet, false, err, doing);
 
 	if (r < 0)
 		return r;
-	r = put_state(m->fleet, &e->r, e->r.state, e->r.held_at, until, 0, "", "");
+	r = put_state(m->fleet, &e->r, e->r.state, for_s, e->r.held_at, until, 0, "", "");
 	return br_db_end(m->fleet, r, err, doing);
 }
 
@@ -288,7 +289,7 @@ int br_res_db_end(struct br_reservations *m, const struct br_res *e, int64_t end
 	if (r >= 0)
 		r = run_of(m->fleet, ST_RES_BOARD_FREE, e->r.number);
 	if (r >= 0)
-		r = put_state(m->fleet, &e->r, BR_RESERVATION_ENDED, e->r.held_at, e->r.until, ended_at, why, reason);
+		r = put_state(m->fleet, &e->r, BR_RESERVATION_ENDED, e->r.for_s, e->r.held_at, e->r.until, ended_at, why, reason);
 	return br_db_end(m->fleet, r, err, doing);
 }
 

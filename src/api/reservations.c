@@ -25,6 +25,32 @@ static int have(const struct br_call *call, struct br_error *err)
 	return call->api->reservations ? 0 : br_error_set(err, EOPNOTSUPP, "this daemon keeps no reservations");
 }
 
+/*
+ * The path names one, "r12"; its secret, if any, stands in the header, since paths are in logs and audit events. call->name becomes the
+ * whole ID.
+ */
+static int take_id(struct br_call *call, struct br_error *err)
+{
+	const char *ids = MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, HEADER);
+	size_t n = strlen(call->name);
+	int r = have(call, err);
+
+	if (r < 0)
+		return r;
+	if (strchr(call->name, '-'))
+		return br_error_set(err, EINVAL, "a reservation's secret is shown by the header '" HEADER ": ID', not in the path");
+	for (const char *s = ids; s && *s; s += s[strcspn(s, ", ")] != 0) {
+		size_t k = strcspn(s, ", ");
+
+		if (k > n && k < BR_RESERVATION_ID_MAX && !strncmp(s, call->name, n) && s[n] == '-') {
+			snprintf(call->name, sizeof(call->name), "%.*s", (int)k, s);
+			return 0;
+		}
+		s += k;
+	}
+	return 0;
+}
+
 static json_t *time_json(int64_t s)
 {
 	return br_api_time((uint64_t)s * BR_S);
@@ -321,7 +347,7 @@ static int follow(struct br_call *call, struct br_error *err)
 static int show(struct br_call *call, struct br_error *err)
 {
 	uint64_t yes = 0;
-	int r = have(call, err);
+	int r = take_id(call, err);
 
 	if (!r)
 		r = br_call_number(call, "follow", 1, &yes, err);
@@ -336,7 +362,7 @@ static int show(struct br_call *call, struct br_error *err)
 
 static int beat(struct br_call *call, struct br_error *err)
 {
-	int r = have(call, err);
+	int r = take_id(call, err);
 
 	if (!r)
 		r = br_reservation_beat(call->api->reservations, call->name, br_now_ns(), err);
@@ -346,7 +372,7 @@ static int beat(struct br_call *call, struct br_error *err)
 static int extend(struct br_call *call, struct br_error *err)
 {
 	static const struct field fields[] = { { "for", true, BR_RESERVATION_FOR_MAX_S }, { 0 } };
-	int r = have(call, err);
+	int r = take_id(call, err);
 
 	if (!r)
 		r = check_body(call->body, fields, err);
@@ -374,7 +400,7 @@ static int settings(struct br_call *call, struct br_error *err)
 	static const struct field fields[] = { { "image", false, BR_IMAGE_NAME_MAX }, { "disk", false, 15 }, { "road", false, 15 }, { 0 } };
 	const char *image = text_of(call->body, "image"), *disk = text_of(call->body, "disk"), *road = text_of(call->body, "road");
 	char name[BR_IMAGE_NAME_MAX + 1] = "";
-	int r = have(call, err);
+	int r = take_id(call, err);
 
 	if (!r)
 		r = check_body(call->body, fields, err);
@@ -394,7 +420,7 @@ static int end(struct br_call *call, struct br_error *err)
 	const char *reason = br_call_param(call, "reason");
 	uint64_t by_force = 0;
 	char words[190], vis[120];
-	int r = have(call, err);
+	int r = take_id(call, err);
 
 	if (!r)
 		r = br_call_number(call, "break", 1, &by_force, err);

@@ -19,6 +19,7 @@
 #define ANSWER_MS  8000
 #define WAITING_MS 500 /* between two looks of who waits */
 #define AGAIN_MS   1000 /* after a failure */
+#define PATIENCE_TTLS 4
 
 struct br_hold {
 	struct br_client *client;
@@ -68,7 +69,7 @@ static void take_failure(struct br_hold *hold, int r, const struct br_error *err
 	if (is_lost(r)) {
 		hold->state = BR_HOLD_LOST;
 		hold->words = *err;
-	} else if (br_now_ns() - hold->heard_ns > BR_HOLD_PATIENCE_S * BR_S) {
+	} else if (br_now_ns() - hold->heard_ns > PATIENCE_TTLS * hold->ttl_s * BR_S) {
 		hold->state = BR_HOLD_AWAY;
 		hold->words = *err;
 	}
@@ -111,6 +112,15 @@ static void *beat(void *ctx)
 	return NULL;
 }
 
+/* From now on each request of this process shows it, as those of its children do. Before there are threads. */
+static void show_it(const char *id)
+{
+	const char *others = getenv("BRAMBLE_RESERVATION");
+	br_cleanup(br_freep) char *both = others && others[0] ? br_asprintf("%s,%s", others, id) : NULL;
+
+	setenv("BRAMBLE_RESERVATION", both ? both : id, 1);
+}
+
 static int start(struct br_hold *hold, json_t *status, struct br_error *err)
 {
 	json_int_t ttl = json_integer_value(json_object_get(status, "ttl"));
@@ -123,13 +133,14 @@ static int start(struct br_hold *hold, json_t *status, struct br_error *err)
 		return br_error_set(err, EIO, "the daemon's answer is no reservation; is it another version?");
 	}
 	hold->ttl_s = (unsigned)ttl;
-	hold->beat_path = br_asprintf("/v1/reservations/%s/beat", hold->id);
+	hold->beat_path = br_asprintf("/v1/reservations/%s/beat", hold->name);
 	pthread_mutex_init(&hold->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&hold->wake, &attr);
 	pthread_condattr_destroy(&attr);
 	take_status(hold, status);
+	show_it(hold->id);
 	r = hold->beat_path ? pthread_create(&hold->thread, NULL, beat, hold) : ENOMEM;
 	hold->runs = !r;
 	return r ? br_error_set(err, r, "no thread for the heartbeat: %s", strerrordesc_np(r)) : 0;
@@ -205,7 +216,7 @@ static void end_thread(struct br_hold *hold)
 int br_hold_release(struct br_hold *hold, const char *reason, struct br_error *err)
 {
 	br_cleanup(br_freep) char *words = br_client_escape(reason);
-	br_cleanup(br_freep) char *path = words ? br_asprintf("/v1/reservations/%s?reason=%s", hold->id, words) : NULL;
+	br_cleanup(br_freep) char *path = words ? br_asprintf("/v1/reservations/%s?reason=%s", hold->name, words) : NULL;
 
 	end_thread(hold);
 	return path ? br_client_call(hold->client, "DELETE", path, NULL, NULL, err) : br_error_set(err, ENOMEM, "out of memory");

@@ -16,11 +16,13 @@ enum br_hold_state {
 	BR_HOLD_WAITING,
 	BR_HOLD_HELD,
 	BR_HOLD_LOST, /* it ended without us: expired, broken, boards gone; for ever */
-	BR_HOLD_AWAY, /* no daemon has answered for BR_HOLD_PATIENCE_S */
+	BR_HOLD_AWAY, /* no daemon has answered for four times the ttl */
 };
-#define BR_HOLD_PATIENCE_S 120
 
-/* Asks for boards: request is the body of POST /v1/reservations; state as in br_client_new(). Errors are the daemon's. */
+/*
+ * Asks for boards, and lets all that this process asks from then on show the reservation ($BRAMBLE_RESERVATION). To be called while there are
+ * no other threads. request is the body of POST /v1/reservations; state as in br_client_new(). Errors are the daemon's.
+ */
 int br_hold_ask(const char *state, const json_t *request, struct br_hold **ret, struct br_error *err);
 /* "r12-SECRET", and what of it is for people: "r12". */
 const char *br_hold_id(const struct br_hold *hold);

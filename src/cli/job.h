@@ -37,7 +37,7 @@ struct br_job_options {
 	const char **collect;
 	size_t n_collect, collect_cap;
 	bool flash, on_board, keep, no_log, quiet;
-	uint64_t timeout_ns, boot_ns, queue_ns, keep_ns;
+	uint64_t timeout_ns, boot_ns, queue_ns, keep_ns, ttl_ns;
 	char **argv; /* of the command, ended by NULL */
 };
 

@@ -89,7 +89,7 @@ int br_job_settings(struct br_job *job)
 {
 	const struct br_job_options *o = job->opt;
 	br_cleanup(json_decrefp) json_t *body = json_object();
-	br_cleanup(br_freep) char *path = br_asprintf("/v1/reservations/%s/settings", br_hold_id(job->hold));
+	br_cleanup(br_freep) char *path = br_asprintf("/v1/reservations/%s/settings", br_hold_name(job->hold));
 	struct br_error err = BR_ERROR_NULL;
 	int r;
 

@@ -48,7 +48,6 @@ static void set_environment(const struct br_job *job)
 	setenv("BRAMBLE_SERIAL", b->serial, 1);
 	set_list(job, "BRAMBLE_BOARDS", offsetof(struct br_job_board, name));
 	set_list(job, "BRAMBLE_ADDRESSES", offsetof(struct br_job_board, address));
-	setenv("BRAMBLE_RESERVATION", br_hold_id(job->hold), 1);
 	setenv("BRAMBLE_IMAGE", job->opt->image ?: "", 1);
 	if (job->opt->artifacts)
 		setenv("BRAMBLE_ARTIFACTS", job->opt->artifacts, 1);

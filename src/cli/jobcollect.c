@@ -73,7 +73,6 @@ static int copy_file(struct br_job *job, const struct br_job_board *b, const cha
 		return br_job_fail(job, BR_JOB_ARTIFACTS, "out of memory");
 	if (job->opt->state)
 		setenv("BRAMBLE_STATE", job->opt->state, 1);
-	setenv("BRAMBLE_RESERVATION", br_hold_id(job->hold), 1);
 	code = br_job_spawn(job->opt->flash ? ssh : disk, STDERR_FILENO);
 	return code ? br_job_fail(job, BR_JOB_ARTIFACTS, "%s could not be copied (code %d)", source, code) : 0;
 }

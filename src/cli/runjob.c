@@ -123,7 +123,7 @@ int br_job_check(struct br_job *job)
 	case BR_HOLD_LOST:
 		return br_job_fail(job, BR_JOB_LOST, "the boards are ours no longer: %s", err.text);
 	case BR_HOLD_AWAY:
-		return br_job_fail(job, BR_JOB_DAEMON, "the daemon did not answer for %d s: %s", BR_HOLD_PATIENCE_S, err.text);
+		return br_job_fail(job, BR_JOB_DAEMON, "the daemon does not answer any more: %s", err.text);
 	case BR_HOLD_WAITING:
 	case BR_HOLD_HELD:
 		break;
@@ -187,7 +187,7 @@ static int ask(struct br_job *job)
 	int r;
 
 	snprintf(note, sizeof(note), "%s%s%s", job->opt->note ?: "", job->opt->note && url ? " " : "", url ?: "");
-	request = json_pack("{s:s, s:s}", "boards", job->opt->boards, "user", user ?: "");
+	request = json_pack("{s:s, s:s, s:I}", "boards", job->opt->boards, "user", user ?: "", "ttl", (json_int_t)(job->opt->ttl_ns / BR_S));
 	if (request && note[0])
 		json_object_set_new(request, "note", json_string(note));
 	if (!request)
@@ -272,7 +272,7 @@ static int lab(struct br_job *job)
 /* To look at the boards: the reservation goes on without us, as one made by hand. */
 static bool keep(struct br_job *job)
 {
-	br_cleanup(br_freep) char *path = br_asprintf("/v1/reservations/%s", br_hold_id(job->hold));
+	br_cleanup(br_freep) char *path = br_asprintf("/v1/reservations/%s", br_hold_name(job->hold));
 	br_cleanup(json_decrefp) json_t *body = json_pack("{s:I}", "for", (json_int_t)(job->opt->keep_ns / BR_S));
 	struct br_error err = BR_ERROR_NULL;
 	char spent[24];
@@ -349,6 +349,7 @@ enum {
 	OPT_KEEP,
 	OPT_NO_LOG,
 	OPT_NOTE,
+	OPT_TTL,
 };
 
 static const struct option options[] = {
@@ -369,6 +370,7 @@ static const struct option options[] = {
 	{ "keep-on-failure", optional_argument, NULL, OPT_KEEP },
 	{ "no-log", no_argument, NULL, OPT_NO_LOG },
 	{ "note", required_argument, NULL, OPT_NOTE },
+	{ "ttl", required_argument, NULL, OPT_TTL },
 	BR_COMMON_LONG,
 };
 
@@ -422,6 +424,8 @@ static uint64_t *duration_option(struct br_job_options *o, int c)
 		return &o->boot_ns;
 	case OPT_QUEUE:
 		return &o->queue_ns;
+	case OPT_TTL:
+		return &o->ttl_ns;
 	case OPT_KEEP:
 		o->keep = true;
 		return &o->keep_ns;
@@ -486,6 +490,8 @@ static int check_options(struct br_job_options *o)
 		return br_cli_usage("--power %s: cycle, reset or none", o->power);
 	if (!is_one_of(o->disk, disks))
 		return br_cli_usage("--disk %s: volatile, ram, persistent or keep", o->disk);
+	if (o->ttl_ns < 2 * BR_S || o->ttl_ns > 60 * BR_S)
+		return br_cli_usage("--ttl: 2s to 60s");
 	if (o->n_collect && !o->artifacts)
 		return br_cli_usage("--collect wants --artifacts: where to");
 	return 0;
@@ -495,7 +501,8 @@ int br_cli_run_job(int argc, char **argv)
 {
 	struct br_common common = { 0 };
 	struct br_job_options o = { .up = "up", .power = "cycle", .disk = "volatile", .timeout_ns = 3600 * BR_S, .boot_ns = 600 * BR_S,
-		.queue_ns = 6 * 3600 * BR_S, .keep_ns = 2 * 3600 * BR_S };
+		.queue_ns = 6 * 3600 * BR_S, .keep_ns = 2 * 3600 * BR_S,
+		.ttl_ns = 30 * BR_S };
 	struct br_job job = { .opt = &o, .began_ns = br_now_ns(), .began_wall_ns = br_wall_ns() };
 	struct br_error err = BR_ERROR_NULL;
 	int c, r = 0;

@@ -27,6 +27,7 @@ int br_cli_run_job(int argc, char **argv);
 	"  --junit FILE            the steps of the job as test cases, for the CI's page\n" \
 	"  --keep-on-failure[=DURATION]  when COMMAND fails the boards stay reserved so long (2h), to look at them\n" \
 	"  --no-log                does not show what the boards write to console and syslog\n" \
+	"  --ttl DURATION          how soon the boards are free when this command is killed (default: 30s; 2s to 60s)\n" \
 	"  --note TEXT             what for; others are shown it\n" \
 	"  -q, --quiet             only errors\n\n" \
 	"Exit codes: COMMAND's own, 0 to 99 and 112 to 255 (100 to 111 become 99). Of the lab: 100 no board matches, 101 the queue took too\n" \

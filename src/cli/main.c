@@ -35,7 +35,6 @@ static const struct br_command *const tables[] = {
 	br_cli_ssh,
 	br_cli_flash,
 	br_cli_reserve,
-	br_cli_run,
 	br_cli_uboot,
 	br_cli_usb,
 	br_cli_usb_watch,

@@ -528,8 +528,11 @@ int br_cli_run_job(int argc, char **argv)
 	return r;
 }
 
-const struct br_command br_cli_run[] = {
-	{ NULL, "run", BR_RUN_JOB_ARGS, "Runs a command as a job on boards: reserves, boots, runs, collects, gives back", br_cli_run_job,
-		BR_RUN_JOB_DETAILS },
-	{ 0 },
-};
+bool br_cli_is_job(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (!strncmp(argv[i], "-b", 2) || !strcmp(argv[i], "--boards") || br_str_starts(argv[i], "--boards="))
+			return true;
+	}
+	return false;
+}

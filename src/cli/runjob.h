@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <stdbool.h>
+
 /* 'bramble run -b SELECTOR ...': argv[0] is "run". An exit code of job.h, or the command's. */
 int br_cli_run_job(int argc, char **argv);
+/* Whether that is meant: there is -b before the command. */
+bool br_cli_is_job(int argc, char **argv);
 /* Its options and exit codes, for the help of 'run'. */
 #define BR_RUN_JOB_ARGS \
 	"-b BOARDS[:N] [-i IMAGE] [--flash] [--timeout DURATION] [--boot-timeout DURATION] [--queue-timeout DURATION] [--on-board] " \

@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "base/waiting.h"
 #include "cli/cli.h"
+#include "cli/runjob.h"
 #include "console/termfilter.h"
 
 #define KEEP (4u << 20) /* of a stream that is gathered */
@@ -309,8 +310,11 @@ static int run(int argc, char **argv)
 	struct run run = { 0 };
 	br_cleanup(br_client_freep) struct br_client *client = NULL;
 	struct br_error err = BR_ERROR_NULL;
-	int r = read_run_options(argc, argv, &run);
+	int r;
 
+	if (br_cli_is_job(argc, argv))
+		return br_cli_run_job(argc, argv);
+	r = read_run_options(argc, argv, &run);
 	if (r)
 		return r;
 	r = br_client_new(run.common.state, &client, &err);
@@ -520,13 +524,13 @@ const struct br_command br_cli_ssh[] = {
 	{ NULL, "shell", "BOARD [--user NAME] [-- COMMAND...]", "A shell on a board, over ssh", shell,
 		"  -l, --user NAME    who logs in (else $BRAMBLE_SSH_USER, else root)\n"
 		"The board is known by the host key it was given: nothing is asked, another key is an error.\n" },
-	{ NULL, "run", "BOARDS [--gather] [--timeout DUR] -- COMMAND...", "A command on boards, over ssh; with -b a job", run,
+	{ NULL, "run", "BOARDS [--gather] [--timeout DUR] -- COMMAND... | " BR_RUN_JOB_ARGS, "A command on boards, over ssh; with -b a job", run,
 		"  -l, --user NAME    who logs in (else $BRAMBLE_SSH_USER, else root)\n"
 		"  -t, --timeout DUR  how long it may take on each board\n"
 		"  -f, --fanout N     so many boards at a time (32)\n"
 		"  -g, --gather       boards that say the same share it, at the end\n"
 		"One word of command is given to the board's shell as it is, several are quoted. The exit code is the worst of the\n"
-		"boards': the command's own, 255 for a board that was not reached, 124 for one whose time ran out.\n" },
+		"boards': the command's own, 255 for a board that was not reached, 124 for one whose time ran out.\n\n" BR_RUN_JOB_DETAILS },
 	{ NULL, "cp", "[-r] FROM... TO", "Copies to and from boards, over ssh; BOARDS:path is a board's", cp,
 		"  -r, --recursive    directories with what is in them\n"
 		"  -l, --user NAME    who logs in (else $BRAMBLE_SSH_USER, else root)\n"

@@ -24,16 +24,16 @@ class Rack:
 
     def __init__(self, t, n):
         t.need_root()
-        t.need_program("sfdisk", "mkfs.fat", "mcopy", "mke2fs", "curl")
+        t.need_program("sfdisk", "mkfs.fat", "mcopy", "mke2fs")
         self.t, self.n = t, n
         self.net = t.enter(Net())
         self.image = small_image(t)
-        self.daemon = t.enter(Daemon(t, self.net, "--power-command",
-                                     f"/usr/bin/curl -sf -m 5 http://127.0.0.1:{PORT}/board/{{serial}}/cycle", image=self.image))
+        self.daemon = t.enter(Daemon(t, self.net, image=self.image))
         self.sim = t.enter(self.boards())
-        self.jobs = []
+        self.ttl = TTL
         for i in range(n):
-            self.daemon.cli("board", "add", f"pi{i + 1}", "--serial", f"{SERIAL + i:08x}", "--model", "4B")
+            self.daemon.cli("board", "add", f"pi{i + 1}", "--serial", f"{SERIAL + i:08x}", "--model", "4B",
+                            "--power", f"tasmota://127.0.0.1:{PORT}/{i + 1}")
         self.daemon.cli("image", "tag", "small", "job")
 
     @contextlib.contextmanager
@@ -48,8 +48,7 @@ class Rack:
             stop(p, 20)
 
     def argv(self, *words):
-        return self.net.exec(self.t.bramble, "--state", self.daemon.state, "run", "--ttl", f"{TTL}s", "--up", "kernel-sent", "--power", "reset",
-                             *words)
+        return self.net.exec(self.t.bramble, "--state", self.daemon.state, "run", "--ttl", f"{self.ttl}s", *words)
 
     def run(self, *words, check=None, timeout=120, env=None):
         r = subprocess.run(self.argv(*words), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout,
@@ -89,7 +88,7 @@ class Closer:
 
 
 def until_line(p, words, seconds=60):
-    """Reads what a job says up to a line with these words."""
+    """Reads what a job says up to a line with these words, or with others behind a bar."""
     said = []
     os.set_blocking(p.stderr.fileno(), False)
     end = time.monotonic() + seconds
@@ -97,7 +96,7 @@ def until_line(p, words, seconds=60):
         line = p.stderr.readline()
         if line:
             said.append(line)
-        if words in line:
+        if any(w in line for w in words.split("|")):
             return
         if not line:
             if p.poll() is not None:
@@ -152,7 +151,8 @@ def test_exit_codes_say_what_was_wrong(t):
     assert "pi2 did not boot within 3.0 s" in r.stderr, r.stderr
     failure = xml.etree.ElementTree.parse(junit).getroot().find("testsuite/testcase/failure")
     assert failure.get("type") == "lab" and "pi2" in failure.get("message"), junit
-    rack.daemon.cli("board", "add", "ghost", "--serial", "5cffffff", "--model", "3B")
+    rack.daemon.cli("board", "add", "ghost", "--serial", "5cffffff", "--model", "3B",
+                    "--power", f"tasmota://127.0.0.1:{PORT}/99")
     rack.run("-b", "ghost", "--", "true", check=103)
     rack.daemon.cli("reserve", "get", "pi1", "--for", "1h")
     r = rack.run("-b", "pi1", "--queue-timeout", "2s", "--", "true", check=101)
@@ -175,7 +175,8 @@ def test_exit_codes_say_what_was_wrong(t):
 def test_others_are_kept_from_reserved_boards(t):
     rack = Rack(t, 1)
     mine = rack.daemon.cli("reserve", "get", "pi1", "--for", "1h", "--note", "measuring", "-q").stdout.strip()
-    for words in (["board", "edit", "pi1", "--notes", "x"], ["board", "rm", "pi1"], ["disk", "reset", "pi1"], ["flash", "small", "pi1"]):
+    for words in (["board", "edit", "pi1", "--notes", "x"], ["board", "rm", "pi1"], ["disk", "reset", "pi1"], ["flash", "small", "pi1"],
+                  ["power", "cycle", "pi1"]):
         r = rack.daemon.cli(*words, check=False)
         assert r.returncode and "reserved for" in r.stderr and "break r1" in r.stderr, (words, r.stderr)
     rack.daemon.cli("--reservation", mine, "board", "edit", "pi1", "--notes", "x")
@@ -208,7 +209,7 @@ def test_a_client_dies_at_each_step(t):
     rack.wait_free(TTL + 10)
     dies_at(rack, ": pi1", *job)          # it has the board
     dies_at(rack, "pi1: power", *job)     # settings are made
-    dies_at(rack, "pi1: kernel-sent", *job)  # it boots
+    dies_at(rack, "pi1: firmware|pi1: kernel|pi1: mounted|pi1: up", *job)  # it boots
     dies_at(rack, "runs: sleep", *job)
     left = [e["fields"]["why"] for e in rack.events("reservation") if "why" in e["fields"]]
     assert left.count("died") == 5, left
@@ -258,6 +259,7 @@ def in_order(events, users):
 
 def storm(t, n_jobs, n_boards, seed):
     rack = Rack(t, n_boards)
+    rack.ttl = 8        # so many clients on two processors do not all get their turn within two seconds
     before = rack.settings()
     dice = random.Random(seed)
     users = ["anna", "bob", "carl", "dora"]

@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "fleet/event.h"
 
-/* A text of the body of at most max bytes, printable. *ret NULL: not there. */
+/* A text of the body of at most max bytes, none of them NUL. *ret NULL: not there. */
 static int take(const struct br_call *call, const char *key, size_t max, const char **ret, struct br_error *err)
 {
 	const json_t *v = json_object_get(call->body, key);

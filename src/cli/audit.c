@@ -16,6 +16,19 @@
 #include "base/text.h"
 
 #define PATIENCE_MS 10000
+#define TEXT_MAX 1000 /* as the daemon takes it */
+
+char *br_audit_cut(const char *text, size_t max)
+{
+	size_t n = strlen(text);
+
+	if (n <= max)
+		return strdup(text);
+	n = max - 3;
+	while (n && ((unsigned char)text[n] & 0xc0) == 0x80)
+		n--;
+	return br_asprintf("%.*s...", (int)n, text);
+}
 
 /* Who sat at the keyboard: sudo keeps the name. */
 static void user_name(char *out, size_t size)
@@ -67,14 +80,17 @@ static int append(const char *state, json_t *entry, struct br_error *err)
 int br_audit(const struct br_common *common, const char *action, const char *board, const char *serial, const char *text,
 	struct br_error *err)
 {
-	br_cleanup(br_freep) char *state = NULL;
+	br_cleanup(br_freep) char *state = NULL, *cut = br_audit_cut(text, TEXT_MAX);
 	struct br_client *client = NULL;
 	json_t *entry;
 	char user[64];
 	int r;
 
+	if (!cut)
+		return br_error_set(err, ENOMEM, "out of memory");
+
 	user_name(user, sizeof(user));
-	entry = json_pack("{s:s, s:s*, s:s*, s:s, s:s}", "action", action, "board", board, "serial", serial, "user", user, "text", text);
+	entry = json_pack("{s:s, s:s*, s:s*, s:s, s:s}", "action", action, "board", board, "serial", serial, "user", user, "text", cut);
 	if (!entry)
 		return br_error_set(err, EINVAL, "audit: no valid text");
 	r = br_client_new(common->state, &client, err);

@@ -331,6 +331,8 @@ static int interlock(struct request *q, const char *who)
 		br_text_addf(&q->forced, "%s%s", q->forced.len ? "; " : "", f.list[i].text);
 	}
 	br_findings_done(&f);
+	if (q->forced.failed)
+		return br_cli_fail(BR_EXIT_FAILED, "out of memory");
 	if (n && !q->force)
 		return br_cli_fail(BR_EXIT_FAILED, "%s: nothing was written (--force does it nevertheless, at the price of boards that may not start again)", q->file);
 	return 0;
@@ -388,20 +390,26 @@ static int read_record(struct request *q, struct br_client *client, const char *
 	return 0;
 }
 
+#define FORCED_MAX 4000 /* as the daemon takes it */
+
 /* Into the board's record: what it is to get, and what was passed over for it. */
 static int tell_daemon(const struct request *q, struct br_client *client, const char *board_path)
 {
 	br_cleanup(br_freep) char *path = br_asprintf("%s/eeprom", board_path);
+	br_cleanup(br_freep) char *forced = q->forced.len ? br_audit_cut(q->forced.buf, FORCED_MAX) : NULL;
 	br_cleanup(json_decrefp) json_t *body = NULL;
 	struct br_error err = BR_ERROR_NULL;
 	struct br_eeprom_build build;
 	char sum[BR_SHA256_HEX];
 	int r;
 
+	if (q->forced.len && !forced)
+		return br_cli_fail(BR_EXIT_FAILED, "out of memory");
+
 	br_eeprom_build(&q->image, &build);
 	br_sha256_hex(q->image.data, q->image.len, sum);
 	body = json_pack("{s:s, s:s, s:I, s:s*}", "sha256", sum, "chip", br_soc_name(q->image.soc), "build_time", (json_int_t)build.time,
-		"forced", q->forced.len ? q->forced.buf : NULL);
+		"forced", forced);
 	r = path && body ? br_client_call(client, "POST", path, body, NULL, &err) : br_error_set(&err, ENOMEM, "out of memory");
 	return r < 0 ? br_cli_error(&err, r) : 0;
 }

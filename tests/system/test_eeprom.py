@@ -74,9 +74,10 @@ def test_eeprom_editor(t):
     assert get(file) == image()
     t.env["BRAMBLE_STATE"] = t.path("state")
     t.run(t.bramble, "eeprom", "edit", file, "-o", t.path("forced.bin"), "--force")
-    t.run(t.bramble, "eeprom", "set", file, "-o", t.path("forced.bin"), "--force", "DHCP_TIMEOUT=10")
+    t.run(t.bramble, "eeprom", "set", file, "-o", t.path("forced.bin"), "--force", *["DHCP_TIMEOUT=10"] * 40)
     first, second = [json.loads(line) for line in get(t.path("state/audit.log")).decode().splitlines()]
     assert first["action"] == "force" and "must be 0 or 1" in first["text"] and "5000" in second["text"], (first, second)
+    assert len(second["text"]) == 1000 and second["text"].endswith("..."), second       # as much as the daemon takes
     t.env["EDITOR"] = "sed -i s/BOOT_UART=1/BOOT_UART=0/"
     t.run(t.bramble, "eeprom", "edit", file, "-i")
     assert "BOOT_UART=1" not in t.run(t.bramble, "eeprom", "get", file).stdout

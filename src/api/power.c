@@ -167,6 +167,16 @@ static int show_key(struct br_call *call, struct br_error *err)
 	return call->json ? 0 : br_error_set(err, ENOMEM, "out of memory");
 }
 
+static int find(struct br_call *call, struct br_error *err)
+{
+	const json_t *names = json_object_get(call->body, "boards");
+	int r = have_power(call, err);
+
+	if (!r && names && !json_is_array(names))
+		r = br_error_set(err, EINVAL, "'boards' must be an array of names");
+	return r < 0 ? r : br_power_find(call->api->power, names, &call->json, err);
+}
+
 static int set_aside(struct br_call *call, const char *reason, struct br_error *err)
 {
 	struct br_board board;
@@ -203,6 +213,7 @@ const struct br_route br_api_power[] = {
 	{ "DELETE", "/v1/boards/NAME/quarantine", .run = release, .summary = "Takes the board back from quarantine" },
 	{ "GET", "/v1/power", .run = show_all, .summary = "Power of all boards, the devices that switch them, and their queues" },
 	{ "GET", "/v1/power/jobs/NAME", .run = show_job, .params = { "wait" }, .summary = "What became of an order about power" },
+	{ "POST", "/v1/power-find", true, find, .unaudited = true, .summary = "Finds the PoE ports of boards by what switches learned" },
 	{ "GET", "/v1/power-key", .run = show_key, .scope = BR_SCOPE_OPERATE,
 		.summary = "The public ssh key that boards must know for a soft reboot" },
 	{ 0 },

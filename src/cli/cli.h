@@ -47,7 +47,7 @@ extern const struct br_command br_cli_image[], br_cli_board[], br_cli_event[], b
 extern const struct br_command br_cli_flash[];
 extern const struct br_command br_cli_reserve[];
 extern const struct br_command br_cli_usb[], br_cli_usb_watch[];
-extern const struct br_command br_cli_power[], br_cli_power_set[];
+extern const struct br_command br_cli_power[], br_cli_power_find[], br_cli_power_set[];
 extern const struct br_command br_cli_eeprom[];
 extern const struct br_command br_cli_sign[];
 extern const struct br_command br_cli_import[];

@@ -40,6 +40,7 @@ static const struct br_command *const tables[] = {
 	br_cli_usb_watch,
 	br_cli_power,
 	br_cli_power_set,
+	br_cli_power_find,
 	br_cli_eeprom,
 	br_cli_sign,
 	br_cli_sim,

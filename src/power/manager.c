@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/text.h"
 #include "base/thread.h"
 #include "fleet/event.h"
@@ -109,6 +110,8 @@ static void on_ended(void *ctx, const struct br_power_job *job)
 {
 	struct br_power *p = ctx;
 
+	p->done[job->action] += job->r >= 0;
+	p->failed[job->action] += job->r < 0;
 	if (br_array_reserve(&p->ended, &p->cap_ended, p->n_ended + 1, sizeof(p->ended[0])) < 0)
 		return; /* who waits for it sees it all the same */
 	p->ended[p->n_ended++] = *job;
@@ -450,6 +453,7 @@ int br_power_new(const struct br_power_options *opt, struct br_power **ret, stru
 		return br_error_set(err, ENOMEM, "out of memory");
 	}
 	p->listener = br_event_listen(opt->fleet, on_event, p);
+	p->metrics = br_metrics_add(br_power_metrics, p);
 	pthread_mutex_lock(&p->lock);
 	r = br_thread_start(&p->threads[0], worker, p);
 	p->n_threads = !r;
@@ -466,6 +470,7 @@ void br_power_free(struct br_power *p)
 {
 	if (!p)
 		return;
+	br_metrics_remove(p->metrics);
 	if (p->listener)
 		br_event_unlisten(p->opt.fleet, p->listener);
 	atomic_store(&p->stopping, true);

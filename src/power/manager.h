@@ -21,7 +21,7 @@ struct br_power_news { /* what a board did, from the fleet's events */
 struct br_power {
 	struct br_power_options opt;
 	char *command, *state;
-	void *listener;
+	void *listener, *metrics;
 	atomic_bool stopping;
 
 	pthread_mutex_t lock; /* all below; never held while a device is asked or an event emitted */
@@ -32,6 +32,7 @@ struct br_power {
 	size_t n_ended, cap_ended;
 	pthread_t threads[BR_POWER_THREADS_MAX];
 	size_t n_threads, n_idle;
+	uint64_t done[BR_POWER_N_ACTIONS], failed[BR_POWER_N_ACTIONS]; /* orders */
 	uint64_t tick_ns; /* when the boards are looked at next */
 
 	pthread_mutex_t news_lock; /* the listener's: events come under a lock of the fleet's */
@@ -49,6 +50,10 @@ struct br_power_way {
 
 /* -EOPNOTSUPP, -EINVAL with words. way must not move. */
 int br_power_way(const struct br_power *power, const struct br_board *board, struct br_power_way *way, struct br_error *err);
+
+struct br_metrics;
+/* metrics.c: what is counted; ctx: struct br_power */
+void br_power_metrics(void *ctx, struct br_metrics *m);
 
 /* soft.c: "reboot" over ssh at a board's address. */
 int br_power_soft(struct br_power *power, const struct br_board *board, uint64_t timeout_ns, struct br_error *err);

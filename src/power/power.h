@@ -101,6 +101,12 @@ int br_power_quarantine(struct br_power *power, const struct br_board *board, co
 /* The public ssh key that boards must know for SOFT: a line for authorized-keys, fresh memory (free()). */
 int br_power_soft_key(const struct br_power *power, char **ret, struct br_error *err);
 
+/*
+ * Asks all switches of bramble.conf which boards are behind which PoE ports. names: an array of boards' names, NULL: all. ret as in
+ * POST /v1/power-find. Takes as long as the slowest switch.
+ */
+int br_power_find(struct br_power *power, const json_t *names, json_t **ret, struct br_error *err);
+
 /* As in GET /v1/boards/NAME/power, of GET /v1/power (all boards, devices, queues), of a job. New references, NULL when memory is out. */
 json_t *br_power_board_json(struct br_power *power, const struct br_board *board);
 json_t *br_power_json(struct br_power *power);

@@ -264,6 +264,20 @@ static int open_session(struct br_snmp *s, netsnmp_session *ns, struct br_error 
 	return s->session ? 0 : br_error_set(err, EIO, "%s: no session: %s", s->shown, snmp_api_errstring(ns->s_snmp_errno));
 }
 
+/* The library remembers a user of an engine with the keys it had first: a cloned switch may have others. */
+static void forget_user(const u_char *id, size_t n, const char *name)
+{
+	struct usmUser *user;
+
+	pthread_mutex_lock(&library);
+	user = usm_get_user(id, n, name);
+	if (user) {
+		usm_remove_user(user);
+		usm_free_user(user);
+	}
+	pthread_mutex_unlock(&library);
+}
+
 /* First who it is, then a session with it: so the library has nothing to wait for while it opens that. */
 static int open_v3(struct br_snmp *s, netsnmp_session *ns, struct br_error *err)
 {
@@ -282,6 +296,7 @@ static int open_v3(struct br_snmp *s, netsnmp_session *ns, struct br_error *err)
 	ns->flags &= ~(u_long)SNMP_FLAGS_DONT_PROBE;
 	ns->securityEngineID = id;
 	ns->securityEngineIDLen = n;
+	forget_user(id, n, ns->securityName);
 	return open_session(s, ns, err);
 }
 
@@ -375,7 +390,7 @@ static int check(struct br_snmp *s, const netsnmp_pdu *answer, struct br_error *
 	case SNMP_ERR_NOTWRITABLE:
 	case SNMP_ERR_READONLY:
 	case SNMP_ERR_AUTHORIZATIONERROR:
-		return br_error_set(err, EACCES, "%s does not let us write that: give it a community (or user) that may write", s->shown);
+		return br_error_set(err, EACCES, "%s does not let us write that: give it a community (or user) that may write; or it has no such port", s->shown);
 	default:
 		return br_error_set(err, EREMOTEIO, "%s refuses: %s", s->shown, snmp_errstring((int)answer->errstat));
 	}

@@ -14,7 +14,6 @@
 #include "fleet/event.h"
 #include "fleet/fact.h"
 #include "fleet/reservation.h"
-#include "fleet/selector.h"
 #include "plan/boots.h"
 #include "plan/disks.h"
 #include "plan/persist.h"
@@ -119,74 +118,11 @@ static int add_board(void *ctx, const struct br_board *b)
 	return json_array_append_new(l->out, br_api_board_json(l->api, b, l->secrets)) < 0 ? -ENOMEM : 0;
 }
 
-static int add_named(struct listing *l, const struct br_board *b)
+static int add_named(void *ctx, const struct br_board *b)
 {
+	struct listing *l = ctx;
+
 	return json_array_append_new(l->out, with_facts(l->api, b, br_api_board_json(l->api, b, l->secrets))) < 0 ? -ENOMEM : 0;
-}
-
-/* Boards by a selector: in the order of its names, if it is nothing but names, else in that of the list. */
-struct selection {
-	struct br_call *call;
-	const struct br_selector *sel;
-	struct listing *l;
-	uint32_t left; /* how many more */
-};
-
-static int add_selected(void *ctx, const struct br_board *b)
-{
-	struct selection *s = ctx;
-	struct br_api *api = s->call->api;
-	char image[BR_IMAGE_NAME_MAX + 1];
-	struct br_selector_facts facts = { .image = b->image[0] ? b->image : image };
-
-	br_boots_default_image(api->boots, image);
-	facts.reserved = api->reservations && br_reservation_of(api->reservations, b->id, NULL, 0) != 0;
-	facts.mine = facts.reserved && !br_call_unreserved(s->call, b, NULL);
-	if (!s->left || !br_selector_matches(s->sel, b, &facts))
-		return 0;
-	s->left -= s->left != UINT32_MAX;
-	return add_named(s->l, b);
-}
-
-/* All names must be boards'. */
-static int add_names(struct selection *s, struct br_error *err)
-{
-	size_t n;
-	const char *const *names = br_selector_names(s->sel, &n);
-	int r = 0;
-
-	for (size_t i = 0; i < n && r >= 0; i++) {
-		struct br_board b;
-
-		r = br_strcpy(s->call->name, sizeof(s->call->name), names[i]);
-		if (r < 0)
-			r = br_error_set(err, ENOENT, "no board has a name that long");
-		if (r >= 0)
-			r = br_call_board(s->call, &b, err);
-		if (r >= 0)
-			r = add_selected(s, &b);
-	}
-	return r;
-}
-
-static int list_selected(struct br_call *call, const char *text, struct listing *l, struct br_error *err)
-{
-	struct br_selector *sel = NULL;
-	struct selection s = { .call = call, .l = l };
-	char vis[200];
-	size_t n;
-	int r = br_selector_parse(text, &sel, err);
-
-	if (r < 0)
-		return r;
-	s.sel = sel;
-	s.left = br_selector_counted(sel) ? br_selector_count(sel) : UINT32_MAX;
-	br_selector_names(sel, &n);
-	r = n ? add_names(&s, err) : br_board_list(call->api->fleet, add_selected, &s);
-	if (r >= 0 && s.left && s.left != UINT32_MAX)
-		r = br_error_set(err, ENOENT, "%u boards more are wanted than match '%s'", s.left, br_vis(vis, sizeof(vis), text, strlen(text)));
-	br_selector_free(sel);
-	return r;
 }
 
 static int list(struct br_call *call, struct br_error *err)
@@ -196,7 +132,7 @@ static int list(struct br_call *call, struct br_error *err)
 
 	call->json = l.out;
 	if (names)
-		return list_selected(call, names, &l, err);
+		return br_call_select(call, names, add_named, &l, err);
 	return br_board_list(call->api->fleet, add_board, &l);
 }
 

@@ -12,7 +12,7 @@
 #include "fleet/fleet.h"
 
 #define BR_API_BODY_MAX (1 << 20)
-#define BR_API_PARAMS_MAX 8
+#define BR_API_PARAMS_MAX 16
 
 struct br_api {
 	struct br_fleet *fleet;
@@ -28,6 +28,8 @@ struct br_api {
 	void *usb_ctx;
 	struct br_store *store;
 	struct br_watch *watch;
+	struct br_logs *logs; /* NULL: none are kept */
+	struct br_receiver *receiver; /* the same */
 	const char *(*event_text)(const struct br_event *ev, char *out, size_t size);
 	struct br_api_status status; /* strings owned */
 	char *socket_path;
@@ -153,6 +155,7 @@ extern const struct br_route
 	br_api_images[],
 	br_api_layers[],
 	br_api_live_socket[],
+	br_api_logs[],
 	br_api_misc[],
 	br_api_power[],
 	br_api_reservations[],
@@ -196,6 +199,11 @@ int br_call_board(const struct br_call *call, struct br_board *ret, struct br_er
 struct br_board_disk;
 /* That board and its open disk, under the plan in force; br_board_disk_unref(). */
 int br_call_disk(struct br_call *call, struct br_board *board, struct br_board_disk **ret, struct br_error *err);
+
+/* The boards of a selector (fleet/selector.h), in the order of its names, if it is nothing but names, else in that of the list. fn
+ * returns 0 to go on. call->name is used. Words when it is wrong, or names a board that is none. */
+int br_call_select(struct br_call *call, const char *text, int (*fn)(void *ctx, const struct br_board *board), void *ctx,
+	struct br_error *err);
 
 /* A file on a board's disk between two pieces of a transfer. Nothing is held meanwhile: a slow client must not keep the board
  * from its next boot, and the board may remove the file. */

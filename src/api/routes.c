@@ -29,6 +29,7 @@ static const struct br_route *const tables[] = {
 	br_api_images,
 	br_api_layers,
 	br_api_live_socket,
+	br_api_logs,
 	br_api_misc,
 	br_api_power,
 	br_api_reservations,

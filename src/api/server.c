@@ -142,6 +142,8 @@ static struct br_api *new_api(const struct br_api_options *opt)
 	api->usb_ctx = opt->usb_ctx;
 	api->watch = opt->watch;
 	api->feed = opt->feed;
+	api->logs = opt->logs;
+	api->receiver = opt->receiver;
 	api->event_text = opt->event_text;
 	api->status = opt->status;
 	api->status.interface = strdup(opt->status.interface ? opt->status.interface : "");

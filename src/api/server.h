@@ -42,6 +42,8 @@ struct br_shares;
 struct br_consoles;
 struct br_flash;
 struct br_watch;
+struct br_logs;
+struct br_receiver;
 struct br_api_usb_ops;
 struct br_feed;
 struct br_web_door;
@@ -61,6 +63,8 @@ struct br_api_options {
 	void *usb_ctx;
 	struct br_store *store;
 	struct br_watch *watch; /* NULL: no diagnosis */
+	struct br_logs *logs;	/* NULL: none are kept */
+	struct br_receiver *receiver; /* NULL: none come over the network */
 	/* an event in words; returns out */
 	const char *(*event_text)(const struct br_event *ev, char *out, size_t size);
 	const char *socket_path; /* br_api_socket_path() */

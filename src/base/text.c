@@ -84,6 +84,60 @@ void br_text_add_vis(struct br_text *t, const void *data, size_t n)
 	}
 }
 
+/* Bytes of the character at p, 1 to 4 (RFC 3629); 0: it is none. */
+static size_t utf8_character(const uint8_t *p, size_t n, uint32_t *ret)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	size_t len = p[0] < 0x80 ? 1 : p[0] >> 5 == 6 ? 2 : p[0] >> 4 == 14 ? 3 : p[0] >> 3 == 30 ? 4 : 0;
+	uint32_t c = len == 1 ? p[0] : p[0] & 0x7fu >> len;
+
+	if (!len || len > n)
+		return 0;
+	for (size_t i = 1; i < len; i++) {
+		if (p[i] >> 6 != 2)
+			return 0;
+		c = c << 6 | (p[i] & 0x3f);
+	}
+	if (c < least[len] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
+		return 0;
+	*ret = c;
+	return len;
+}
+
+static bool is_printable(uint32_t c)
+{
+	static const struct {
+		uint32_t first, last;
+	} not[] = {
+		{ 0x0, 0x8 }, { 0xa, 0x1f }, { 0x7f, 0x9f }, /* controls */
+		{ 0xad, 0xad }, { 0x61c, 0x61c }, { 0x180e, 0x180e }, { 0x200b, 0x200f }, { 0x2028, 0x202e }, { 0x2060, 0x206f },
+		{ 0xfe00, 0xfe0f }, { 0xfeff, 0xfeff }, { 0xfff0, 0xfffb }, /* invisible, or turning the direction */
+		{ 0xe000, 0xf8ff }, { 0xfffe, 0xffff }, { 0xe0000, 0x10ffff }, /* nobody's, private */
+	};
+
+	for (size_t i = 0; i < sizeof(not) / sizeof(not[0]); i++)
+		if (c >= not[i].first && c <= not[i].last)
+			return false;
+	return true;
+}
+
+void br_text_add_clean(struct br_text *t, const void *data, size_t n)
+{
+	const uint8_t *p = data, *end = p + n;
+
+	while (p < end) {
+		uint32_t c = 0;
+		size_t len = utf8_character(p, (size_t)(end - p), &c);
+
+		if (len && is_printable(c)) {
+			br_text_add_bytes(t, p, len);
+			p += len;
+		} else {
+			br_text_addf(t, "\\x%02x", *p++);
+		}
+	}
+}
+
 char *br_text_take(struct br_text *t)
 {
 	char *p;

@@ -24,6 +24,9 @@ __attribute__((format(printf, 2, 3))) void br_text_addf(struct br_text *t, const
 __attribute__((format(printf, 2, 0))) void br_text_addv(struct br_text *t, const char *fmt, va_list ap);
 /* Bytes from outside made safe for a log or a terminal: printable ASCII as it is, the rest \xNN. */
 void br_text_add_vis(struct br_text *t, const void *data, size_t n);
+/* The same for people's eyes, not exact: a backslash, a tab and printable characters of well-formed UTF-8 stay as they are. What moves
+ * the cursor, turns the direction or shows nothing does not. Text that went through once stays as it is. */
+void br_text_add_clean(struct br_text *t, const void *data, size_t n);
 /* Ownership of the text goes to the caller (free()); NULL when an allocation failed. Never NULL for an empty text. */
 char *br_text_take(struct br_text *t);
 void br_text_done(struct br_text *t);

@@ -290,6 +290,25 @@ static const char *check_max_events(const char *v)
 									   NULL;
 }
 
+static const char *check_on_off(const char *v)
+{
+	return strcmp(v, "on") && strcmp(v, "off") ? "must be on or off" : NULL;
+}
+
+static const char *check_logs_size(const char *v)
+{
+	uint64_t size;
+
+	return br_parse_size(v, &size) < 0 || size < 8u << 20 || size > 1ull << 44 ? "must be a size from 8M to 16T, as 1G" : NULL;
+}
+
+static const char *check_logs_rate(const char *v)
+{
+	uint64_t n;
+
+	return br_parse_u64(v, 1, 1000000, &n) < 0 ? "must be a number of lines from 1 to 1000000" : NULL;
+}
+
 #define AT(field) offsetof(struct br_config, field)
 
 const struct br_config_setting br_config_settings[] = {
@@ -343,6 +362,12 @@ const struct br_config_setting br_config_settings[] = {
 		check_keep },
 	{ "max-events", "N", "how many events are remembered, 0 for all (default: 1000000)", "1000000", AT(max_events),
 		check_max_events },
+	{ "logs", "on|off", "take and keep what boards log: syslog, netconsole, bramble-log (default: on)", "on", AT(logs),
+		check_on_off },
+	{ "logs-size", "SIZE", "how much disk the logs may take (default: 1G)", "1G", AT(logs_size), check_logs_size },
+	{ "logs-age", "DURATION|forever", "how long logs are kept (default: 30d)", "30d", AT(logs_age), check_keep },
+	{ "logs-rate", "N", "lines a second that a board may log, ten times that at once (default: 2000)", "2000", AT(logs_rate),
+		check_logs_rate },
 	{ "user", "NAME", "user to become once the ports are open", NULL, AT(user), NULL },
 	{ "state", "DIR", "where images, disks and the database live", NULL, AT(state), NULL },
 	{ "log", "LEVEL", "error, warning, info or debug (default: info)", "info", AT(log), check_log },

@@ -45,6 +45,10 @@ struct br_config {
 	char *authorized_keys; /* file */
 	char *keep_events; /* duration, or "forever" */
 	char *max_events;  /* number, "0": no limit */
+	char *logs;	   /* "on", "off" */
+	char *logs_size;   /* bytes */
+	char *logs_age;	   /* duration, or "forever" */
+	char *logs_rate;   /* lines a second of one board */
 	char *user;	 /* to become after binding; NULL: owner of the state, else bramble, else nobody */
 	char *state;
 	char *log;	 /* "error", "warning", "info", "debug" */

@@ -57,6 +57,7 @@ static const struct {
 	{ BR_EV_FLASH_ORDERED, "is to get {image} on its {target}" },
 	{ BR_EV_FLASH_STARTED, "writes {image} to its {target}[, {again}]" },
 	{ BR_EV_FLASH_VERIFIED, "has {image} on its {target}, verified: {written} of {windows} pieces written, {bytes:size} fetched in {ms:ms}" },
+	{ BR_EV_LOG_LOST, "{count} lines of its log[ (of {ip})] lost: they {reason}" },
 	{ BR_EV_AUDIT, "{user}: {action}[, serial {serial}]: {text}" },
 	{ BR_EV_FLASH_DONE, "the flashed system is up[ (by {by})]" },
 	{ BR_EV_FLASH_FAILED, "flash failed: {reason}" },

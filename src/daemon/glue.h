@@ -35,6 +35,7 @@ struct br_glue {
 	char interface[BR_NETIF_NAME];
 	bool adopt;
 	uint16_t http_port; /* of the boot-file server, 0: none */
+	struct br_span log_script; /* /bramble-log of the boot-file server; data NULL: none */
 	/* DHCP only */
 	const struct br_dhcp_options *dhcp; /* as the server was told */
 	uint32_t first_ip, last_ip;

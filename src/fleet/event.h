@@ -74,4 +74,5 @@
 #define BR_EV_POWER_FAILED "power.failed"   /* action: "on" ... "soft" | "boot", reason */
 #define BR_EV_BOARD_QUARANTINED "board.quarantined" /* reason, by_itself */
 #define BR_EV_BOARD_RELEASED "board.released" /* reason: why it was in quarantine */
+#define BR_EV_LOG_LOST "log.lost"	    /* count, reason, ip: of a stranger */
 #define BR_EV_LOST "events.lost"	    /* count */

@@ -234,7 +234,7 @@ static int open_all(struct br_receiver *rx, struct br_text *taken, struct br_err
 	return r < 0 ? r : open_one(rx, BR_RX_STREAM_TCP, port_or(opt->stream_port, BR_STREAM_PORT), taken, err);
 }
 
-int br_receiver_start(const struct br_receiver_options *opt, struct br_receiver **ret, char **ret_taken, struct br_error *err)
+int br_receiver_open(const struct br_receiver_options *opt, struct br_receiver **ret, char **ret_taken, struct br_error *err)
 {
 	struct br_receiver *rx = calloc(1, sizeof(*rx));
 	struct br_text taken = BR_TEXT_NULL;
@@ -249,11 +249,6 @@ int br_receiver_start(const struct br_receiver_options *opt, struct br_receiver 
 	rx->senders = br_senders_new(opt->ops->whose, opt->ctx);
 	rx->datagrams = br_datagrams_new();
 	r = rx->senders && rx->datagrams ? open_all(rx, &taken, err) : br_error_set(err, ENOMEM, "out of memory");
-	if (r >= 0) {
-		r = br_thread_start(&rx->thread, run, rx);
-		rx->running = r == 0;
-		r = r ? br_error_set(err, r, "logs: a thread cannot be started: %s", strerrordesc_np(r)) : 0;
-	}
 	if (r < 0) {
 		br_text_done(&taken);
 		br_receiver_stop(rx);
@@ -262,6 +257,14 @@ int br_receiver_start(const struct br_receiver_options *opt, struct br_receiver 
 	*ret_taken = taken.len ? br_text_take(&taken) : NULL;
 	*ret = rx;
 	return 0;
+}
+
+int br_receiver_start(struct br_receiver *rx, struct br_error *err)
+{
+	int r = br_thread_start(&rx->thread, run, rx);
+
+	rx->running = r == 0;
+	return r ? br_error_set(err, r, "logs: a thread cannot be started: %s", strerrordesc_np(r)) : 0;
 }
 
 void br_receiver_stop(struct br_receiver *rx)

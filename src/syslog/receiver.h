@@ -47,10 +47,13 @@ struct br_receiver_options {
 #define BR_RECEIVER_OFF 65535
 
 /*
- * Binds what can be bound, while still root, and starts the thread. A port that somebody has is no failure: *ret_taken gets words
- * on each such (with the cure), "; " between, fresh memory (free()), or NULL.
+ * Binds what can be bound, while still root. A port that somebody has is no failure: *ret_taken gets words on each such (with the
+ * cure), "; " between, fresh memory (free()), or NULL.
  */
-int br_receiver_start(const struct br_receiver_options *opt, struct br_receiver **ret, char **ret_taken, struct br_error *err);
+int br_receiver_open(const struct br_receiver_options *opt, struct br_receiver **ret, char **ret_taken, struct br_error *err);
+/* Starts the thread; what came since the opening waits in the sockets. */
+int br_receiver_start(struct br_receiver *rx, struct br_error *err);
+/* NULL is accepted. */
 void br_receiver_stop(struct br_receiver *rx);
 
 /* Ports in use, 0: not open. */

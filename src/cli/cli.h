@@ -45,6 +45,7 @@ extern const struct br_command br_cli_image[], br_cli_board[], br_cli_event[], b
 	br_cli_serve[], br_cli_share[],
 	br_cli_sim[], br_cli_misc[], br_cli_why[], br_cli_uboot[];
 extern const struct br_command br_cli_flash[];
+extern const struct br_command br_cli_log[];
 extern const struct br_command br_cli_reserve[];
 extern const struct br_command br_cli_usb[], br_cli_usb_watch[];
 extern const struct br_command br_cli_power[], br_cli_power_find[], br_cli_power_set[];

@@ -23,6 +23,7 @@ static const struct br_command *const tables[] = {
 	br_cli_image_check,
 	br_cli_board,
 	br_cli_event,
+	br_cli_log,
 	br_cli_disk_list,
 	br_cli_disk,
 	br_cli_disk_cp,

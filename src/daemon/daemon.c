@@ -32,6 +32,7 @@
 #include "console/console.h"
 #include "daemon/eventtext.h"
 #include "daemon/glue.h"
+#include "daemon/glue_logs.h"
 #include "daemon/glue_usb.h"
 #include "daemon/hooks.h"
 #include "daemon/live.h"
@@ -72,6 +73,7 @@ struct daemon {
 	struct br_power *power;
 	struct br_reserver *reserver;
 	struct br_glue glue;
+	struct br_glue_logs *logs; /* NULL: off */
 	struct br_dhcp_server *dhcp;
 	struct br_dhcp_io *dhcp_io;
 	struct br_glue_tftp tftp_glue;
@@ -737,6 +739,16 @@ static void stop_door(struct daemon *d)
 	br_web_door_close(d->door);
 }
 
+static int start_log_ports(struct daemon *d, struct br_error *err)
+{
+	return br_glue_logs_open(&d->glue, d->config, &d->logs, err);
+}
+
+static void stop_logs(struct daemon *d)
+{
+	br_glue_logs_stop(d->logs);
+}
+
 static int start_drop(struct daemon *d, struct br_error *err)
 {
 	return br_privileges_drop(&d->id, err);
@@ -795,15 +807,42 @@ static void stop_power(struct daemon *d)
 	br_power_free(d->power);
 }
 
+/* A line of a serial console. */
+static void console_line(void *ctx, int64_t board_id, const char *text, size_t n)
+{
+	br_logs_put(ctx, &(struct br_logs_line){
+		.board_id = board_id,
+		.source = BR_LOGS_SERIAL,
+		.severity = BR_LOGS_NO_SEVERITY,
+		.text = text,
+		.n_text = n,
+	});
+}
+
+static void console_heard(void *ctx, int64_t board_id, uint32_t ip, const void *data, size_t n)
+{
+	br_console_heard(ctx, board_id, ip, data, n);
+}
+
+static int start_logs(struct daemon *d, struct br_error *err)
+{
+	return br_glue_logs_start(d->logs, d->state, err);
+}
+
 static int start_consoles(struct daemon *d, struct br_error *err)
 {
-	const struct br_console_options opt = { .fleet = d->fleet };
+	struct br_logs *store = br_glue_logs_store(d->logs);
+	const struct br_console_options opt = { .fleet = d->fleet, .line = store ? console_line : NULL, .ctx = store };
+	int r = br_consoles_start(&opt, &d->consoles, err);
 
-	return br_consoles_start(&opt, &d->consoles, err);
+	if (r >= 0)
+		br_glue_logs_heard(d->logs, console_heard, d->consoles);
+	return r;
 }
 
 static void stop_consoles(struct daemon *d)
 {
+	br_glue_logs_heard(d->logs, NULL, NULL);
 	br_consoles_stop(d->consoles);
 }
 
@@ -836,6 +875,8 @@ static int start_api(struct daemon *d, struct br_error *err)
 		.usb_ctx = &d->glue,
 		.store = d->store,
 		.watch = d->watch,
+		.logs = br_glue_logs_store(d->logs),
+		.receiver = br_glue_logs_receiver(d->logs),
 		.event_text = br_event_text,
 		.socket_path = path,
 		.feed = d->feed,
@@ -868,6 +909,7 @@ static int start_api(struct daemon *d, struct br_error *err)
 
 static void stop_api(struct daemon *d)
 {
+	br_glue_logs_stopping(d->logs);
 	br_api_stop(d->api);
 }
 
@@ -894,8 +936,10 @@ static const struct part {
 	{ start_http, stop_http },
 	{ start_nfs, stop_nfs },
 	{ start_door, stop_door },
+	{ start_log_ports, stop_logs },
 	{ start_drop, NULL },
 	{ start_power, stop_power },
+	{ start_logs, NULL }, /* its thread makes files: as the user we are from now on */
 	{ start_consoles, stop_consoles },
 	{ start_hooks, stop_hooks },
 	{ start_api, stop_api },

@@ -4,6 +4,7 @@
  *
  *   /NAME                     a boot file of the board that has the client's address
  *   /net_install/NAME         the same: HTTP_PATH as it comes from the factory
+ *   /bramble-log              the script of that name (logscript.h), for whoever asks
  *   /boot/BOARD/NAME          the same, when BOARD (its name, serial or MAC) is that board; else 404
  */
 #include <errno.h>
@@ -55,6 +56,11 @@ static const char *strip(const char *path, const struct br_board *board)
 	return board && path[n] && is_board(board, path, n) ? path + n + 1 : NULL;
 }
 
+static bool is_log_script(const char *path)
+{
+	return !strcmp(path + strspn(path, "/"), "bramble-log");
+}
+
 static int open_file(void *ctx, uint32_t ip, const char *path, struct br_http_file *file)
 {
 	struct br_glue_tftp *t = ctx;
@@ -64,6 +70,15 @@ static int open_file(void *ctx, uint32_t ip, const char *path, struct br_http_fi
 	struct br_glue_file f;
 	int r;
 
+	if (is_log_script(path) && t->glue->log_script.data) {
+		file->spans = &t->glue->log_script;
+		file->n_spans = 1;
+		file->size = t->glue->log_script.len;
+		file->origin = "made";
+		file->board_id = known ? board.id : 0;
+		br_strcpy(file->path, sizeof(file->path), "bramble-log");
+		return 0;
+	}
 	if (!name) {
 		br_vis(file->path, sizeof(file->path), path, strlen(path));
 		file->board_id = known ? board.id : 0;

@@ -2,6 +2,7 @@
 #include "daemon/glue_logs.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@ struct br_glue_logs {
 	const struct br_config *config;
 	struct br_logs *store;
 	struct br_receiver *receiver;
+	pthread_mutex_t heard_lock;
 	void (*heard)(void *ctx, int64_t board_id, uint32_t ip, const void *data, size_t n);
 	void *heard_ctx;
 	void *metrics;
@@ -56,8 +58,10 @@ static void take_heard(void *ctx, int64_t board_id, uint32_t ip, const void *dat
 {
 	struct br_glue_logs *l = ctx;
 
+	pthread_mutex_lock(&l->heard_lock);
 	if (l->heard)
 		l->heard(l->heard_ctx, board_id, ip, data, n);
+	pthread_mutex_unlock(&l->heard_lock);
 }
 
 static const struct br_receiver_ops ops = {
@@ -133,6 +137,7 @@ int br_glue_logs_open(struct br_glue *glue, const struct br_config *config, stru
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return br_error_set(err, ENOMEM, "out of memory");
+	pthread_mutex_init(&l->heard_lock, NULL);
 	l->glue = glue;
 	l->config = config;
 	r = br_receiver_open(&(struct br_receiver_options){
@@ -204,6 +209,7 @@ void br_glue_logs_stop(struct br_glue_logs *l)
 	br_receiver_stop(l->receiver);
 	br_logs_close(l->store);
 	l->glue->log_script = (struct br_span){ 0 };
+	pthread_mutex_destroy(&l->heard_lock);
 	free(l->script);
 	free(l);
 }
@@ -223,6 +229,8 @@ void br_glue_logs_heard(struct br_glue_logs *l,
 {
 	if (!l)
 		return;
+	pthread_mutex_lock(&l->heard_lock);
 	l->heard = heard;
 	l->heard_ctx = ctx;
+	pthread_mutex_unlock(&l->heard_lock);
 }

@@ -24,6 +24,7 @@ void br_glue_logs_stop(struct br_glue_logs *l);
 /* Both NULL when there are none. */
 struct br_logs *br_glue_logs_store(struct br_glue_logs *l);
 struct br_receiver *br_glue_logs_receiver(struct br_glue_logs *l);
-/* Where netconsole datagrams of boards go, too, as in struct br_receiver_ops; before br_glue_logs_start(). */
+/* Where netconsole datagrams of boards go, too, as in struct br_receiver_ops. NULL: nowhere, and it is not
+ * being called any more. */
 void br_glue_logs_heard(struct br_glue_logs *l,
 	void (*heard)(void *ctx, int64_t board_id, uint32_t ip, const void *data, size_t n), void *ctx);

@@ -20,22 +20,22 @@ export const perf = { updates: 0, max_ms: 0, last: delays, work, ages };
 window.brambleperf = perf;
 let arrivedAt = 0;
 
-// fn({ changed: Set, removed: Set, events: [], status: bool, connection: bool }) at most once per frame. Returns how to stop it.
+// fn({ changed: Set, removed: Set, events: [], status, connection, reservations: bool }) at most once per frame. Returns how to stop it.
 export function watch(fn) {
 	watchers.add(fn);
 	return () => watchers.delete(fn);
 }
 
-let connectionChanged = false;
+let connectionChanged = false, reservationsChanged = false;
 
 function flush() {
 	frame = 0;
 	const begun = performance.now();
-	const news = { changed, removed, events: fresh, status: statusChanged, connection: connectionChanged };
+	const news = { changed, removed, events: fresh, status: statusChanged, connection: connectionChanged, reservations: reservationsChanged };
 	changed = new Set();
 	removed = new Set();
 	fresh = [];
-	statusChanged = connectionChanged = false;
+	statusChanged = connectionChanged = reservationsChanged = false;
 	for (const fn of [...watchers]) fn(news);
 	for (const ev of news.events) if (ev.heard) ages.push(Date.now() - Date.parse(ev.time));
 	if (ages.length > 20_000) ages.splice(0, 10_000);
@@ -164,6 +164,9 @@ const TAKE = {
 	board: takeBoard,
 	removed: (names) => names.forEach(drop),
 	status: takeStatus,
+	reservations: () => {
+		reservationsChanged = true;
+	},
 	resync: () => loadAll().catch(lost), // news are lacking
 };
 

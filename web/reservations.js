@@ -9,7 +9,7 @@ import { watch } from "./live.js";
 const names = (r) => (Array.isArray(r.boards) ? r.boards.map((b) => (typeof b === "string" ? b : b.name)) : []);
 
 function until(r) {
-	const end = r.expires_at ?? r.until ?? r.ends_at;
+	const end = r.until;
 	if (!end) return "";
 	const s = (Date.parse(end) - Date.now()) / 1000;
 	return s > 0 ? `for ${about(s)} more` : `ended ${ago(end)}`;
@@ -21,12 +21,12 @@ export function reservationsView(main) {
 	function row(r) {
 		const held = names(r);
 		return h("li", { class: "card", data: { state: r.state ?? "" } },
-			h("h2", null, `Reservation ${r.id}`, h("span", { class: "badge" }, r.state ?? "held")),
-			h("p", null, r.who ?? r.owner ?? "", r.note ?? r.purpose ? ` \u2013 ${r.note ?? r.purpose}` : ""),
+			h("h2", null, r.who || r.user, h("span", { class: "badge" }, r.state)),
+			r.note ? h("p", null, r.note) : null,
 			held.length ? h("p", { class: "who" }, held.map((n, i) => [i ? ", " : "", h("a", { href: `#/board/${encodeURIComponent(n)}` }, n)])) : null,
-			h("p", { class: "hint" }, [r.selector ? `asked for ${r.selector}` : "", r.created_at ? `since ${day(r.created_at)}` : "", until(r),
+			h("p", { class: "hint" }, [r.selector ? `asked for ${r.selector}` : "", r.held_at ? `held since ${day(r.held_at)}` : `waits since ${day(r.asked_at)}`, until(r),
 				r.before !== undefined && r.before !== null ? `${r.before} before it` : ""].filter(Boolean).join(", ")),
-			h("div", { class: "buttons" }, h("button", { type: "button", class: "danger", onclick: () => release(r.id) }, "Break it")));
+			h("div", { class: "buttons" }, h("button", { type: "button", class: "danger", onclick: () => release(r) }, "Break it")));
 	}
 
 	async function load() {
@@ -41,9 +41,9 @@ export function reservationsView(main) {
 		}
 	}
 
-	async function release(id) {
-		if (!await confirmed(`Break reservation ${id}?`, "Who holds it loses its boards, and a job on them fails.", "Break it")) return;
-		await doing(result, "Its boards are free.", () => request("DELETE", `/v1/reservations/${encodeURIComponent(id)}?force=1`));
+	async function release(r) {
+		if (!await confirmed(`Break the reservation of ${r.who || r.user}?`, "Who holds it loses its boards, and a job on them fails.", "Break it")) return;
+		await doing(result, "Its boards are free.", () => request("DELETE", `/v1/reservations/${encodeURIComponent(r.reservation)}?break=1&reason=${encodeURIComponent("broken on the web page")}`));
 		load();
 	}
 
@@ -51,7 +51,7 @@ export function reservationsView(main) {
 	load();
 	const timer = setInterval(() => document.hidden || load(), 10_000);
 	const stop = watch((news) => {
-		if (news.events.some((e) => e.type.startsWith("reservation."))) load();
+		if (news.reservations) load();
 	});
 	return { stop: () => (stop(), clearInterval(timer)) };
 }

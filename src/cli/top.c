@@ -343,7 +343,8 @@ static int top(int argc, char **argv)
 	}
 	if (optind < argc)
 		return br_cli_usage("too many words");
-	setlocale(LC_CTYPE, "");
+	if (!setlocale(LC_CTYPE, ""))
+		unsetenv("LC_ALL"); /* a locale that is not installed: shapes are letters then */
 	return once || !isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) ? run_once(state) : run_screen(state);
 }
 

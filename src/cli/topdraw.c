@@ -10,6 +10,7 @@
 
 #include "base/array.h"
 #include "base/braille.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/text.h"
 
@@ -51,7 +52,7 @@ void br_top_draw_start(void)
 		return;
 	start_color();
 	use_default_colors();
-	for (short i = 0; i < BR_TOP_STATES; i++)
+	for (int i = 0; i < BR_TOP_STATES; i++)
 		init_pair((short)(i + 1), colors[i].color, -1);
 }
 
@@ -104,14 +105,14 @@ static void put(int y, int x, const char *text)
 
 __attribute__((format(printf, 3, 4))) static void putf(int y, int x, const char *fmt, ...)
 {
-	char line[512];
+	br_cleanup(br_text_done) struct br_text line = BR_TEXT_NULL;
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line), fmt, ap);
+	br_text_addv(&line, fmt, ap);
 	va_end(ap);
-	if (y >= 0 && y < LINES && x >= 0 && x < COLS)
-		mvaddnstr(y, x, line, COLS - x);
+	if (line.buf && y >= 0 && y < LINES && x >= 0 && x < COLS)
+		mvaddnstr(y, x, line.buf, COLS - x);
 }
 
 static void put_shape(int y, int x, const struct br_top_view *v, enum br_top_state s)

@@ -47,8 +47,6 @@ export function percentile(list, p) {
 
 // A refusal that a scenario asked for is written to the console by the browser; nothing else may be.
 const REFUSAL = /^Failed to load resource: the server responded with a status of (401|403|404|405|409)/;
-// api: sent with TLS only, soon
-const COOP = /^The Cross-Origin-Opener-Policy header has been ignored/;
 const OFFLINE = /^Failed to load resource: net::ERR_|ERR_(INCOMPLETE_CHUNKED|CONNECTION|EMPTY_RESPONSE|NETWORK_CHANGED)/;
 
 export class Browser {
@@ -66,7 +64,7 @@ export class Browser {
 		const page = await context.newPage();
 		page.on("console", (m) => {
 			const text = m.text();
-			if (m.type() === "error" && !REFUSAL.test(text) && !COOP.test(text) && !(this.mayBeOffline && OFFLINE.test(text))) this.wrong.push(`console: ${text}`);
+			if (m.type() === "error" && !REFUSAL.test(text) && !(this.mayBeOffline && OFFLINE.test(text))) this.wrong.push(`console: ${text}`);
 		});
 		page.on("pageerror", (e) => this.wrong.push(`exception: ${e.message}`));
 		page.on("dialog", (d) => {

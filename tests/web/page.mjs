@@ -28,7 +28,7 @@ async function timeline(b, page) {
 }
 
 async function tabs(b, page) {
-	for (const [name, words] of [["Log", settings.logs ? "line" : ""], ["Console", "It has no console"], ["Disk", "of"], ["Power", "Power"], ["Settings", "Save"], ["What it gets", "Command line"]]) {
+	for (const [name, words] of [["Log", settings.logs ? "line" : ""], ["Console", "It has no console"], ["Disk", "of"], ["Power", "Nobody told bramble how"], ["Settings", "Save"], ["What it gets", "Command line"]]) {
 		await page.getByRole("navigation", { name: "Of this board" }).getByRole("link", { name, exact: true }).click();
 		await until(async () => (await page.locator(".tab").innerText()).includes(words), `${name} says ${words}`);
 		await b.shot(page, `tab-${name.replaceAll(" ", "-").toLowerCase()}`);

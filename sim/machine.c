@@ -128,9 +128,7 @@ static void on_typed(void *ctx, short revents, uint64_t now_ns)
 	char buf[512];
 	size_t n = br_sim_terminal_read(m->config.terminal, buf, sizeof(buf));
 
-	/* a serial line has no flow control: what QEMU does not take now is lost */
-	if (n && m->qemu.console_fd >= 0)
-		(void)!write(m->qemu.console_fd, buf, n);
+	br_sim_qemu_type(&m->qemu, buf, n);
 }
 
 static void on_room(void *ctx, short revents, uint64_t now_ns)

@@ -103,6 +103,8 @@ char *br_sim_qemu_cmdline(const struct br_sim_qemu_config *c)
 	return br_text_take(&t);
 }
 
+#define CTRL_A 1 /* QEMU's own key on a multiplexed console */
+
 struct args {
 	char *v[ARGS_MAX + 1];
 	size_t n;
@@ -238,10 +240,16 @@ static void sd_card(const char *file, struct args *a)
 	br_text_done(&t);
 }
 
-/* U-Boot takes the UART that the device tree says, which is the mini UART: for it both are the console. */
+/* U-Boot takes the UART that the device tree says, which is the mini UART, and the system that it starts may take the other:
+ * both are the console. */
+static bool has_two_ports(const struct br_sim_qemu_config *c)
+{
+	return machine_of(c->model) == &raspi3b && is_uboot(&c->hand->kernel);
+}
+
 static void serial_ports(const struct br_sim_qemu_config *c, const struct handed *h, struct args *a)
 {
-	bool both = machine_of(c->model) == &raspi3b && is_uboot(&c->hand->kernel);
+	bool both = has_two_ports(c);
 
 	arg(a, "-chardev");
 	arg(a, "socket,id=c0,fd=%d%s", h->console_fd, both ? ",mux=on" : "");
@@ -345,6 +353,7 @@ int br_sim_qemu_start(const struct br_sim_qemu_config *c, struct br_sim_qemu *re
 
 	q.usb = machine_of(c->model) == &raspi3b;
 	q.uboot = is_uboot(&c->hand->kernel);
+	q.two_ports = has_two_ports(c);
 	if (!r)
 		r = make_files(c, &h, err);
 	if (!r)
@@ -368,6 +377,25 @@ bool br_sim_qemu_ended(struct br_sim_qemu *q, int *ret_status)
 		return false;
 	q->pid = -1;
 	return true;
+}
+
+/* Of two ports QEMU's multiplexer gives the keys to one; Ctrl-A c makes it the other, Ctrl-A Ctrl-A is a Ctrl-A. */
+void br_sim_qemu_type(struct br_sim_qemu *q, const char *keys, size_t n)
+{
+	struct br_text t = BR_TEXT_NULL;
+
+	if (q->console_fd < 0 || !n)
+		return;
+	if (!q->two_ports)
+		br_text_add_bytes(&t, keys, n);
+	for (int port = 0; q->two_ports && port < 2; port++) {
+		for (size_t i = 0; i < n; i++)
+			br_text_add_bytes(&t, (char[]){ keys[i], CTRL_A }, keys[i] == CTRL_A ? 2 : 1);
+		br_text_add_bytes(&t, (char[]){ CTRL_A, 'c' }, 2);
+	}
+	if (!t.failed)
+		(void)!write(q->console_fd, t.buf, t.len);
+	br_text_done(&t);
 }
 
 char *br_sim_qemu_words(const struct br_sim_qemu *q)

@@ -25,6 +25,7 @@ struct br_sim_qemu {
 	int net_fd;	/* one frame per datagram (virt), or the usbredir stream (raspi3b) */
 	int words_fd;	/* a file with what QEMU said on stderr */
 	bool usb;	/* net_fd is usbredir */
+	bool two_ports;	/* console_fd is a multiplexer of both UARTs; br_sim_qemu_type() knows */
 	bool uboot;	/* what was handed over is U-Boot, which has other wishes than Linux */
 };
 
@@ -40,6 +41,8 @@ int br_sim_qemu_find(struct br_error *err);
 int br_sim_qemu_start(const struct br_sim_qemu_config *c, struct br_sim_qemu *ret, struct br_error *err);
 /* True when it has ended by itself; *ret_status as of wait(2). */
 bool br_sim_qemu_ended(struct br_sim_qemu *q, int *ret_status);
+/* Keys for its console. A serial line has no flow control: what QEMU does not take now is lost. */
+void br_sim_qemu_type(struct br_sim_qemu *q, const char *keys, size_t n);
 /* What it said last, for a message; "" when nothing. Fresh memory. */
 char *br_sim_qemu_words(const struct br_sim_qemu *q);
 /* Ends it (SIGTERM, then SIGKILL after two seconds) and closes all. */

@@ -265,6 +265,18 @@ static int list(int argc, char **argv)
 	return BR_EXIT_OK;
 }
 
+/* What of the image is changed on this board, and what will not fit: a line each. */
+static void print_notes(const char *notes)
+{
+	while (notes && *notes) {
+		size_t n = strcspn(notes, "\n");
+		char vis[500];
+
+		printf("%-10s%s\n", "note:", br_vis(vis, sizeof(vis), notes, n));
+		notes += n + (notes[n] == '\n');
+	}
+}
+
 static void print_order(const json_t *st)
 {
 	static const struct {
@@ -282,6 +294,7 @@ static void print_order(const json_t *st)
 		br_cell_text(st, fields[i].path, cell);
 		printf("%-10s%s\n", fields[i].title, cell);
 	}
+	print_notes(json_string_value(json_object_get(st, "notes")));
 }
 
 /* The order of the command line, and the path of it. */

@@ -45,7 +45,7 @@ static int claim(struct br_console_session *s, json_t *body, struct br_error *er
 
 	json_decref(body);
 	if (r >= 0)
-		s->writer = (uint64_t)json_integer_value(json_object_get(answer, "writer"));
+		atomic_store(&s->writer, (uint64_t)json_integer_value(json_object_get(answer, "writer")));
 	json_decref(answer);
 	return r;
 }
@@ -57,34 +57,35 @@ int br_console_session_claim(struct br_console_session *s, bool steal, struct br
 
 int br_console_session_renew(struct br_console_session *s, struct br_error *err)
 {
-	return claim(s, json_pack("{s:I}", "writer", (json_int_t)s->writer), err);
+	return claim(s, json_pack("{s:I}", "writer", (json_int_t)atomic_load(&s->writer)), err);
 }
 
 void br_console_session_release(struct br_console_session *s)
 {
-	br_cleanup(br_freep) char *path = br_asprintf("/v1/boards/%s/console/claim?writer=%" PRIu64, s->escaped, s->writer);
+	br_cleanup(br_freep) char *path = br_asprintf("/v1/boards/%s/console/claim?writer=%" PRIu64, s->escaped, (uint64_t)atomic_load(&s->writer));
 
-	if (s->writer && path) /* who does not answer forgets it in 15 s */
+	if (atomic_load(&s->writer) && path) /* who does not answer forgets it in 15 s */
 		(void)br_client_call(s->writes, "DELETE", path, NULL, NULL, NULL);
-	s->writer = 0;
+	atomic_store(&s->writer, 0);
 }
 
 int br_console_session_send(struct br_console_session *s, const void *data, size_t n, struct br_error *err)
 {
-	br_cleanup(br_freep) char *path = br_asprintf("/v1/boards/%s/console?writer=%" PRIu64, s->escaped, s->writer);
+	br_cleanup(br_freep) char *path = br_asprintf("/v1/boards/%s/console?writer=%" PRIu64, s->escaped, (uint64_t)atomic_load(&s->writer));
 
 	return path ? br_client_send(s->writes, "POST", path, data, n, NULL, err) : br_error_set(err, ENOMEM, "out of memory");
 }
 
 int br_console_session_break(struct br_console_session *s, struct br_error *err)
 {
-	br_cleanup(br_freep) char *path = br_asprintf("/v1/boards/%s/console/break?writer=%" PRIu64, s->escaped, s->writer);
+	br_cleanup(br_freep) char *path = br_asprintf("/v1/boards/%s/console/break?writer=%" PRIu64, s->escaped, (uint64_t)atomic_load(&s->writer));
 
 	return path ? br_client_call(s->writes, "POST", path, NULL, NULL, err) : br_error_set(err, ENOMEM, "out of memory");
 }
 
 char *br_console_session_path(const struct br_console_session *s, bool follow, bool notes, uint64_t from)
 {
+	uint64_t writer = atomic_load(&s->writer);
 	struct br_text t = BR_TEXT_NULL;
 
 	br_text_addf(&t, "/v1/boards/%s/console?follow=%d&notes=%d", s->escaped, follow, notes);
@@ -92,8 +93,8 @@ char *br_console_session_path(const struct br_console_session *s, bool follow, b
 		br_text_addf(&t, "&from=%" PRIu64, from);
 	else
 		br_text_addf(&t, "&tail=%" PRIu64, s->tail);
-	if (s->writer)
-		br_text_addf(&t, "&writer=%" PRIu64, s->writer);
+	if (writer)
+		br_text_addf(&t, "&writer=%" PRIu64, writer);
 	return br_text_take(&t);
 }
 

@@ -28,7 +28,7 @@ struct br_console_session {
 	size_t n_steps;
 
 	struct br_client *reads, *writes; /* a stream holds the first for as long as it lasts */
-	uint64_t writer; /* of the claim; 0: none */
+	atomic_uint_least64_t writer; /* of the claim; 0: none */
 	struct br_term_filter filter;
 	struct br_cast *cast;
 };

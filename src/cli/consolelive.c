@@ -30,7 +30,7 @@ struct live {
 	int r;			/* so, */
 	struct br_error err;	/* with these words */
 	bool at_line_start, escaped;
-	uint64_t renew_ns;
+	uint64_t renew_ns, claim_ns; /* when next: to keep it, to get one again */
 };
 
 /* With the lock. */
@@ -79,10 +79,10 @@ static int take(void *ctx, const void *data, size_t n, uint64_t total, struct br
 	return r;
 }
 
-/* The daemon went: it may be restarted, and come back. */
+/* The daemon went: it may be restarted, and come back. -EPERM: it did, and knows nothing of our claim. */
 static bool comes_back(int r)
 {
-	return r >= 0 || r == -ECONNRESET || r == -ECONNREFUSED;
+	return r >= 0 || r == -ECONNRESET || r == -ECONNREFUSED || r == -EPERM;
 }
 
 static void *read_all(void *arg)
@@ -97,7 +97,8 @@ static void *read_all(void *arg)
 
 		l->r = r;
 		l->err = err;
-		/* a claim that ended with the daemon is none any more: the main thread takes a new one */
+		if (r == -EPERM) /* the main thread takes a new one before this one comes again */
+			atomic_store(&l->s->writer, 0);
 		if (atomic_load(&l->stop) || !comes_back(r) || (r == -ECONNREFUSED && !connected))
 			break;
 		if (r >= 0 || r == -ECONNRESET)
@@ -120,7 +121,7 @@ static void send_bytes(struct live *l, const char *data, size_t n)
 		return;
 	r = br_console_session_send(l->s, data, n, &err);
 	if (r == -EBUSY) {
-		l->s->writer = 0;
+		atomic_store(&l->s->writer, 0);
 		l->s->watch = true;
 	}
 	if (r < 0)
@@ -222,10 +223,11 @@ static void keep_claim(struct live *l)
 	struct br_error err = BR_ERROR_NULL;
 	int r;
 
-	if (l->s->watch || br_now_ns() < l->renew_ns)
+	if (l->s->watch || (br_now_ns() < l->renew_ns && (atomic_load(&l->s->writer) || br_now_ns() < l->claim_ns)))
 		return;
 	l->renew_ns = br_now_ns() + RENEW_NS;
-	r = l->s->writer ? br_console_session_renew(l->s, &err) : br_console_session_claim(l->s, false, &err);
+	l->claim_ns = br_now_ns() + AGAIN_MS * BR_MS / 2;
+	r = atomic_load(&l->s->writer) ? br_console_session_renew(l->s, &err) : br_console_session_claim(l->s, false, &err);
 	if (r == -EBUSY && strstr(err.text, "has ended")) {
 		err = BR_ERROR_NULL;
 		r = br_console_session_claim(l->s, false, &err);

@@ -132,7 +132,7 @@ static int unescape(const char *s, struct br_text *out)
 
 static int keep_claim(struct script *p, struct br_error *err)
 {
-	if (!p->s->writer || br_now_ns() < p->renew_ns)
+	if (!atomic_load(&p->s->writer) || br_now_ns() < p->renew_ns)
 		return 0;
 	p->renew_ns = br_now_ns() + RENEW_MS * BR_MS;
 	return br_console_session_renew(p->s, err);

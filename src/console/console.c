@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/text.h"
 #include "base/thread.h"
 #include "console/link.h"
@@ -458,12 +459,37 @@ void br_console_heard(struct br_consoles *c, int64_t board_id, uint32_t ip, cons
 		wake = con->ip != ip || con->state != BR_CONSOLE_UP;
 		con->ip = ip;
 		con->in += n;
+		c->in += n;
 		(void)br_ring_put(&con->ring, data, n);
 		pthread_cond_broadcast(&con->news);
 	}
 	pthread_mutex_unlock(&c->lock);
 	if (wake)
 		br_consoles_wake(c);
+}
+
+static void count(void *ctx, struct br_metrics *m)
+{
+	struct br_consoles *c = ctx;
+	unsigned states[BR_CONSOLE_AWAY + 1] = { 0 }, watchers;
+	const struct br_console *con;
+	uint64_t in, out;
+
+	pthread_mutex_lock(&c->lock);
+	DL_FOREACH(c->list, con)
+		states[con->state]++;
+	watchers = c->n_watchers;
+	in = c->in;
+	out = c->out;
+	pthread_mutex_unlock(&c->lock);
+	br_metric_family(m, "bramble_consoles", BR_METRIC_GAUGE, "Boards' consoles by how they are connected.");
+	for (unsigned i = BR_CONSOLE_CONNECTING; i <= BR_CONSOLE_AWAY; i++)
+		br_metric_value(m, states[i], "state", br_console_state_name((enum br_console_state)i), NULL);
+	br_metric_family(m, "bramble_console_watchers", BR_METRIC_GAUGE, "Clients that watch a console.");
+	br_metric_value(m, watchers, NULL);
+	br_metric_family(m, "bramble_console_bytes_total", BR_METRIC_COUNTER, "Bytes from and to boards' consoles.");
+	br_metric_value(m, (double)in, "direction", "in", NULL);
+	br_metric_value(m, (double)out, "direction", "out", NULL);
 }
 
 static void free_consoles(struct br_consoles *c)
@@ -500,6 +526,7 @@ int br_consoles_start(const struct br_console_options *opt, struct br_consoles *
 		free_consoles(c);
 		return br_error_set(err, r, "consoles: no thread: %s", strerrordesc_np(r));
 	}
+	c->metrics = br_metrics_add(count, c); /* without memory they are not counted */
 	*ret = c;
 	return 0;
 }
@@ -508,6 +535,7 @@ void br_consoles_stop(struct br_consoles *c)
 {
 	if (!c)
 		return;
+	br_metrics_remove(c->metrics);
 	br_event_unlisten(c->fleet, c->listener);
 	atomic_store(&c->stop, true);
 	br_consoles_wake(c);

@@ -72,6 +72,8 @@ struct br_consoles {
 	pthread_mutex_t lock;
 	struct br_console *list; /* changed by the thread alone, with the lock */
 	unsigned n_watchers;
+	uint64_t in, out; /* of all, those that are gone too */
+	void *metrics;
 };
 
 /* With the lock. */

@@ -45,6 +45,7 @@ static void take_bytes(struct br_console *con, const uint8_t *data, size_t n, ui
 	br_lines_take(&con->lines, data, n, put_line, con);
 	pthread_mutex_lock(&con->all->lock);
 	con->in += n;
+	con->all->in += n;
 	(void)br_ring_put(&con->ring, data, n); /* without memory there is nothing to show, but the logs */
 	pthread_cond_broadcast(&con->news);
 	pthread_mutex_unlock(&con->all->lock);
@@ -125,6 +126,7 @@ static size_t take_queue(struct br_console *con, uint8_t *buf, size_t max)
 		memmove(con->queue, con->queue + n, con->n_queue - n);
 		con->n_queue -= n;
 		con->out += n;
+		con->all->out += n;
 		pthread_cond_broadcast(&con->news);
 	}
 	pthread_mutex_unlock(&con->all->lock);

@@ -8,12 +8,14 @@ import re
 import select
 import signal
 import subprocess
+import termios
 import threading
 import time
 import tty
 
 from daemon import Daemon
 from netlab import Net
+from serial import Console
 from systemtests import stop, wait_until
 
 PATIENCE = 60
@@ -232,6 +234,61 @@ def test_a_terminal_server(t):
         wait_status(d, "pi1", state="up", console="tcp://127.0.0.1:4002")
         d.cli("console", "pi1", "--send", r"raw\xff")
         line.wait_heard(b"raw\xff")
+
+
+def settings(fd):
+    return termios.tcgetattr(fd)
+
+
+def test_a_terminal_is_given_back(t):
+    """Somebody at a terminal: escapes, what passes and what does not, a daemon that is restarted, and every kind of end."""
+    net, d = start(t)
+    with Line(f"bramble-terminal-{os.getpid()}") as line:
+        add_board(d, "pi1", 1, f"tty:{line.link}")
+        wait_status(d, "pi1", state="up")
+        argv = net.exec(t.bramble, "--state", d.state, "console", "pi1")
+        with Console(argv, t.path("terminal.log"), env=t.env) as c:
+            c.expect(r"~\. at the beginning of a line ends it", PATIENCE)
+            wait_status(d, "pi1", watchers=1)
+            c.send("ls\r")
+            line.wait_heard(b"ls\r")
+            c.send("~")
+            c.send("?")
+            c.expect(r"~b  sends a BREAK", PATIENCE)
+            c.send("~~x\r~w")
+            line.wait_heard(b"ls\r~x\rstty columns ")
+            line.say(b"\x1b]0;evil\x07see\x05n\x1b[21t\r\n")
+            c.expect(r"^seen", PATIENCE)
+            # somebody else takes over; then this one gets it back
+            d.cli("console", "pi1", "--steal", "--send", "other")
+            c.expect(r"took writing over from", PATIENCE)
+            c.send("y")
+            c.expect(r"claim the console again|writes on this console", PATIENCE)
+            c.send("\r~s")
+            c.expect(r"you write now", PATIENCE)
+            c.send("\rmine\r")
+            line.wait_heard(b"mine\r")
+            d.restart()
+            wait_status(d, "pi1", state="up")
+            wait_status(d, "pi1", watchers=1)
+            line.say(b"after the restart\r\n")
+            c.expect(r"after the restart", PATIENCE)
+            c.send("\r~.")
+            c.process.wait(PATIENCE)
+            assert c.process.returncode == 0, c.process.returncode
+        with open(t.path("terminal.log")) as f:
+            assert "evil" not in f.read()
+        for sig in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            master, slave = pty.openpty()
+            before = settings(slave)
+            p = subprocess.Popen(argv, env=t.env, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+            wait_until(lambda fd=slave, was=before: settings(fd) != was, PATIENCE, "a raw terminal")
+            p.send_signal(sig)
+            assert p.wait(PATIENCE) == 130, p.returncode
+            assert settings(slave) == before, f"the terminal after signal {sig}"
+            os.close(master)
+            os.close(slave)
+        assert 'bramble_consoles{state="up"} 1' in t.run(*net.exec("curl", "-sf", "http://10.77.0.1:8480/metrics")).stdout
 
 
 def test_uboot_at_its_prompt(t):

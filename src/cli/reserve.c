@@ -331,18 +331,16 @@ static int for_each(const struct options *o, int argc, char **argv,
 {
 	br_cleanup(br_client_freep) struct br_client *client = NULL;
 	struct br_error err = BR_ERROR_NULL;
-	char *mine = getenv("BRAMBLE_RESERVATION"), **ids = argv + optind;
-	int n = argc - optind, r;
+	const char *mine = getenv("BRAMBLE_RESERVATION");
+	int r;
 
-	if (!n && mine && mine[0]) {
-		ids = &mine;
-		n = 1;
-	}
-	if (!n)
+	if (optind == argc && (!mine || !mine[0]))
 		return br_cli_usage("a reservation is needed: r12, or the ID that 'reserve get' told");
 	r = br_client_new(o->common.state, &client, &err);
-	for (int i = 0; i < n && r >= 0; i++)
-		r = fn(o, client, ids[i], &err);
+	if (r >= 0 && optind == argc)
+		r = fn(o, client, mine, &err);
+	for (int i = optind; i < argc && r >= 0; i++)
+		r = fn(o, client, argv[i], &err);
 	return r < 0 ? br_cli_error(&err, r) : BR_EXIT_OK;
 }
 

@@ -83,10 +83,10 @@ static void write_metrics(void *ctx, struct br_metrics *m)
 
 	br_reservation_list(reserver->reservations, 0, count, &c);
 	br_metric_family(m, "bramble_reservations", BR_METRIC_GAUGE, "Reservations that are held, and requests that wait.");
-	br_metric_value(m, c.held, "state", "held", NULL);
-	br_metric_value(m, c.waiting, "state", "waiting", NULL);
+	br_metric_value(m, c.held, "state", "held", (char *)NULL);
+	br_metric_value(m, c.waiting, "state", "waiting", (char *)NULL);
 	br_metric_family(m, "bramble_reserved_boards", BR_METRIC_GAUGE, "Boards that are reserved.");
-	br_metric_value(m, c.boards, NULL);
+	br_metric_value(m, c.boards, (char *)NULL);
 }
 
 static void init_wake(struct br_reserver *reserver)

@@ -26,7 +26,7 @@ enum key {
 
 struct condition {
 	enum key key;
-	bool not;
+	bool negated;
 	char *text; /* the values, each ended by a NUL */
 	size_t n;
 };
@@ -147,13 +147,13 @@ static int unknown_key(struct br_error *err, const char *key, size_t n)
 	return invalid(err, what ? what : "no such key:", key, n);
 }
 
-static int add_condition(struct br_selector *sel, enum key key, bool not, const char *values, struct br_error *err)
+static int add_condition(struct br_selector *sel, enum key key, bool negated, const char *values, struct br_error *err)
 {
 	struct condition *c = &sel->conditions[sel->n_conditions];
 
 	if (sel->n_conditions == BR_SELECTOR_TERMS_MAX)
 		return br_error_set(err, E2BIG, "selector: more than %d conditions", BR_SELECTOR_TERMS_MAX);
-	*c = (struct condition){ .key = key, .not = not };
+	*c = (struct condition){ .key = key, .negated = negated };
 	if (values) {
 		c->text = strdup(values);
 		if (!c->text)
@@ -165,23 +165,23 @@ static int add_condition(struct br_selector *sel, enum key key, bool not, const 
 
 static int add_term(struct br_selector *sel, const char *term, struct br_error *err)
 {
-	bool not = term[0] == '!';
-	const char *word = term + not, *eq = strchr(word, '=');
+	bool negated = term[0] == '!';
+	const char *word = term + negated, *eq = strchr(word, '=');
 	size_t n = eq ? (size_t)(eq - word) : strlen(word);
 
 	if (eq && n && eq[-1] == '!') {
-		if (not)
+		if (negated)
 			return invalid(err, "twice 'not' in", term, strlen(term));
-		not = true;
+		negated = true;
 		n--;
 	}
-	if (!not && (!strcasecmp(word, "all") || !strcasecmp(word, "and")))
+	if (!negated && (!strcasecmp(word, "all") || !strcasecmp(word, "and")))
 		return 0;
 	for (size_t i = 0; i < BR_ARRAY_SIZE(words); i++) {
 		if (n == strlen(words[i].word) && !strncasecmp(word, words[i].word, n) && words[i].valued == (eq != NULL))
-			return add_condition(sel, words[i].key, not, eq ? eq + 1 : NULL, err);
+			return add_condition(sel, words[i].key, negated, eq ? eq + 1 : NULL, err);
 	}
-	if (not)
+	if (negated)
 		return invalid(err, "'not' is for conditions, unlike", term, strlen(term));
 	if (eq && (n != 4 || strncasecmp(word, "name", n) != 0))
 		return unknown_key(err, word, n);
@@ -276,6 +276,18 @@ void br_selector_free(struct br_selector *sel)
 	free(sel);
 }
 
+bool br_selector_is(const char *text)
+{
+	struct br_selector *sel = NULL;
+	bool more;
+
+	if (br_selector_parse(text, &sel, NULL) < 0)
+		return false;
+	more = sel->n_conditions || sel->counted || !sel->n_names;
+	br_selector_free(sel);
+	return more;
+}
+
 uint32_t br_selector_count(const struct br_selector *sel)
 {
 	return sel->count;
@@ -319,7 +331,7 @@ static bool holds(const struct condition *c, const struct br_board *board, const
 		yes = facts->mine;
 	for (size_t i = 0; i < c->n && !yes; i++, v += strlen(v) + 1)
 		yes = value_fits(c->key, v, board, facts);
-	return yes != c->not;
+	return yes != c->negated;
 }
 
 bool br_selector_matches(const struct br_selector *sel, const struct br_board *board, const struct br_selector_facts *facts)

@@ -29,6 +29,9 @@ struct br_selector;
 int br_selector_parse(const char *text, struct br_selector **ret, struct br_error *err);
 void br_selector_free(struct br_selector *sel);
 
+/* Whether a text is more than names: has conditions or a count. False for what does not parse. */
+bool br_selector_is(const char *text);
+
 /* How many boards: its :N; ':all' and what only names boards: UINT32_MAX, as many as match; anything else: 1. */
 uint32_t br_selector_count(const struct br_selector *sel);
 /* Whether a :N or :all was given. */

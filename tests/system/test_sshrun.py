@@ -117,6 +117,14 @@ def test_commands_and_files_on_five_boards(t):
         "pi1": ("ran", 1), "pi2": ("ran", 0), "pi3": ("ran", 1), "pi4": ("wrong-key", None), "pi5": ("unreachable", None)}, report
     r = d.cli("run", "pi[1-3]", "--gather", "--", "echo same; test $BOARD != pi3 || echo other", check=False)
     assert r.stdout == "---- pi[1,2]\nsame\n---- pi3\nsame\nother\n", r.stdout
+    # a job on boards: lines with the board's name, the first one's exit code, the lab's own for one that is not reached
+    job = ("run", "--power", "none", "--up", "none", "--on-board", "-q")
+    r = d.cli(*job, "-b", "pi[1-2]", "--", "echo $BOARD; test $BOARD = pi1 || exit 9", check=False)
+    assert r.returncode == 9 and sorted(r.stdout.splitlines()) == ["pi1| pi1", "pi2| pi2"], r
+    assert d.cli(*job, "-b", "pi3", "--", "true", check=False).returncode == 0
+    assert d.cli(*job, "-b", "pi5", "--", "true", check=False).returncode == 108
+    assert d.cli(*job, "-b", "pi1", "--timeout", "2s", "--", "sleep 60", check=False).returncode == 109
+    assert d.json("reserve", "list") == []
     # time runs out on the boards' clock, not on ours for ever; nothing stays behind
     r = d.cli("run", "pi[1-2]", "--timeout", "2s", "--", "sleep 1000", check=False)
     assert r.returncode == 124 and "board pi1: the command did not end within 2.0 s" in r.stderr, r

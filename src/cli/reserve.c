@@ -502,7 +502,8 @@ static int break_it(int argc, char **argv)
 	"  -q, --quiet        only names, or nothing\n"
 
 const struct br_command br_cli_reserve[] = {
-	{ "reserve", "get", "BOARDS [--for DURATION] [--note TEXT] [--queue-timeout DURATION|--no-wait] [--user NAME] [--shell]",
+	{ "reserve", "get", "BOARDS [--for DURATION] [--note TEXT] [--queue-timeout DURATION|--no-wait] [--user NAME] [--shell] "
+		"[-o table|json|jsonl] [-q]",
 		"Reserves boards for a while, waiting for them in the queue", get,
 		"BOARDS: names (all of them: pi07, pi[01-24]) or a selector: model=4B, tag=camera, image=raspios, free; :N at the end is how\n"
 		"many (else one). Commas join: names are a set, all conditions must hold. docs/reserve.md tells more.\n\n"
@@ -514,13 +515,13 @@ const struct br_command br_cli_reserve[] = {
 		"  --shell            prints 'export BRAMBLE_RESERVATION=...', for eval\n" FORMS },
 	{ "reserve", "list", "[--ended N] [-o table|json|jsonl] [-q]", "Lists who has boards, and who waits, in the order of the queue", list,
 		"  --ended N          the newest N that have ended, too\n" FORMS },
-	{ "reserve", "show", "RESERVATION [--follow]", "Shows one reservation", show,
+	{ "reserve", "show", "RESERVATION [--follow] [-o table|json|jsonl]", "Shows one reservation", show,
 		"  -f, --follow       a JSON line whenever its state or its place in the queue changes, until it has ended\n" FORMS },
-	{ "reserve", "extend", "[RESERVATION] --for DURATION", "Makes a reservation last so long from now", extend,
+	{ "reserve", "extend", "[RESERVATION] --for DURATION [-o table|json|jsonl] [-q]", "Makes a reservation last so long from now", extend,
 		"  --for DURATION     90s, 30m, 2h, 7d\nWithout RESERVATION: that of $BRAMBLE_RESERVATION.\n" FORMS },
-	{ "reserve", "release", "[RESERVATION] [--reason TEXT]", "Gives boards back", release,
+	{ "reserve", "release", "[RESERVATION] [--reason TEXT] [-o table|json|jsonl] [-q]", "Gives boards back", release,
 		"  --reason TEXT      for the record\nWithout RESERVATION: that of $BRAMBLE_RESERVATION. Yours by its whole ID, or when you made it as this user (not root).\n" FORMS },
-	{ "reserve", "break", "RESERVATION [--reason TEXT]", "Takes boards away from who has them; the record says who did", break_it,
+	{ "reserve", "break", "RESERVATION [--reason TEXT] [-o table|json|jsonl] [-q]", "Takes boards away from who has them; the record says who did", break_it,
 		"  --reason TEXT      for the record, and for who had them\n" FORMS },
 	{ 0 },
 };

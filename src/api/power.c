@@ -110,7 +110,7 @@ static int change(struct br_call *call, struct br_error *err)
 static int show_board(struct br_call *call, struct br_error *err)
 {
 	struct br_power_order o = { .action = BR_POWER_STATUS };
-	struct br_power_job job;
+	struct br_power_job job = { 0 };
 	struct br_board board;
 	uint64_t read = 0, id;
 	int r = have_power(call, err);
@@ -141,7 +141,7 @@ static int show_all(struct br_call *call, struct br_error *err)
 
 static int show_job(struct br_call *call, struct br_error *err)
 {
-	struct br_power_job job;
+	struct br_power_job job = { 0 };
 	uint64_t id, wait = 0;
 	int r = have_power(call, err);
 

@@ -68,7 +68,7 @@ static const char *set_duration(uint64_t *slot, const char *v, uint64_t max_ns)
 /* The settings that [power] and all its sections have. False: it is none of them. */
 static bool set_limit(struct br_power_limits *l, const char *key, const char *v, const char **ret_wrong)
 {
-	uint64_t n;
+	uint64_t n = 0;
 
 	if (!strcmp(key, "delay")) {
 		*ret_wrong = set_duration(&l->delay_ns, v, 600 * BR_S);
@@ -91,7 +91,7 @@ static bool set_limit(struct br_power_limits *l, const char *key, const char *v,
 static const char *set_all(struct br_power_conf *conf, const char *key, const char *v)
 {
 	const char *wrong = NULL;
-	uint64_t n;
+	uint64_t n = 0;
 
 	if (set_limit(&conf->limits, key, v, &wrong))
 		return wrong;

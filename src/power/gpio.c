@@ -80,7 +80,7 @@ static void pause_ns(uint64_t ns)
 /* Active means that the board runs. A reset takes the line away from that, and gives it back. */
 static int set(const struct br_power_target *t, enum br_power_op op, struct br_error *err)
 {
-	struct line l;
+	struct line l = { 0 };
 	int r = open_line(t, &l, err);
 
 	if (r < 0)
@@ -104,7 +104,7 @@ static int set(const struct br_power_target *t, enum br_power_op op, struct br_e
 /* As it is, whatever its direction: what is asked for as input would stop driving it. */
 static int get(const struct br_power_target *t, struct br_power_reading *ret, struct br_error *err)
 {
-	struct line l;
+	struct line l = { 0 };
 	int r = open_line(t, &l, err), value;
 
 	if (r < 0)

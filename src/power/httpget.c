@@ -115,7 +115,7 @@ int br_power_get(const char *url, const char *user, const char *password, uint64
 
 int br_power_get_json(const char *url, const char *user, const char *password, uint64_t timeout_ns, json_t **ret, struct br_error *err)
 {
-	struct br_power_page page;
+	struct br_power_page page = { 0 };
 	char host[160], vis[120];
 	json_t *json;
 	int r = br_power_get(url, user, password, timeout_ns, &page, err);

@@ -119,17 +119,17 @@ class Boards:
 
 
 class UsbGuest(Console):
-    """The PC. programs and files: {path here: path there}; boards: what is on its USB ports."""
+    """The PC. programs and files: {path here: path there}; boards: what is on its USB ports (None: more, words for QEMU, says it)."""
 
-    def __init__(self, t, boards, programs, files, memory=768):
+    def __init__(self, t, boards, programs, files, memory=768, more=()):
         t.need_program("qemu-system-x86_64", "busybox", "cpio", "ldd")
         kernel, home = _kernel(t)
         archive = _initramfs(t, home, programs, files)
         words = "console=ttyS0 quiet panic=-1 mitigations=off nokaslr audit=0 random.trust_cpu=on"
         argv = ["qemu-system-x86_64", "-M", "q35", "-cpu", "max", "-m", str(memory), "-nodefaults", "-display", "none", "-no-reboot",
                 "-monitor", "none", "-serial", "stdio", "-kernel", kernel, "-initrd", archive, "-append", words,
-                "-nic", "none"]
-        for i, _ in enumerate(boards.kinds):
+                "-nic", "none", *more]
+        for i, _ in enumerate(boards.kinds if boards else ()):
             if i % PORTS == 0:
                 argv += ["-device", f"qemu-xhci,id=usb{i // PORTS},p2={PORTS},p3=1"]
             argv += ["-chardev", f"socket,id=port{i + 1},path={boards.sockets}/port{i + 1}.sock",

@@ -58,6 +58,6 @@ static int ssh(struct br_call *call, struct br_error *err)
 }
 
 const struct br_route br_api_ssh[] = {
-	{ "GET", "/v1/boards/NAME/ssh", .run = ssh, .summary = "The board's address and its public ssh host key" },
+	{ "GET", "/v1/boards/NAME/ssh", .run = ssh, .gives = "ssh", .summary = "The board's address and its public ssh host key" },
 	{ 0 },
 };

@@ -112,6 +112,12 @@ static void *read_all(void *arg)
 
 /* ---- what is typed ---- */
 
+/* Somebody else writes, or has reserved the board. */
+static bool is_others(int r)
+{
+	return r == -EBUSY || r == -ENOLCK;
+}
+
 static void send_bytes(struct live *l, const char *data, size_t n)
 {
 	struct br_error err = BR_ERROR_NULL;
@@ -120,7 +126,7 @@ static void send_bytes(struct live *l, const char *data, size_t n)
 	if (!n || l->s->watch)
 		return;
 	r = br_console_session_send(l->s, data, n, &err);
-	if (r == -EBUSY) {
+	if (is_others(r)) {
 		atomic_store(&l->s->writer, 0);
 		l->s->watch = true;
 	}
@@ -232,7 +238,7 @@ static void keep_claim(struct live *l)
 		err = BR_ERROR_NULL;
 		r = br_console_session_claim(l->s, false, &err);
 	}
-	if (r == -EBUSY) {
+	if (is_others(r)) {
 		l->s->watch = true;
 		note(l, "%s", err.text);
 	}
@@ -272,7 +278,7 @@ static int begin(struct live *l, struct br_error *err)
 
 	if (!s->watch) {
 		r = br_console_session_claim(s, s->steal, err);
-		if (r == -EBUSY && !s->steal) {
+		if (is_others(r) && !s->steal) {
 			note(l, "%s", err->text);
 			*err = BR_ERROR_NULL;
 			s->watch = true;

@@ -71,7 +71,7 @@ static void print_lines(struct run *run, struct br_ssh_board *b, int stream)
 		print_line(run, b, stream, t->buf + from, t->len - from);
 		from = t->len;
 	}
-	if (from)
+	if (from && t->buf)
 		memmove(t->buf, t->buf + from, t->len - from);
 	t->len -= from;
 	fflush(stream == 1 ? stdout : stderr);

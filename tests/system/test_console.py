@@ -161,6 +161,7 @@ def test_many_watch_one_writes(t):
         line.say(b"back again\r\n")
         for p in watchers:
             wait_until(lambda p=p: b"back again" in said(p), PATIENCE, "what came after the adapter was back")
+        wait_until(lambda: "back again" in d.cli("log", "show", "pi1").stdout, PATIENCE, "the lines in the log")
         types = [e["type"] for e in d.json("event", "list", "pi1")]
         assert "console.up" in types and "console.away" in types and "console.writer" in types, types
 
@@ -289,6 +290,40 @@ def test_a_terminal_is_given_back(t):
             os.close(master)
             os.close(slave)
         assert 'bramble_consoles{state="up"} 1' in t.run(*net.exec("curl", "-sf", "http://10.77.0.1:8480/metrics")).stdout
+
+
+UBOOT_NETCONSOLE = r"""
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("10.77.0.21", 6666))
+s.settimeout(60)
+s.sendto(b"Hit any key to stop autoboot:  2 \x08\x08\x08 1 ", ("10.77.0.1", 6666))
+while True:
+    typed, _ = s.recvfrom(600)
+    print("typed", typed, flush=True)
+    for c in typed:
+        said = {3: b"<INTERRUPT>\n=> ", 10: b"\nU-Boot 2024.01 (test)\n=> "}.get(c, bytes([c]))
+        s.sendto(said, ("10.77.0.1", 6666))
+"""
+
+
+def test_netconsole_both_ways(t):
+    """U-Boot's netconsole as U-Boot sends and takes it (its own build for QEMU has none): heard, typed at, and in the log."""
+    net, d = start(t)
+    client = net.client("02:00:00:00:05:01")
+    client.address("10.77.0.21/24")
+    add_board(d, "pi1", 1, "netconsole:")
+    wait_status(d, "pi1", state="away")
+    subprocess.run(client.exec("ping", "-c1", "-W5", "10.77.0.1"), stdout=subprocess.DEVNULL, check=False)
+    with open(t.path("uboot.log"), "wb") as log:
+        p = subprocess.Popen(client.exec("python3", "-c", UBOOT_NETCONSOLE), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    t.stack.callback(stop, p)
+    wait_status(d, "pi1", state="up")
+    r = d.cli("console", "pi1", "--tail", "4K", "--uboot", "--send", r"version\n", "--expect", "U-Boot 2024.01", "--timeout", "30s")
+    assert "<INTERRUPT>" in r.stdout, r.stdout
+    r = d.cli("console", "pi1", "--break", check=False)
+    assert r.returncode == 1 and "has no BREAK" in r.stderr, r
+    wait_until(lambda: "U-Boot 2024.01 (test)" in d.cli("log", "show", "pi1").stdout, PATIENCE, "U-Boot's lines in the log")
 
 
 def test_uboot_at_its_prompt(t):

@@ -109,14 +109,6 @@ static void add_route(json_t *paths, const struct br_route *route)
 	json_object_set_new(item, method, operation_of(route, named));
 }
 
-/* No handler of the table: the web server has it. */
-static const struct br_route live = {
-	.method = "GET",
-	.path = "/v1/live",
-	.params = { "topics", "logs" },
-	.summary = "What happens, as server-sent events: hello, resync, event, boards, removed, status, reservations, log",
-};
-
 json_t *br_api_openapi(void)
 {
 	json_t *schemas = json_loadb(schema_text, sizeof(schema_text), 0, NULL), *paths = json_object();
@@ -129,7 +121,6 @@ json_t *br_api_openapi(void)
 	for (size_t i = 0; i < n; i++)
 		for (const struct br_route *r = tables[i]; r->method; r++)
 			add_route(paths, r);
-	add_route(paths, &live);
 	json_object_set_new(components, "securitySchemes", json_pack("{s:{s:s, s:s}}", "token", "type", "http", "scheme", "bearer"));
 	return json_pack("{s:s, s:{s:s, s:s, s:s, s:{s:s, s:s}}, s:[{s:s}], s:[{}, {s:[]}], s:o, s:o}", "openapi", "3.1.0", "info", "title",
 		"bramble", "version", BRAMBLE_VERSION, "description",

@@ -7,7 +7,6 @@
 
 #include "api/boardjson.h"
 #include "api/call.h"
-#include "api/rights.h"
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "console/console.h"
@@ -17,7 +16,6 @@
 #include "plan/boots.h"
 #include "plan/disks.h"
 #include "plan/persist.h"
-#include "power/uri.h"
 #include "store/image.h"
 
 /* The boot in force: number, stage, image, times. */
@@ -80,24 +78,13 @@ static json_t *reserved_json(struct br_api *api, const struct br_board *b)
 	return number ? json_pack("{s:s, s:s}", "reservation", name, "user", user) : json_null();
 }
 
-/* A URI of power may carry a password or an SNMP community. */
-static void hide_secrets(const struct br_board *b, json_t *json)
-{
-	char text[sizeof(b->power)];
-
-	if (b->power[0])
-		json_object_set_new(json, "power", json_string(br_power_uri_public(text, sizeof(text), b->power)));
-}
-
-json_t *br_api_board_json(struct br_api *api, const struct br_board *b, bool secrets)
+json_t *br_api_board_json(struct br_api *api, const struct br_board *b)
 {
 	json_t *json = br_board_to_json(b);
 	struct br_lease lease;
 	char ip[BR_IP_TEXT];
 	bool leased = !br_mac_is_zero(b->mac) && !br_lease_by_mac(api->fleet, b->mac, &lease);
 
-	if (!secrets)
-		hide_secrets(b, json);
 	json_object_set_new(json, "address", leased ? json_string(br_ip_format(ip, lease.ip)) : json_null());
 	json_object_set_new(json, "effective", effective_json(api, b));
 	json_object_set_new(json, "boot", boot_json(api, b));
@@ -107,7 +94,6 @@ json_t *br_api_board_json(struct br_api *api, const struct br_board *b, bool sec
 
 struct listing {
 	struct br_api *api;
-	bool secrets;
 	json_t *out;
 };
 
@@ -115,19 +101,19 @@ static int add_board(void *ctx, const struct br_board *b)
 {
 	struct listing *l = ctx;
 
-	return json_array_append_new(l->out, br_api_board_json(l->api, b, l->secrets)) < 0 ? -ENOMEM : 0;
+	return json_array_append_new(l->out, br_api_board_json(l->api, b)) < 0 ? -ENOMEM : 0;
 }
 
 static int add_named(void *ctx, const struct br_board *b)
 {
 	struct listing *l = ctx;
 
-	return json_array_append_new(l->out, with_facts(l->api, b, br_api_board_json(l->api, b, l->secrets))) < 0 ? -ENOMEM : 0;
+	return json_array_append_new(l->out, with_facts(l->api, b, br_api_board_json(l->api, b))) < 0 ? -ENOMEM : 0;
 }
 
 static int list(struct br_call *call, struct br_error *err)
 {
-	struct listing l = { call->api, br_rights_see_secrets(call), json_array() };
+	struct listing l = { call->api, json_array() };
 	const char *names = br_call_param(call, "names");
 
 	call->json = l.out;
@@ -142,7 +128,7 @@ static int show(struct br_call *call, struct br_error *err)
 	int r = br_call_board(call, &b, err);
 
 	if (r >= 0)
-		call->json = with_facts(call->api, &b, br_api_board_json(call->api, &b, br_rights_see_secrets(call)));
+		call->json = with_facts(call->api, &b, br_api_board_json(call->api, &b));
 	return r;
 }
 
@@ -257,7 +243,7 @@ static int edit_locked(struct br_call *call, struct br_error *err)
 		br_event_emit(call->api->fleet, b.id, 0, BR_EV_BOARD_EDITED,
 			json_pack("{s:O, s:O}", "before", before, "after", after));
 	br_call_change(call, before, after);
-	call->json = br_api_board_json(call->api, &b, br_rights_see_secrets(call));
+	call->json = br_api_board_json(call->api, &b);
 	return 0;
 }
 
@@ -292,7 +278,7 @@ static int add(struct br_call *call, struct br_error *err)
 	if (r < 0)
 		return r;
 	br_event_emit(call->api->fleet, b.id, 0, BR_EV_BOARD_ADOPTED, br_board_json_changes(&none, &b));
-	call->json = br_api_board_json(call->api, &b, br_rights_see_secrets(call));
+	call->json = br_api_board_json(call->api, &b);
 	call->status = MHD_HTTP_CREATED;
 	return 0;
 }

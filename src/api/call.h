@@ -186,8 +186,8 @@ int br_api_takes_bytes(struct br_call *call, const char *method, const char *url
 /* Leaves r and its words as the response. */
 void br_api_refuse(struct br_call *call, int r, const struct br_error *err);
 
-/* A board as GET /v1/boards has it. secrets: with what its power and console URIs keep from readers. */
-json_t *br_api_board_json(struct br_api *api, const struct br_board *board, bool secrets);
+/* A board as GET /v1/boards has it. */
+json_t *br_api_board_json(struct br_api *api, const struct br_board *board);
 json_t *br_api_status_json(struct br_api *api);
 
 /* A parameter of the query, NULL when it is not there. */

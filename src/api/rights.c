@@ -63,11 +63,6 @@ int br_api_may_read(const struct br_call *call, struct br_error *err)
 	return call->who.scope < BR_SCOPE_READ ? lacks(call, BR_SCOPE_READ, err) : 0;
 }
 
-bool br_rights_see_secrets(const struct br_call *call)
-{
-	return call->who.scope >= BR_SCOPE_ADMIN;
-}
-
 int br_call_may_change(const struct br_call *call, const struct br_board *board, struct br_error *err)
 {
 	struct br_selector_facts facts = { .image = board->image[0] ? board->image : NULL };

@@ -12,5 +12,3 @@ int br_rights_check(const struct br_call *call, const struct br_route *route, co
 int br_api_may_read(const struct br_call *call, struct br_error *err);
 /* The audit event of a change that was made. */
 void br_rights_note(struct br_call *call, const struct br_route *route, const char *url);
-/* Whether the caller may see what power and console URIs carry. */
-bool br_rights_see_secrets(const struct br_call *call);

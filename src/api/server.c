@@ -192,7 +192,7 @@ static json_t *feed_board(void *ctx, int64_t board_id)
 	struct br_api *api = ctx;
 	struct br_board board;
 
-	return br_board_by_id(api->fleet, board_id, &board) < 0 ? NULL : br_api_board_json(api, &board, false);
+	return br_board_by_id(api->fleet, board_id, &board) < 0 ? NULL : br_api_board_json(api, &board);
 }
 
 static json_t *feed_status(void *ctx)

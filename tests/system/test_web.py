@@ -72,7 +72,6 @@ def test_rights_by_tcp(t):
         # reading: those of the boards' network, and no secrets
         status, text = call("/v1/boards")
         assert status == 200 and "secretword" not in text and "sw1" in text, text
-        assert "secretword" in call("/v1/boards/one", token=admin)[1]
         assert stranger("/v1/boards")[0] == 401 and stranger("/healthz")[0] == 200
         assert stranger("/v1/boards", token=operate)[0] == 200
         for path in ("/v1/tokens", "/v1/boards/one/disk/cat?path=/etc/shadow", "/v1/boards/one/capture", "/v1/boards/one/disk/export",
@@ -146,7 +145,7 @@ def test_slow_and_huge_requests(t):
         # a body that nobody wants is dropped for a while, then the connection ends
         with open(t.path("large"), "wb") as f:
             f.truncate(64 << 20)
-        assert call("/v1/boards", "--data-binary", "@" + t.path("large"))[0] in (0, 401, 413)
+        assert call("/v1/boards", "--data-binary", "@" + t.path("large"))[0] in (0, 100, 401, 413)
         # heads and bodies that never end: gone within the limit, and meanwhile nobody else waits
         slow = [connect() for _ in range(100)]
         for i, s in enumerate(slow):
@@ -229,25 +228,26 @@ def test_a_thousand_followers(t):
         assert "bramble_followers 1000" in call("/metrics")[1]
         followers.close()
         wait_until(lambda: "bramble_followers 0" in call("/metrics")[1], 30, "the followers to be noticed as gone")
-        # what was missed comes again
-        with subprocess.Popen(net.exec("curl", "-sN", "-m", "20", URL + "/v1/live?topics=boards"), stdout=subprocess.PIPE, text=True) as live:
-            first = {}
-            for line in live.stdout:
+        # what was missed comes again, as long as it is known; else that is said
+        with subprocess.Popen(net.exec("curl", "-sN", "-m", "60", URL + "/v1/live?topics=boards"), stdout=subprocess.PIPE, text=True) as keeper:
+            last = ""
+            for line in keeper.stdout:
                 key, _, value = line.strip().partition(": ")
-                first[key] = value
+                last = value if key == "id" else last
                 if key == "event" and value == "hello":
                     d.cli("board", "edit", "one", "--notes", "second")
-                if "second" in value:
+                if '"second"' in value:
                     break
-            live.kill()
-        keeper = subprocess.Popen(net.exec("curl", "-sN", "-m", "20", URL + "/v1/live"), stdout=subprocess.DEVNULL)
-        time.sleep(0.3)
-        d.cli("board", "edit", "one", "--notes", "third")
-        for last, expected in ((first["id"], "resync"), ("1-1", "resync"), ("garbage", "resync")):
-            text = t.run(*net.exec("curl", "-sN", "-m", "2", "-H", f"Last-Event-ID: {last}", URL + "/v1/live?topics=boards"), check=False).stdout
-            assert expected in text, (last, text)
-        keeper.kill()
-        keeper.wait()
+            d.cli("board", "edit", "one", "--notes", "third")
+
+            def again(last_id):
+                return t.run(*net.exec("curl", "-sN", "-m", "2", "-H", f"Last-Event-ID: {last_id}", URL + "/v1/live?topics=boards"), check=False).stdout
+
+            text = again(last)
+            assert '"third"' in text and '"second"' not in text and "resync" not in text, (last, text)
+            for strange in ("1-1", "garbage", last.partition("-")[0] + "-999999"):
+                assert "event: resync" in again(strange), strange
+            keeper.kill()
 
 
 @quick

@@ -2,7 +2,6 @@
 // A board's serial line. What it sends is shown as text: lines, carriage returns and backspaces work, every other control
 // character is left out or shown, nothing is obeyed. Many watch; one writes, with a token.
 import { board as boardPath, get, request, send, stream } from "./api.js";
-import { doing } from "./actions.js";
 import { empty, failure, h, put, setText, show } from "./dom.js";
 import { ago } from "./format.js";
 
@@ -60,7 +59,7 @@ export function consoleTab(box, name) {
 	const raw = h("input", { type: "checkbox", id: "raw" });
 	const input = h("input", { type: "text", placeholder: "A line to send", "aria-label": "A line to send to the board", autocomplete: "off", spellcheck: "false" });
 	const result = h("div");
-	const nothing = empty("It has no console", "Give it one under Settings: tty:/dev/ttyUSB0 for a cable of this server, tcp:HOST:PORT for a serial server.");
+	const nothing = empty("It has no console", "Give it one under Settings: ", h("code", null, "tty:/dev/ttyUSB0"), " for a cable of this server, ", h("code", null, "rfc2217://HOST:PORT"), " for a serial server; docs/console.md has them all.");
 	nothing.hidden = true;
 	const form = h("form", { class: "tools" }, input, h("button", { type: "submit", class: "primary" }, "Send"),
 		h("button", { type: "button", onclick: () => write("\u0003") }, "Ctrl-C"), h("button", { type: "button", onclick: () => write("\u0004") }, "Ctrl-D"),
@@ -108,18 +107,33 @@ export function consoleTab(box, name) {
 		}
 	}
 
-	async function write(text) {
-		await doing(result, "", async () => {
-			if (!writer) writer = (await request("POST", boardPath(name, "/console/claim"), { who: "the web page", steal: false })).writer;
+	// Who writes holds the line for some seconds after the last key; a claim that ran out is made anew.
+	async function claim(steal) {
+		writer = (await request("POST", boardPath(name, "/console/claim"), { who: "the web page", steal })).writer;
+	}
+
+	async function trySend(text, steal) {
+		if (writer && !steal) {
 			try {
 				await send(boardPath(name, `/console?writer=${encodeURIComponent(writer)}`), text);
+				return;
 			} catch (e) {
-				writer = null; // it may have run out: the next line claims anew
-				throw e;
+				if (e.status !== 409) throw e;
 			}
+		}
+		await claim(steal);
+		await send(boardPath(name, `/console?writer=${encodeURIComponent(writer)}`), text);
+	}
+
+	async function write(text, steal = false) {
+		try {
+			await trySend(text, steal);
 			put(result);
-			return "";
-		}) && put(result);
+		} catch (e) {
+			const box = failure(e);
+			if (e.code === "busy" && !steal) box.append(h("button", { type: "button", onclick: () => write(text, true) }, "Take the line over"));
+			put(result, box);
+		}
 	}
 
 	form.addEventListener("submit", (e) => {

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The web page in Chromium, and the same fleet in a terminal. Screenshots and figures: tests/web/artifacts."""
 import os
+import socket
+import threading
 
 from browser import Scenario, api, need_browser
 from daemon import Daemon
@@ -69,6 +71,37 @@ def be_hostile(t, net, daemon, name, address):
     t.run(*client.exec("python3", "-c", script, HOSTILE_FILE))
 
 
+class SerialLine:
+    """What a board's UART says, at the other end of a Unix socket; it answers lines."""
+
+    def __init__(self, path):
+        self.server = socket.socket(socket.AF_UNIX)
+        self.server.bind(path)
+        os.chmod(path, 0o777)
+        self.server.listen()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.close()
+
+    def _serve(self):
+        try:
+            while True:
+                peer, _ = self.server.accept()
+                peer.sendall(b"\x1b[31mcolours end\x1b[0m\r\nlogin: <b>x</b>\x1b]0;evil\x07\r\nunseen-\rseen   \r\n")
+                line = b""
+                while more := peer.recv(1000):
+                    line += more
+                    if b"\r" in line:
+                        peer.sendall(b"got: " + line.strip() + b"\r\n")
+                        line = b""
+        except OSError:
+            pass    # the test is over
+
+
 def test_the_page_in_a_browser(t):
     need_browser(t)
     net, daemon = prepare(t)
@@ -80,7 +113,9 @@ def test_the_page_in_a_browser(t):
     s.say("booted", boards=states(daemon))
     boards = api(daemon, "GET", "/v1/boards")
     be_hostile(t, net, daemon, boards[1]["name"], boards[1]["address"])
-    s.say("boards", board=boards[0]["name"], hostile=boards[1]["name"], logs=has_logs(daemon))
+    t.enter(SerialLine(t.path("serial")))
+    daemon.cli("board", "edit", boards[2]["name"], "--console", "unix:" + t.path("serial"))
+    s.say("boards", serial=boards[2]["name"], board=boards[0]["name"], hostile=boards[1]["name"], logs=has_logs(daemon))
     s.wait("stop", 90)
     notes = api(daemon, "GET", "/v1/boards/" + boards[0]["name"])["notes"]
     assert notes == "rack 3, left", notes

@@ -83,6 +83,22 @@ async function actionNeedsToken(b, page) {
 	check(kept[0] === 0 && kept[1] === "", "the token is in this tab only");
 }
 
+// A line with colours, a title and markup; what is typed arrives, once there is a token.
+async function serialLine(b, page) {
+	await open(page, `#/board/${settings.serial}/console`);
+	const terminal = page.locator(".terminal");
+	await until(async () => (await terminal.innerText()).includes("login: <b>x</b>"), "the line is shown as text");
+	const text = await terminal.innerText();
+	check(text.includes("colours end") && !/[\u001b\u0007]|evil|\[31m/.test(text), `sequences are left out: ${JSON.stringify(text)}`);
+	check(text.includes("seen") && !text.includes("unseen-"), "a carriage return writes over the line");
+	await page.getByLabel("show escape sequences").check();
+	await until(async () => (await terminal.innerText()).includes("\u241b[31m"), "when asked for, they are shown");
+	await page.getByLabel("A line to send to the board").fill("uname -a");
+	await page.getByRole("button", { name: "Send" }).click();
+	await until(async () => (await terminal.innerText()).includes("got: uname -a"), "the board has answered to it");
+	await b.shot(page, "console");
+}
+
 // Skip link, search, grid, board, tabs: without a mouse, and what has the focus is seen.
 async function byKeyboard(b, page) {
 	await open(page);
@@ -145,6 +161,7 @@ await run(async (b) => {
 	await tabs(b, page);
 	await hostileText(b, page);
 	await actionNeedsToken(b, page);
+	await serialLine(b, page);
 	await byKeyboard(b, page);
 	await onPhone(b);
 	const perf = await page.evaluate(() => window.brambleperf);

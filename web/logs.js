@@ -115,6 +115,7 @@ export function logsPanel(box, first, one = false) {
 			await stream(`/v1/logs?${q}`, jsonLines(take), mine.signal);
 			clearTimeout(timer);
 			if (mine.signal.aborted) return;
+			if (frame) cancelAnimationFrame(frame);
 			flush();
 			if (!count) {
 				put(list, h("li", null, empty(grep.value ? "No line fits the search" : "No lines yet",

@@ -147,6 +147,7 @@ extern const struct br_route
 	br_api_describe[],
 	br_api_disk_files[],
 	br_api_disk_list[],
+	br_api_disk_stage[],
 	br_api_disks[],
 	br_api_eeprom[],
 	br_api_events[],

@@ -51,10 +51,10 @@ extern const struct br_command br_cli_usb[], br_cli_usb_watch[];
 extern const struct br_command br_cli_power[], br_cli_power_find[], br_cli_power_set[];
 extern const struct br_command br_cli_eeprom[];
 extern const struct br_command br_cli_sign[];
-extern const struct br_command br_cli_import[];
 extern const struct br_command br_cli_token[];
 extern const struct br_command br_cli_top[];
 extern const struct br_command br_cli_console[], br_cli_ssh[];
+extern const struct br_command br_cli_backup[], br_cli_check[], br_cli_import[], br_cli_prepare[];
 
 int br_cli_main(int argc, char **argv);
 

@@ -243,23 +243,6 @@ static int start_image(struct daemon *d, struct br_error *err)
 	return r;
 }
 
-/* A board that has no place in the table of neighbours gets no answer but DHCP's. */
-static void make_room_for_neighbours(const struct br_network *net)
-{
-	unsigned hosts = net->prefix < 18 ? 16384 : 1u << (32 - net->prefix), was;
-	int r;
-
-	if (net->dhcp && net->last_ip - net->first_ip < hosts)
-		hosts = net->last_ip - net->first_ip + 1;
-	r = br_netif_neighbour_room(hosts, &was);
-	if (r > 0)
-		br_log_info("the kernel's table of neighbours had room for %u; raised for the %u addresses here", was, hosts);
-	if (r < 0)
-		br_log_warning("the kernel's table of neighbours has room for %u, and %u addresses are given here: "
-			"'sysctl -w net.ipv4.neigh.default.gc_thresh3=%u' (and gc_thresh2=%u), or packets to boards will get lost",
-			was, hosts, 4 * hosts, 2 * hosts);
-}
-
 static int start_network(struct daemon *d, struct br_error *err)
 {
 	int r;
@@ -267,7 +250,7 @@ static int start_network(struct daemon *d, struct br_error *err)
 	br_identity_leave();
 	r = br_network_open(d->config, &d->net, err);
 	if (r >= 0)
-		make_room_for_neighbours(&d->net);
+		br_network_make_room(&d->net);
 	return r < 0 ? r : br_identity_enter(&d->id, d->state, err);
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/text.h"
 
 /* The first addresses of a network are where people put routers and servers by hand. */
@@ -153,4 +154,21 @@ void br_network_close(struct br_network *net)
 	if (net->address_added)
 		br_netif_remove_address(net->netif.name, net->ip, net->prefix, NULL);
 	net->address_added = false;
+}
+
+/* A board that has no place in the table of neighbours gets no answer but DHCP's. */
+void br_network_make_room(const struct br_network *net)
+{
+	unsigned hosts = net->prefix < 18 ? 16384 : 1u << (32 - net->prefix), was;
+	int r;
+
+	if (net->dhcp && net->last_ip - net->first_ip < hosts)
+		hosts = net->last_ip - net->first_ip + 1;
+	r = br_netif_neighbour_room(hosts, &was);
+	if (r > 0)
+		br_log_info("the kernel's table of neighbours had room for %u; raised for the %u addresses here", was, hosts);
+	if (r < 0)
+		br_log_warning("the kernel's table of neighbours has room for %u, and %u addresses are given here: "
+			"'sysctl -w net.ipv4.neigh.default.gc_thresh3=%u' (and gc_thresh2=%u), or packets to boards will get lost",
+			was, hosts, 4 * hosts, 2 * hosts);
 }

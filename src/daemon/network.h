@@ -25,3 +25,5 @@ struct br_network {
 /* Finds the interface and our address on it, adding it when --address asks for one it lacks. */
 int br_network_open(const struct br_config *config, struct br_network *ret, struct br_error *err);
 void br_network_close(struct br_network *net);
+/* Room in the kernel's table of neighbours for all addresses given here, as far as we may; told in the log. */
+void br_network_make_room(const struct br_network *net);

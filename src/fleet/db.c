@@ -590,9 +590,9 @@ int br_db_migrate(sqlite3 *db, const char *const *steps, int n, struct br_error 
 }
 
 /* The lock is the kernel's, on the file: it ends with the process, however that ends. */
-static int take_lock(struct br_fleet *fleet, struct br_error *err)
+int br_fleet_lock(const char *dir, int *ret_fd, struct br_error *err)
 {
-	br_cleanup(br_freep) char *path = br_path_join(fleet->dir, "daemon.lock");
+	br_cleanup(br_freep) char *path = br_path_join(dir, "daemon.lock");
 	br_cleanup(br_closep) int fd = -1;
 	char text[32] = "";
 	int n;
@@ -611,13 +611,28 @@ static int take_lock(struct br_fleet *fleet, struct br_error *err)
 		return br_error_set(err, EBUSY,
 			"state directory %s: a daemon (pid %d) already serves it; stop that one, or give "
 			"this one another --state",
-			fleet->dir, atoi(text));
+			dir, atoi(text));
 	}
 	n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
 	if (ftruncate(fd, 0) < 0 || br_pwrite_all(fd, text, (size_t)n, 0) < 0)
 		return br_error_set(err, errno, "lock %s: %s%s", path, strerrordesc_np(errno), cure_of(-errno));
-	fleet->lock_fd = br_take_fd(fd);
+	*ret_fd = br_take_fd(fd);
 	return 0;
+}
+
+int br_fleet_schema(void)
+{
+	return br_db_n_steps;
+}
+
+/* Without its database a half restored state would look like a new one. */
+static int check_whole(const char *dir, struct br_error *err)
+{
+	br_cleanup(br_freep) char *mark = br_path_join(dir, BR_FLEET_RESTORING);
+
+	if (mark && !access(mark, F_OK))
+		return br_error_set(err, EBUSY, "state directory %s: a 'bramble restore' into it did not end; give that command again", dir);
+	return mark ? 0 : br_error_set(err, ENOMEM, "out of memory");
 }
 
 static int open_db(struct br_fleet *fleet, struct br_error *err)
@@ -665,7 +680,9 @@ int br_fleet_open(const char *dir, bool exclusive, struct br_fleet **ret, struct
 	fleet->dir = strdup(dir);
 	r = fleet->dir ? br_mkdir_all(dir, 0755, err) : br_error_set(err, ENOMEM, "out of memory");
 	if (r >= 0 && exclusive)
-		r = take_lock(fleet, err);
+		r = br_fleet_lock(fleet->dir, &fleet->lock_fd, err);
+	if (r >= 0)
+		r = check_whole(fleet->dir, err);
 	if (r >= 0)
 		r = open_db(fleet, err);
 	if (r >= 0)

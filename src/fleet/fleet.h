@@ -43,6 +43,12 @@ struct br_board {
 	int64_t adopted_at, seen_at; /* s since 1970 */
 };
 
+#define BR_FLEET_RESTORING ".restoring" /* in DIR: a restore is under way, or was interrupted; DIR is not opened then */
+/* The lock of who serves DIR, until ret_fd is closed. -EBUSY with words. */
+int br_fleet_lock(const char *dir, int *ret_fd, struct br_error *err);
+/* The schema of the database that this program writes. */
+int br_fleet_schema(void);
+
 int br_fleet_open(const char *dir, bool exclusive, struct br_fleet **ret, struct br_error *err);
 void br_fleet_close(struct br_fleet *fleet);
 

@@ -61,6 +61,15 @@ bool br_disk_next_data(struct br_disk *disk, uint64_t offset, uint64_t *ret_star
 int br_disk_view(struct br_disk *disk, pthread_mutex_t *lock, struct br_disk **ret, struct br_error *err);
 
 /*
+ * What the disk is at that moment, with its snapshots' names, in a new directory 'dir' which could take the place of its own: its
+ * layer's blocks are copied, frozen layers and the image are named, not copied. 'lock' as with br_disk_view(). After a failure dir
+ * may hold something that is no disk.
+ */
+int br_disk_copy(struct br_disk *disk, pthread_mutex_t *lock, const char *dir, struct br_error *err);
+/* The same of the closed disk in 'from', which is locked meanwhile. -EBUSY: it is open. */
+int br_disk_copy_closed(const char *from, const char *dir, struct br_error *err);
+
+/*
  * Commits and freezes the disk's layer; nothing is copied, and who uses the disk notices nothing. ret: id of the topmost
  * frozen layer, "" when the disk is the image's disk.img unchanged. An unchanged disk gets no new layer. After a
  * failure the disk is as before; when not even that can be made sure it only reads.

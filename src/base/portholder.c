@@ -76,14 +76,14 @@ static void describe(const char *pid, char *out)
 		pid);
 }
 
-bool br_udp_port_holder(uint16_t port, char out[static BR_PORT_HOLDER])
+bool br_port_holder(bool tcp, uint16_t port, char out[static BR_PORT_HOLDER])
 {
-	unsigned long inode = inode_in("/proc/net/udp", port);
+	unsigned long inode = inode_in(tcp ? "/proc/net/tcp" : "/proc/net/udp", port);
 	br_cleanup(closedirp) DIR *d = NULL;
 
 	out[0] = 0;
 	if (!inode)
-		inode = inode_in("/proc/net/udp6", port);
+		inode = inode_in(tcp ? "/proc/net/tcp6" : "/proc/net/udp6", port);
 	if (!inode)
 		return false;
 	d = opendir("/proc");
@@ -94,4 +94,9 @@ bool br_udp_port_holder(uint16_t port, char out[static BR_PORT_HOLDER])
 		return true;
 	}
 	return false;
+}
+
+bool br_udp_port_holder(uint16_t port, char out[static BR_PORT_HOLDER])
+{
+	return br_port_holder(false, port, out);
 }

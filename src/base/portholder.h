@@ -12,3 +12,5 @@
  * shows other users' sockets to root only. False when it cannot be told; out is then "".
  */
 bool br_udp_port_holder(uint16_t port, char out[static BR_PORT_HOLDER]);
+/* The same for either protocol; of TCP the first socket with this local port, which is the one that listens where one does. */
+bool br_port_holder(bool tcp, uint16_t port, char out[static BR_PORT_HOLDER]);

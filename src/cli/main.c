@@ -49,6 +49,7 @@ static const struct br_command *const tables[] = {
 	br_cli_token,
 	br_cli_top,
 	br_cli_backup,
+	br_cli_check,
 	br_cli_prepare,
 	br_cli_serve,
 	br_cli_misc,

@@ -60,10 +60,10 @@ static int read_options(int argc, char **argv, const struct option *options, str
 }
 
 /* A running daemon freezes the disks; without one its lock is ours as long as the backup lasts. */
-static int find_daemon(const struct request *q, const char *state, struct br_client **ret, int *ret_lock, struct br_error *err)
+static int find_daemon(const char *state, struct br_client **ret, int *ret_lock, struct br_error *err)
 {
 	json_t *status = NULL;
-	int r = br_client_new(q->common.state, ret, err);
+	int r = br_client_new(state, ret, err); /* this machine's, whatever --server says */
 
 	if (r >= 0)
 		r = br_client_call(*ret, "GET", "/v1/status", NULL, &status, err);
@@ -115,7 +115,7 @@ static int backup(int argc, char **argv)
 	if (r >= 0 && access(state, F_OK) < 0)
 		r = br_error_set(&err, ENOENT, "state directory %s: is not there", state);
 	if (r >= 0)
-		r = find_daemon(&q, state, &client, &lock, &err);
+		r = find_daemon(state, &client, &lock, &err);
 	if (r >= 0) {
 		struct br_backup_options opt = { .state = state, .config = q.no_config ? NULL : q.config, .client = client, .images = q.images,
 			.disks = q.disks, .quiet = q.common.quiet, .cancelled = &interrupted };

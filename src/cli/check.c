@@ -81,10 +81,10 @@ static void choose_interface(const struct request *q, const json_t *status, cons
 		out[0] = 0;
 }
 
-static int ask_daemon(const struct request *q, json_t **status, json_t **boards)
+static int ask_daemon(const char *state, json_t **status, json_t **boards)
 {
 	br_cleanup(br_client_freep) struct br_client *client = NULL;
-	int r = br_client_new(q->common.state, &client, NULL);
+	int r = br_client_new(state, &client, NULL);
 
 	if (r < 0)
 		return r;
@@ -115,7 +115,7 @@ static int check(int argc, char **argv)
 		r = br_state_dir(q.common.state ? q.common.state : config.state, &state, &err);
 	if (r < 0)
 		return br_cli_error(&err, r);
-	(void)ask_daemon(&q, &status, &boards); /* that it does not answer is a finding */
+	(void)ask_daemon(state, &status, &boards); /* that it does not answer is a finding */
 	choose_interface(&q, status, &config, interface);
 	c.interface = interface;
 	c.state = state;

@@ -35,6 +35,7 @@ RUNS = {
     "reserve-list": [],
     "power-list": [],
     "why": ["pi1"],
+    "import": [os.path.join(TOP, "tests/import/guide")],
 }
 
 

@@ -154,6 +154,8 @@ def test_exit_codes_say_what_was_wrong(t):
     rack.daemon.cli("board", "add", "ghost", "--serial", "5cffffff", "--model", "3B",
                     "--power", f"tasmota://127.0.0.1:{PORT}/99")
     rack.run("-b", "ghost", "--", "true", check=103)
+    rack.run("-b", "pi2", "-i", "job", "--flash", "--power", "none", "--boot-timeout", "2s", "-q", "--", "true", check=107)
+    assert [o["state"] for o in rack.daemon.json("flash", "list")] == ["failed"], "its order is withdrawn"
     rack.daemon.cli("reserve", "get", "pi1", "--for", "1h")
     r = rack.run("-b", "pi1", "--queue-timeout", "2s", "--", "true", check=101)
     rack.daemon.cli("reserve", "break", rack.live()[0]["reservation"])
@@ -301,6 +303,10 @@ def test_twenty_jobs_on_five_boards(t):
 
 
 @long
-def test_many_jobs(t):
-    for seed in range(2, 5):
-        storm(t, 60, 5, seed)
+def test_sixty_jobs_on_five_boards(t):
+    storm(t, 60, 5, 2)
+
+
+@long
+def test_sixty_jobs_on_two_boards(t):
+    storm(t, 60, 2, 3)

@@ -63,7 +63,12 @@ function bandsOf(model, waiting) {
 		at = Math.max(at, end);
 	}
 	rest(up);
-	return bands;
+	// a file of no time is no border
+	return bands.reduce((out, b) => {
+		if (out.at(-1)?.who === b.who) out.at(-1).to = b.to;
+		else out.push(b);
+		return out;
+	}, []);
 }
 
 export function bootModel(events) {

@@ -3,7 +3,7 @@
 // character is left out or shown, nothing is obeyed. Many watch; one writes, with a token.
 import { board as boardPath, get, request, send, stream } from "./api.js";
 import { empty, failure, h, put, setText, show } from "./dom.js";
-import { ago } from "./format.js";
+import { clock } from "./format.js";
 
 const KEEP = 3000; // lines
 
@@ -100,7 +100,7 @@ export function consoleTab(box, name) {
 			out.hidden = form.hidden = none;
 			nothing.hidden = !none;
 			const words = { none: "", up: "connected", away: "away", connecting: "connecting" };
-			setText(status, [words[s.state] ?? s.state, s.reason, s.since && s.state !== "none" ? `since ${ago(s.since)}` : "",
+			setText(status, [words[s.state] ?? s.state, s.reason, s.since && s.state !== "none" ? `since ${clock(s.since)}` : "",
 				s.watchers ? `${s.watchers} watching` : "", s.writer ? `${s.writer} writes` : ""].filter(Boolean).join(", "));
 		} catch {
 			setText(status, "");

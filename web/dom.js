@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Elements from plain values. Whatever comes from boards, images or people becomes text, never markup.
 
-const PICTURES = 0x2400; // ␀ ␁ ␂ ...
-
-// Control characters, and those that turn the direction of text, made visible: a name must not hide what it is.
+// Control characters as bramble writes them elsewhere (\x1b), and those that turn the direction of text, made visible: a name
+// must not hide what it is.
 export function show(text) {
 	return String(text ?? "").replace(
 		/[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g, (c) => {
 			const n = c.codePointAt(0);
-			if (n < 0x20) return String.fromCodePoint(PICTURES + n);
-			if (n === 0x7f) return "\u2421";
+			if (n < 0x20 || n === 0x7f) return `\\x${n.toString(16).padStart(2, "0")}`;
 			return `\u27e8U+${n.toString(16).toUpperCase().padStart(4, "0")}\u27e9`;
 		});
 }

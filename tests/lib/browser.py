@@ -84,8 +84,12 @@ class Scenario:
                 raise AssertionError(f"{self.name}: {m.get('error', 'it ended early')}\n{self.log()}")
 
     def say(self, what, **more):
-        self.process.stdin.write(json.dumps({"what": what, **more}) + "\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(json.dumps({"what": what, **more}) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            self.wait("passed", 10)     # it has failed, and said why
+            raise
 
     def finish(self, seconds=60):
         self.wait("passed", seconds)

@@ -91,7 +91,7 @@ async function serialLine(b, page) {
 	check(text.includes("colours end") && !/[\u001b\u0007]|evil|\[31m/.test(text), `sequences are left out: ${JSON.stringify(text)}`);
 	check(text.includes("seen") && !text.includes("unseen-"), "a carriage return writes over the line");
 	await page.getByLabel("show escape sequences").check();
-	await until(async () => (await terminal.innerText()).includes("\u241b[31m"), "when asked for, they are shown");
+	await until(async () => (await terminal.innerText()).includes("\\x1b[31m"), "when asked for, they are shown");
 	await page.getByLabel("A line to send to the board").fill("uname -a");
 	await page.getByRole("button", { name: "Send" }).click();
 	await until(async () => (await terminal.innerText()).includes("got: uname -a"), "the board has answered to it");
@@ -152,9 +152,49 @@ async function outlivesTheDaemon(b, page) {
 	await until(() => page.locator("#banner").isHidden(), "the banner goes when it is back");
 }
 
+// What the page concludes, without a daemon: a boot from its events, a screen from its bytes, words from numbers.
+async function logic(page) {
+	const got = await page.evaluate(async () => {
+		const { bootModel, fileRows } = await import("/bootmodel.js");
+		const { Screen } = await import("/console.js");
+		const { show } = await import("/dom.js");
+		const f = await import("/format.js");
+		let seq = 0;
+		const ev = (at, type, fields = {}) => ({ seq: seq++, time: new Date(1e12 + at * 1000).toISOString(), type, boot: 7, fields });
+		const model = bootModel([
+			ev(0, "boot.start", { image: "x" }), ev(0, "boot.waiting", { before: 3 }), ev(4, "dhcp.offer", { client: "rom" }),
+			ev(6, "file.sent", { path: "start.elf", bytes: 100, ms: 1000, retransmits: 2 }), ev(6, "file.missing", { path: "no" }),
+			ev(7, "file.failed", { path: "kernel8.img", bytes: 5, ms: 500, reason: "gone" }), ev(7.5, "file.sent", { path: "start.elf", bytes: 100, ms: 0 }),
+			ev(9, "nfs.mounted"), ev(12, "board.up"), ev(900, "nfs.trouble", { reason: "later" })]);
+		const screen = (text, raw = false) => {
+			const s = new Screen();
+			s.raw = raw;
+			for (const c of text.match(/[^]{1,3}/g)) s.take(c); // sequences come in pieces
+			return s.lines.join("|");
+		};
+		return {
+			bands: model.bands.map((b) => `${b.who} ${b.from}-${b.to}`).join(", "), end: model.end, up: model.up, again: model.retransmits, missing: model.missing.length,
+			marks: model.marks.length, rows: fileRows(model).map((r) => `${r.path} x${r.parts.length} ${r.bytes} ${r.failed}`).join(", "), none: bootModel([]),
+			screens: [screen("a\u001b[1;31mb\u001b[0mc\r\n"), screen("progress 10%\rprogress 99%"), screen("ab\b\bxy"), screen("\u001b]0;title\u0007t\ta"), screen("\u001b[31m", true), screen("x\u0000\u0007y")],
+			shown: [show("a\u001bb\n"), show("\u202eevil"), show(null), show(7)],
+			words: [f.bytes(1500), f.bytes(0), f.bytes(NaN), f.seconds(0.0421), f.seconds(75), f.seconds(-1), f.about(90), f.plural(1, "board"), f.plural(2, "board")],
+		};
+	});
+	const want = {
+		bands: "turn 0-4, board 4-5, wire 5-6, board 6-6.5, wire 6.5-7, board 7-9, system 9-12", end: 12, up: 12, again: 2, missing: 1, marks: 3,
+		rows: "start.elf x2 200 false, kernel8.img x1 5 true", none: null,
+		screens: ["abc|", "progress 99%", "xy", "t       a", "\\x1b[31m", "xy"],
+		shown: ["a\\x1bb\\x0a", "\u27e8U+202E\u27e9evil", "", "7"],
+		words: ["1.5 kB", "0 B", "\u2013", "42 ms", "1 min 15 s", "0 ms", "2 min", "1 board", "2 boards"],
+	};
+	for (const [key, value] of Object.entries(want))
+		check(JSON.stringify(got[key]) === JSON.stringify(value), `${key}: ${JSON.stringify(got[key])} instead of ${JSON.stringify(value)}`);
+}
+
 await run(async (b) => {
 	const page = await b.page();
 	await fleetComesToLife(b, page);
+	await logic(page);
 	Object.assign(settings, await hear("boards"));
 	await timeline(b, page);
 	await tabs(b, page);

@@ -147,6 +147,10 @@ void br_ssh_args_host(struct br_ssh_args *args, const struct br_ssh_host *host, 
 	br_ssh_args_add(args, "-oUpdateHostKeys=no");
 	br_ssh_args_add(args, "-oCheckHostIP=no");
 	br_ssh_args_add(args, "-oVerifyHostKeyDNS=no");
+	/* ways of a user's ~/.ssh/config to take another key for the board's, or a connection that was made with one */
+	br_ssh_args_add(args, "-oKnownHostsCommand=none");
+	br_ssh_args_add(args, "-oNoHostAuthenticationForLocalhost=no");
+	br_ssh_args_add(args, "-oControlPath=none");
 	br_ssh_args_add(args, "-oHostName=%s", host->address);
 	br_ssh_args_add(args, "-oUser=%s", host->user);
 	br_ssh_args_add(args, "-oConnectTimeout=%u", connect_s ? connect_s : 10);

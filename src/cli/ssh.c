@@ -320,7 +320,7 @@ static const struct {
 	const char *means;
 } sayings[] = {
 	{ "Host key verification failed", BR_SSH_WRONG_KEY, "its host key is not the one that the board was given: another machine answers at "
-		"its address, or it runs a system that bramble did not give it (a flashed card has keys of its own: --known-hosts FILE)" },
+		"its address, or it runs a system that bramble did not give it (one on a card has keys of its own: use ssh for it)" },
 	{ "no matching host key type", BR_SSH_WRONG_KEY, "it has no ssh-ed25519 host key: it runs a system that bramble did not give it" },
 	{ "Permission denied", BR_SSH_DENIED, "no key of yours may log in; put one into authorized-keys of bramble.conf, or choose the user by --user" },
 	{ "Connection refused", BR_SSH_UNREACHABLE, "no sshd answers: is it still booting, or is ssh not enabled in its image?" },

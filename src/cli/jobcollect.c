@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -54,10 +55,13 @@ static int save_events(struct br_job *job, const struct br_job_board *b, const c
 
 static int save_log(struct br_job *job, const struct br_job_board *b, const char *dir, struct br_error *err)
 {
-	char path[200];
+	time_t began = (time_t)(job->began_wall_ns / BR_S);
+	char path[200], when[32] = "";
+	struct tm tm;
 
-	snprintf(path, sizeof(path), "/v1/logs?boards=%s&since=%llu&limit=1000000", b->name,
-		(unsigned long long)(job->began_wall_ns / BR_S));
+	if (gmtime_r(&began, &tm))
+		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	snprintf(path, sizeof(path), "/v1/logs?boards=%s&since=%s&limit=1000000", b->name, when);
 	return save_stream(job, path, dir, "log.jsonl", err);
 }
 

@@ -12,7 +12,7 @@ import xml.etree.ElementTree
 from daemon import Daemon
 from images import small_image
 from netlab import Net
-from systemtests import long, quick, stop
+from systemtests import long, quick, stop, wait_until
 
 SERIAL = 0x5c000001
 PORT = 8090
@@ -127,6 +127,27 @@ def test_a_job_runs_and_leaves_nothing_behind(t):
     # both at once, by name
     r = rack.run("-b", "pi[1-2]", "--", "sh", "-c", "echo $BRAMBLE_BOARDS", check=0)
     assert r.stdout == "pi1,pi2\n", r.stdout
+
+
+@quick
+def test_what_boards_write_is_in_the_job_log(t):
+    rack = Rack(t, 1)
+    client = rack.net.client(mac="dc:a6:32:00:00:99")
+    client.address("10.77.0.200/24")
+    rack.daemon.cli("board", "add", "talker", "--mac", "dc:a6:32:00:00:99", "--model", "3B")
+    say = " ".join(client.exec("bash", "-c", "'printf \"<13>noise: \\033[31mhello <job>\" >/dev/udp/10.77.0.1/514'"))
+    rack.daemon.cli("log", "mark", "before")
+    t.run("sh", "-c", say)
+    wait_until(lambda: rack.daemon.jsonl("log", "show", "talker"), 20, "the line of before")
+    artifacts = t.path("artifacts")
+    time.sleep(1.1)     # the job begins in another second than that line
+    r = rack.run("-b", "talker", "--power", "none", "--up", "none", "--artifacts", artifacts, "--",
+                 "sh", "-c", f"sleep 1; {say}; sleep 2", check=0)
+    lines = [line for line in r.stderr.splitlines() if line.startswith("talker| ")]
+    assert len(lines) == 1 and "hello <job>" in lines[0] and "\033" not in lines[0], r.stderr
+    with open(os.path.join(artifacts, "talker", "log.jsonl")) as f:
+        kept = [json.loads(line) for line in f if line.strip()]
+    assert len([k for k in kept if "hello" in k["text"]]) == 1, kept
 
 
 @quick

@@ -91,11 +91,14 @@ static int flood(uint16_t port, uint64_t rate, uint64_t seconds)
 			continue;
 		}
 		/* a board says a hundred lines, then the next one does */
+		n = n < BATCH - sent % BATCH ? n : (unsigned)(BATCH - sent % BATCH);
 		r = sendmmsg(fd[sent / BATCH % BOARDS], heads, n, 0);
-		failed += r < 0 ? n : n - (unsigned)r;
-		sent += n;
+		if (r < 0 && errno != ECONNREFUSED && errno != ENOBUFS && errno != EAGAIN)
+			return die(strerror(errno));
+		failed += r < 0; /* tried again */
+		sent += r < 0 ? 0 : (unsigned)r;
 	}
-	printf("sent %llu failed %llu in %.1f s\n", (unsigned long long)sent, (unsigned long long)failed,
+	printf("sent %llu refused %llu in %.1f s\n", (unsigned long long)sent, (unsigned long long)failed,
 		(double)(br_now_ns() - start) / 1e9);
 	return 0;
 }

@@ -83,6 +83,30 @@ int br_power_way(const struct br_power *power, const struct br_board *board, str
 	return 0;
 }
 
+struct last_of {
+	bool found, up;
+};
+
+static int take_last(void *ctx, const struct br_event *ev)
+{
+	struct last_of *l = ctx;
+
+	if (!strcmp(ev->type, BR_EV_BOARD_UP) || !strcmp(ev->type, BR_EV_BOOT_START) || !strcmp(ev->type, BR_EV_POWER_OFF)) {
+		l->found = true;
+		l->up = !strcmp(ev->type, BR_EV_BOARD_UP);
+	}
+	return 0;
+}
+
+/* Of a board that did nothing in our time: whether its last boot came to its end. */
+static bool was_up(struct br_power *p, int64_t board_id)
+{
+	const struct br_event_filter filter = { .board_id = board_id, .limit = 200 };
+	struct last_of last = { 0 };
+
+	return br_event_query(p->opt.fleet, &filter, take_last, &last, NULL) >= 0 && last.found && last.up;
+}
+
 /* Whether a board of this road asks us when it boots. */
 static bool boots_here(const struct br_board *board)
 {
@@ -228,18 +252,15 @@ static void forgive(struct br_power *p, int64_t board_id)
 void br_power_saw(struct br_power *p, int64_t board_id, bool up)
 {
 	struct br_power_known *k;
-	bool had_failures = false;
 
 	pthread_mutex_lock(&p->lock);
 	k = br_power_known(&p->table, board_id);
-	if (k) {
-		had_failures = k->failures;
+	if (k)
 		br_power_known_saw(k, up, br_wall_ns(), br_now_ns());
-	}
 	br_power_queue_saw(p->queue, board_id, up, br_wall_ns());
 	pthread_cond_broadcast(&p->ended_cond);
 	pthread_mutex_unlock(&p->lock);
-	if (up && had_failures)
+	if (up)
 		forgive(p, board_id);
 }
 
@@ -521,11 +542,13 @@ int br_power_order(struct br_power *p, const struct br_power_order *order, uint6
 		return r < 0 ? r : br_error_set(err, ENOMEM, "out of memory");
 	r = br_power_way(p, &board, way, err);
 	if (!r) {
+		bool up = order->until_up && was_up(p, board.id);
+
 		pthread_mutex_lock(&p->lock);
 		k = br_power_known(&p->table, board.id);
 		if (k && !order->by_itself)
 			k->wanted_ns = br_now_ns();
-		traits_of(p, way, k && k->up, &traits);
+		traits_of(p, way, up, &traits);
 		r = br_power_queue_add(p->queue, order, &traits, br_wall_ns(), br_now_ns(), ret_job);
 		pthread_cond_broadcast(&p->work);
 		pthread_mutex_unlock(&p->lock);

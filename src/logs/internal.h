@@ -10,7 +10,7 @@
 #include "logs/logs.h"
 #include "logs/shelf.h"
 
-#define BR_LOGS_QUEUE 64 /* full blocks that wait for the disk: 8 MiB */
+#define BR_LOGS_QUEUE 768 /* full blocks that wait for the disk: 96 MiB, eight seconds of 100,000 lines */
 
 struct br_logs_marks; /* marks.c */
 
@@ -47,9 +47,12 @@ struct br_logs {
 		uint32_t ip;
 		uint64_t n;
 		const char *reason;
-	} lost[16]; /* by br_logs_lost(), to be told */
+	} lost[16]; /* to be told */
 	size_t n_lost;
 };
+
+/* With the lock: lines were lost, to be told. */
+void br_logs_note_loss(struct br_logs *logs, int64_t board_id, uint32_t ip, uint64_t n, const char *reason);
 
 /* What is in memory only: full blocks, oldest first, and a copy of the one being filled where it may have lines that pass.
  * *ret_before: the number below which all is in segments. Unref each. At most BR_LOGS_QUEUE + 1. */

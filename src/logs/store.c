@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "logs/internal.h"
 #include "logs/writer.h"
@@ -12,6 +13,22 @@
 #define JOURNAL_ROOM (512u << 10) /* of the limit, kept for what is no segment */
 
 /* ---- taking lines; with the lock ---- */
+
+void br_logs_note_loss(struct br_logs *logs, int64_t board_id, uint32_t ip, uint64_t n, const char *reason)
+{
+	size_t i;
+
+	for (i = 0; i < logs->n_lost; i++)
+		if (logs->lost[i].board_id == board_id && logs->lost[i].ip == ip && !strcmp(logs->lost[i].reason, reason))
+			break;
+	if (i == BR_ARRAY_SIZE(logs->lost))
+		return; /* counted it is all the same */
+	logs->n_lost = i == logs->n_lost ? i + 1 : logs->n_lost;
+	logs->lost[i].board_id = board_id;
+	logs->lost[i].ip = ip;
+	logs->lost[i].reason = reason;
+	logs->lost[i].n += n;
+}
 
 void br_logs_store_shut(struct br_logs *logs)
 {
@@ -23,6 +40,7 @@ void br_logs_store_shut(struct br_logs *logs)
 		size_t at = logs->queue_busy;
 
 		st->lost_disk += logs->queue[at]->head.n;
+		br_logs_note_loss(logs, 0, 0, logs->queue[at]->head.n, "could not be brought to the disk in time");
 		br_logs_block_unref(logs->queue[at]);
 		logs->n_queue--;
 		memmove(&logs->queue[at], &logs->queue[at + 1], (logs->n_queue - at) * sizeof(logs->queue[0]));
@@ -84,20 +102,9 @@ void br_logs_put(struct br_logs *logs, const struct br_logs_line *line)
 
 void br_logs_lost(struct br_logs *logs, int64_t board_id, uint32_t ip, uint64_t n, const char *reason)
 {
-	size_t i;
-
 	pthread_mutex_lock(&logs->lock);
 	logs->stats.lost_socket += n;
-	for (i = 0; i < logs->n_lost; i++)
-		if (logs->lost[i].board_id == board_id && logs->lost[i].ip == ip && logs->lost[i].reason == reason)
-			break;
-	if (i < sizeof(logs->lost) / sizeof(logs->lost[0])) {
-		logs->n_lost = i == logs->n_lost ? i + 1 : logs->n_lost;
-		logs->lost[i].board_id = board_id;
-		logs->lost[i].ip = ip;
-		logs->lost[i].reason = reason;
-		logs->lost[i].n += n;
-	}
+	br_logs_note_loss(logs, board_id, ip, n, reason);
 	logs->idle = false;
 	pthread_cond_signal(&logs->work);
 	pthread_mutex_unlock(&logs->lock);

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 
 from daemon import Daemon, daemon_pid
 from netlab import Net
@@ -32,7 +31,7 @@ def rows(daemon, *argv):
 
 
 def log(t, board, *argv, **more):
-    return t.run(*board.exec("logger", "-n", "10.77.0.1", *argv), **more)
+    return t.run(*board.exec("logger", "-n", "10.77.0.1", "-P", "514", *argv), **more)
 
 
 def test_real_senders_are_heard(t):
@@ -44,7 +43,7 @@ def test_real_senders_are_heard(t):
     script = t.path("bramble-log")
     t.run(*two.exec("curl", "-sf", "-o", script, "http://10.77.0.1/bramble-log"))
     for shell in (["sh"], ["busybox", "sh"]):
-        t.run(*two.exec(*shell, script, "exp"), input="first\nwith an escape \033[31m, °C\n", text=True)
+        t.run(*two.exec(*shell, script, "exp"), input="first\nwith an escape \033[31m, °C\n")
     t.run(*two.exec("sh", script, "exp", "one", "line"))
     # without bash there is busybox's nc
     slim = t.path("slim")
@@ -52,13 +51,8 @@ def test_real_senders_are_heard(t):
     for name in ("nc", "cat", "sh", "printf", "echo"):
         os.symlink("/bin/busybox", os.path.join(slim, name))
     t.run(*two.exec("env", f"PATH={slim}", "/bin/busybox", "sh", script, "exp", "by nc"))
-    syslogd = subprocess.Popen(two.exec("busybox", "syslogd", "-n", "-R", "10.77.0.1", "-O", "/dev/null"))
-    try:
-        t.run(*two.exec("busybox", "timeout", "1", "busybox", "nc", "-u", "-w", "1", "10.77.0.1", "6666"),
-              input="6,416,1758426,-;usb 1-1: new\n SUBSYSTEM=usb\n", text=True, check=False)
-    finally:
-        syslogd.terminate()
-        syslogd.wait(10)
+    t.run(*two.exec("python3", "-c", "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto("
+                    "b'6,416,1758426,-;usb 1-1: new\\n SUBSYSTEM=usb\\n', ('10.77.0.1', 6666))"))
     wait_until(lambda: len(rows(daemon, "show", "--no-events")) >= 11, 20, "the lines")
     got = rows(daemon, "show", "--no-events")
     texts = [(r["source"], r["stream"], r["text"]) for r in got]
@@ -74,7 +68,7 @@ def test_real_senders_are_heard(t):
     assert len(rows(daemon, "grep", "by tcp", boards["10.77.0.22"])) == 1
     assert "\033" not in daemon.cli("log", "show").stdout
     assert daemon.cli("log", "grep", "nobody said this", check=False).returncode == 1
-    assert daemon.cli("log", "grep", "(", check=False).returncode == 1
+    assert daemon.cli("log", "grep", "(", check=False).returncode == 2
 
 
 def test_waiting_misses_nothing(t):
@@ -110,7 +104,7 @@ def test_a_kill_loses_nothing_that_was_shown(t):
     assert len(rows(daemon, "grep", "before the kill")) == 50
     # above the limit: the newest stay, the loss is told
     lines = "".join(f"flood {i}.\n" for i in range(30000))
-    t.run(*one.exec("logger", "-n", "10.77.0.1", "-T", "-t", "f"), input=lines, text=True)
+    t.run(*one.exec("logger", "-n", "10.77.0.1", "-P", "514", "-T", "-t", "f"), input=lines)
     wait_until(lambda: rows(daemon, "grep", "flood 29999[.]"), 60, "the newest line")
     status = daemon.json("log", "status")
     stored = len(rows(daemon, "grep", "flood", "-n", "100000"))

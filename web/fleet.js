@@ -19,6 +19,7 @@ const FIELDS = {
 	image: (b) => b.effective?.image ?? "",
 	disk: (b) => b.effective?.disk ?? "",
 	tag: (b) => b.tags ?? "",
+	held: (b) => (b.reserved ? `${b.reserved.user} ${b.reserved.reservation}` : ""),
 	address: (b) => b.address ?? "",
 	mac: (b) => b.mac ?? "",
 	serial: (b) => b.serial ?? "",
@@ -54,7 +55,7 @@ class Cell {
 			this.link.dataset.state = state;
 			setText(this.stateText, state === "wrong" ? STATE[state].short : label);
 		}
-		setText(this.model, board.model ?? "");
+		setText(this.model, [board.model, board.reserved ? "held" : null].filter(Boolean).join(", "));
 		const t = board.transfer, share = t?.size ? Math.round(t.bytes / t.size * 100) : 0;
 		if (this.share !== share) {
 			this.share = share;
@@ -62,7 +63,8 @@ class Cell {
 			else this.link.style.removeProperty("--transfer");
 		}
 		setAttr(this.link, "aria-label", compact || state === "wrong" ? `${this.name}, ${label}` : null);
-		setAttr(this.link, "title", state === "wrong" ? `${this.name}: ${verdict?.verdict}` : compact ? `${this.name}: ${label}` : null);
+		const held = board.reserved ? `, held by ${board.reserved.user}` : "";
+		setAttr(this.link, "title", state === "wrong" ? `${this.name}: ${verdict?.verdict}${held}` : compact || held ? `${this.name}: ${label}${held}` : null);
 	}
 }
 

@@ -21,10 +21,10 @@ export function reservationsView(main) {
 	function row(r) {
 		const held = names(r);
 		return h("li", { class: "card", data: { state: r.state ?? "" } },
-			h("h2", null, r.who || r.user, h("span", { class: "badge" }, r.state)),
+			h("h2", null, r.user || r.who, h("span", { class: "badge" }, r.state)),
 			r.note ? h("p", null, r.note) : null,
 			held.length ? h("p", { class: "who" }, held.map((n, i) => [i ? ", " : "", h("a", { href: `#/board/${encodeURIComponent(n)}` }, n)])) : null,
-			h("p", { class: "hint" }, [r.selector ? `asked for ${r.selector}` : "", r.held_at ? `held since ${day(r.held_at)}` : `waits since ${day(r.asked_at)}`, until(r),
+			h("p", { class: "hint" }, [r.reservation, r.kind === "job" ? "a job" : "by hand", r.who !== r.user ? `by ${r.who}` : "", r.selector ? `asked for ${r.selector}` : "", r.held_at ? `held since ${day(r.held_at)}` : `waits since ${day(r.asked_at)}`, until(r),
 				r.before !== undefined && r.before !== null ? `${r.before} before it` : ""].filter(Boolean).join(", ")),
 			h("div", { class: "buttons" }, h("button", { type: "button", class: "danger", onclick: () => release(r) }, "Break it")));
 	}
@@ -42,7 +42,7 @@ export function reservationsView(main) {
 	}
 
 	async function release(r) {
-		if (!await confirmed(`Break the reservation of ${r.who || r.user}?`, "Who holds it loses its boards, and a job on them fails.", "Break it")) return;
+		if (!await confirmed(`Break the reservation of ${r.user || r.who}?`, "Who holds it loses its boards, and a job on them fails.", "Break it")) return;
 		await doing(result, "Its boards are free.", () => request("DELETE", `/v1/reservations/${encodeURIComponent(r.reservation)}?break=1&reason=${encodeURIComponent("broken on the web page")}`));
 		load();
 	}

@@ -216,21 +216,31 @@ static int follow_flash(struct br_job *job, struct br_flash_wait *w)
 	return code;
 }
 
-int br_job_flash(struct br_job *job)
+/* The orders under way to their end, however that is. */
+static int flash_all(struct br_job *job, struct br_flash_wait *w)
 {
-	struct br_flash_wait *w = calloc(job->n_boards, sizeof(*w));
-	int code = w ? 0 : br_job_fail(job, BR_JOB_OTHER, "out of memory");
+	int code = 0;
 
 	for (size_t i = 0; i < job->n_boards && !code; i++)
 		code = order_flash(job, &w[i], &job->boards[i]);
 	if (!code && strcmp(job->opt->power, "none") != 0)
 		code = br_job_power(job);
 	if (!code)
-		code = follow_flash(job, w);
-	else
-		for (size_t i = 0; w && i < job->n_boards && w[i].status; i++)
-			(void)br_flash_withdraw_order(job->client, &w[i], "", "the job that wanted it ended");
-	for (size_t i = 0; w && i < job->n_boards; i++) {
+		return follow_flash(job, w);
+	for (size_t i = 0; i < job->n_boards && w[i].status; i++)
+		(void)br_flash_withdraw_order(job->client, &w[i], "", "the job that wanted it ended");
+	return code;
+}
+
+int br_job_flash(struct br_job *job)
+{
+	struct br_flash_wait *w = calloc(job->n_boards + 1, sizeof(*w));
+	int code;
+
+	if (!w)
+		return br_job_fail(job, BR_JOB_OTHER, "out of memory");
+	code = flash_all(job, w);
+	for (size_t i = 0; i < job->n_boards; i++) {
 		if (!code && w[i].code)
 			code = br_job_fail(job, BR_JOB_FLASH, "%s: flashing failed: %s", w[i].board, w[i].words);
 		json_decref(w[i].status);

@@ -214,8 +214,8 @@ static void put_line(const struct remote *m, int stream, const char *data, size_
 
 	if (m->prefix)
 		fprintf(f, "%s| ", m->board->name);
-	fwrite(data, 1, n, f);
-	fflush(f);
+	(void)fwrite(data, 1, n, f); /* at the end the stream says whether all went out */
+	(void)fflush(f);
 }
 
 /* Of several boards, whole lines with the board's name. */

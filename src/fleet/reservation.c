@@ -337,7 +337,7 @@ static int add(struct br_reservations *m, struct br_res *e, uint64_t now_ns, str
 
 	if (m->n >= LIVE_MAX)
 		return br_error_set(err, ENOSPC, "%d reservations wait or are held already; try later", LIVE_MAX);
-	if (br_array_reserve(&m->live, &m->cap, m->n + 1, sizeof(e)) < 0)
+	if (br_array_reserve(&m->live, &m->cap, m->n + 1, sizeof(struct br_res *)) < 0)
 		return br_error_set(err, ENOMEM, "out of memory");
 	r = br_res_db_add(m, e, err);
 	if (r < 0)

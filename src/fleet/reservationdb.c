@@ -109,7 +109,7 @@ static int read_live(struct br_reservations *m)
 	while (!r && (code = sqlite3_step(s)) == SQLITE_ROW) {
 		struct br_res *e = NULL;
 
-		r = br_array_reserve(&m->live, &m->cap, m->n + 1, sizeof(e));
+		r = br_array_reserve(&m->live, &m->cap, m->n + 1, sizeof(struct br_res *));
 		if (!r)
 			e = from_row(s);
 		if (e)

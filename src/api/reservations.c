@@ -419,7 +419,7 @@ static int end(struct br_call *call, struct br_error *err)
 {
 	const char *reason = br_call_param(call, "reason");
 	uint64_t by_force = 0;
-	char words[190], vis[120];
+	char words[200], vis[120];
 	int r = take_id(call, err);
 
 	if (!r)

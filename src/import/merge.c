@@ -86,7 +86,7 @@ static bool compatible(const struct br_import_value *a, const struct br_import_v
 
 static void add_from(struct merge *m, struct br_import_board *b, struct br_import_place at)
 {
-	for (size_t i = 0; i < b->n_from; i++)
+	for (size_t i = 0; b->from && i < b->n_from; i++)
 		if (b->from[i].file == at.file && b->from[i].line == at.line)
 			return;
 	if (br_array_reserve(&b->from, &b->cap_from, b->n_from + 1, sizeof(b->from[0])) < 0)

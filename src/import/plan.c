@@ -20,9 +20,12 @@ static json_t *place_json(const struct br_import *im, struct br_import_place at)
 /* Text from a file: what is no UTF-8 is shown escaped. */
 static json_t *text_json(const char *text)
 {
-	json_t *s = text ? json_string(text) : json_null();
 	struct br_text vis = BR_TEXT_NULL;
+	json_t *s;
 
+	if (!text)
+		return json_null();
+	s = json_string(text);
 	if (s)
 		return s;
 	br_text_add_vis(&vis, text, strlen(text));

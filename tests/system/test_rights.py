@@ -3,6 +3,7 @@
 import glob
 import os
 
+import netlab
 from daemon import Daemon, daemon_pid
 from netlab import Net
 from systemtests import quick
@@ -40,15 +41,25 @@ def test_of_root_only_the_dhcp_thread_keeps_a_right(t):
 
 @quick
 def test_of_lent_rights_too(t):
-    """As packaging/bramble.service starts it: User= and AmbientCapabilities=."""
+    """As packaging/bramble.service starts it: 'prepare' as root, then User= and AmbientCapabilities=, and 'prepare --undo'."""
     t.need_root()
     t.need_program("setpriv")
-    net = t.enter(Net())
+    net = t.enter(Net("192.0.2.1/24"))      # not the daemon's address: that one is to be added
     daemon = Daemon(t, net)
     os.mkdir(daemon.state)
     os.chown(daemon.state, NOBODY, NOBODY)
-    caps = "+net_raw,+net_admin,+net_bind_service"
+    with open(t.path("bramble.conf"), "w") as f:
+        f.write(f"[serve]\ninterface = br0\naddress = {netlab.CIDR}\n")
+    prepare = net.exec("env", "RUNTIME_DIRECTORY=" + t.path(""), t.bramble, "prepare", "--config", t.path("bramble.conf"))
+    t.run(*prepare)
+    assert netlab.CIDR in t.run(*net.exec("ip", "-4", "addr", "show", "br0")).stdout
+    t.run(*prepare)                 # a start after one that failed
+    caps = "+net_raw,+net_bind_service"
     at = daemon.argv.index(t.bramble)
     daemon.argv[at:at] = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", f"--inh-caps={caps}",
                           f"--ambient-caps={caps}"]
-    check(t, net, t.enter(daemon))
+    with daemon:
+        check(t, net, daemon)
+    t.run(*prepare, "--undo")
+    assert netlab.CIDR not in t.run(*net.exec("ip", "-4", "addr", "show", "br0")).stdout
+    t.run(*prepare, "--undo")

@@ -33,6 +33,7 @@
 #include "daemon/eventtext.h"
 #include "daemon/glue.h"
 #include "daemon/glue_logs.h"
+#include "daemon/glue_metrics.h"
 #include "daemon/glue_usb.h"
 #include "daemon/hooks.h"
 #include "daemon/live.h"
@@ -89,6 +90,8 @@ struct daemon {
 	struct br_web_door *door; /* until the API takes it */
 	struct br_api *api;
 	struct br_hooks *hooks;
+	struct br_glue_metrics counts;
+	void *metrics;
 	uv_loop_t loop;
 	uv_poll_t dhcp_poll, watch_poll;
 	uv_timer_t dhcp_scan, dhcp_turns;
@@ -714,6 +717,8 @@ static int start_door(struct daemon *d, struct br_error *err)
 		*err = taken;
 	else if (taken.code) /* nobody asked for that port */
 		br_log_warning("%s. Until then there is no web page", taken.text);
+	if (d->door)
+		br_glue_page(&d->glue, br_web_door_tls(d->door), br_web_door_port(d->door));
 	return r;
 }
 
@@ -829,6 +834,18 @@ static void stop_consoles(struct daemon *d)
 	br_consoles_stop(d->consoles);
 }
 
+static int start_metrics(struct daemon *d, struct br_error *err)
+{
+	d->counts = (struct br_glue_metrics){ d->dhcp_io, d->tftp };
+	d->metrics = br_metrics_add(br_glue_metrics_write, &d->counts);
+	return d->metrics ? 0 : br_error_set(err, ENOMEM, "out of memory");
+}
+
+static void stop_metrics(struct daemon *d)
+{
+	br_metrics_remove(d->metrics);
+}
+
 /* Once root is given up: hooks run as the user we are then. */
 static int start_hooks(struct daemon *d, struct br_error *err)
 {
@@ -924,6 +941,7 @@ static const struct part {
 	{ start_power, stop_power },
 	{ start_logs, NULL }, /* its thread makes files: as the user we are from now on */
 	{ start_consoles, stop_consoles },
+	{ start_metrics, stop_metrics },
 	{ start_hooks, stop_hooks },
 	{ start_api, stop_api },
 };

@@ -33,6 +33,8 @@ struct br_glue {
 	uint32_t server_ip;
 	unsigned prefix;
 	char interface[BR_NETIF_NAME];
+	struct br_span page; /* br_glue_page(): text; len 0: there is none */
+	char page_text[100];
 	bool adopt;
 	uint16_t http_port; /* of the boot-file server, 0: none */
 	struct br_span log_script; /* /bramble-log of the boot-file server; data NULL: none */
@@ -108,6 +110,9 @@ struct br_glue_tftp {
 	void *progress_ctx;
 };
 extern const struct br_tftp_ops br_glue_tftp_ops; /* 'send' is left to the I/O part */
+
+/* Where the web page is, for who looks for it on port 80. */
+void br_glue_page(struct br_glue *glue, bool tls, uint16_t port);
 
 /* ctx of the HTTP operations: struct br_glue_tftp, too. */
 extern const struct br_http_ops br_glue_http_ops;

@@ -61,6 +61,30 @@ static bool is_log_script(const char *path)
 	return !strcmp(path + strspn(path, "/"), "bramble-log");
 }
 
+void br_glue_page(struct br_glue *glue, bool tls, uint16_t port)
+{
+	char ip[BR_IP_TEXT];
+	int n = snprintf(glue->page_text, sizeof(glue->page_text), "Boot files only. The web page is at %s://%s:%u/\n", tls ? "https" : "http",
+		br_ip_format(ip, glue->server_ip), port);
+
+	glue->page.data = (const uint8_t *)glue->page_text;
+	glue->page.len = n > 0 ? (size_t)n : 0;
+}
+
+/* What is ours and no board's. */
+static bool open_own(const struct br_span *span, const char *name, int64_t board_id, struct br_http_file *file)
+{
+	if (!span->len)
+		return false;
+	file->spans = span;
+	file->n_spans = 1;
+	file->size = span->len;
+	file->origin = "made";
+	file->board_id = board_id;
+	br_strcpy(file->path, sizeof(file->path), name);
+	return true;
+}
+
 static int open_file(void *ctx, uint32_t ip, const char *path, struct br_http_file *file)
 {
 	struct br_glue_tftp *t = ctx;
@@ -70,15 +94,10 @@ static int open_file(void *ctx, uint32_t ip, const char *path, struct br_http_fi
 	struct br_glue_file f;
 	int r;
 
-	if (is_log_script(path) && t->glue->log_script.data) {
-		file->spans = &t->glue->log_script;
-		file->n_spans = 1;
-		file->size = t->glue->log_script.len;
-		file->origin = "made";
-		file->board_id = known ? board.id : 0;
-		br_strcpy(file->path, sizeof(file->path), "bramble-log");
+	if (is_log_script(path) && open_own(&t->glue->log_script, "bramble-log", known ? board.id : 0, file))
 		return 0;
-	}
+	if (!strcmp(path, "/") && open_own(&t->glue->page, "page.txt", known ? board.id : 0, file))
+		return 0;
 	if (!name) {
 		br_vis(file->path, sizeof(file->path), path, strlen(path));
 		file->board_id = known ? board.id : 0;

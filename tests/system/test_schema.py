@@ -48,8 +48,8 @@ def verbs_with_json(t):
     names = re.findall(r"^  ([a-z-]+(?: [a-z-]+)?)  ", t.run(t.bramble, "help").stdout, re.M)
     assert len(names) > 60, names
     for name in names:
-        usage = t.run(t.bramble, "help", *name.split()).stdout.split("\n\n")[0]
-        if re.search(r"-o ([a-z|]*json|FORM)", usage):
+        text = t.run(t.bramble, "help", *name.split()).stdout
+        if re.search(r"-o ([a-z|]*json|FORM)", text.split("\n\n")[0]) or re.search(r"--output FORM .*json", text):
             yield name.replace(" ", "-")
 
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -16,7 +17,7 @@ struct br_opener {
 	struct br_console_uri uri;
 	atomic_uint refs; /* the caller's and the thread's */
 	int done_fd;
-	/* of the thread until done_fd is readable */
+	atomic_bool done; /* what follows is the thread's until then */
 	int fd;
 	struct br_error err;
 };
@@ -36,6 +37,7 @@ static void *run(void *arg)
 	struct br_opener *o = arg;
 
 	o->fd = br_link_open(&o->uri, &o->err);
+	atomic_store(&o->done, true);
 	eventfd_write(o->done_fd, 1);
 	br_opener_free(o);
 	return NULL;
@@ -76,8 +78,11 @@ int br_opener_fd(const struct br_opener *o)
 
 int br_opener_result(struct br_opener *o, struct br_error *err)
 {
-	int fd = br_take_fd(o->fd);
+	int fd;
 
+	if (!atomic_load(&o->done))
+		return br_error_set(err, EINPROGRESS, "it is being opened");
+	fd = br_take_fd(o->fd);
 	if (fd < 0 && err)
 		*err = o->err;
 	return fd;

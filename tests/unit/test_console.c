@@ -257,7 +257,7 @@ static int listen_tcp(uint16_t *ret_port)
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	assert_return_code(bind(fd, (struct sockaddr *)&a, n), errno);
-	assert_return_code(listen(fd, 4), errno);
+	assert_return_code(listen(fd, 128), errno); /* for a test that accepts none */
 	assert_return_code(getsockname(fd, (struct sockaddr *)&a, &n), errno);
 	*ret_port = ntohs(a.sin_port);
 	return fd;
@@ -444,6 +444,65 @@ static void a_writer_that_ends_frees_the_console(void **state)
 	close(server);
 }
 
+/* Somebody who comes, looks, writes and goes, again and again, whatever becomes of the console meanwhile. */
+static void *come_and_go(void *arg)
+{
+	struct fixture *f = arg;
+	char buf[4096];
+
+	for (int i = 0; i < 150; i++) {
+		struct br_console_reader *reader = NULL;
+		struct br_console_status st;
+		uint64_t id = 0, lost;
+
+		(void)br_console_claim(f->consoles, f->board.id, "somebody", i % 3 == 0, &id, NULL);
+		if (br_console_watch(f->consoles, f->board.id, UINT64_MAX, &reader, NULL) >= 0) {
+			(void)br_console_bind(reader, id, NULL);
+			(void)br_console_read(reader, buf, sizeof(buf), 1, i % 2, &lost);
+			(void)br_console_write(f->consoles, f->board.id, id, buf, sizeof(buf), 1, NULL);
+			(void)br_console_break(f->consoles, f->board.id, id, NULL);
+			(void)br_console_read(reader, buf, sizeof(buf), 1, true, &lost);
+		}
+		br_console_unwatch(reader);
+		br_console_release(f->consoles, f->board.id, id);
+		br_console_status(f->consoles, f->board.id, &st);
+	}
+	return NULL;
+}
+
+static void consoles_change_under_their_watchers(void **state)
+{
+	struct fixture *f = *state;
+	struct br_console_status st;
+	struct br_error err = BR_ERROR_NULL;
+	uint16_t ports[2] = { 0 };
+	int servers[2] = { listen_tcp(&ports[0]), listen_tcp(&ports[1]) };
+	pthread_t threads[4];
+
+	set_console(f, "tcp://127.0.0.1:%u", ports[0]);
+	for (size_t i = 0; i < BR_ARRAY_SIZE(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, come_and_go, f), 0);
+	for (unsigned i = 0; i < 40; i++) {
+		struct br_board board = f->board; /* the threads read its number */
+
+		snprintf(board.console, sizeof(board.console), "%s127.0.0.1:%u", i % 2 ? "tcp://" : "rfc2217://", ports[i % 2]);
+		if (i % 5 == 4)
+			board.console[0] = 0;
+		assert_int_equal(br_board_save(f->fleet, &board, &err), 0);
+		br_event_emit(f->fleet, board.id, 0, BR_EV_BOARD_EDITED, NULL);
+		br_console_heard(f->consoles, board.id, 1, "x", 1);
+		poll(NULL, 0, 10);
+	}
+	for (size_t i = 0; i < BR_ARRAY_SIZE(threads); i++)
+		pthread_join(threads[i], NULL);
+	set_console(f, "tcp://127.0.0.1:%u", ports[1]);
+	wait_state(f, BR_CONSOLE_UP, &st);
+	assert_string_equal(st.writer, "");
+	assert_int_equal(st.watchers, 0);
+	close(servers[0]);
+	close(servers[1]);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -457,6 +516,7 @@ int main(void)
 		TEST(a_full_line_is_said),
 		TEST(netconsole_is_heard_and_typed_at),
 		TEST(a_writer_that_ends_frees_the_console),
+		TEST(consoles_change_under_their_watchers),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -333,7 +333,7 @@ static int console(int argc, char **argv)
 }
 
 const struct br_command br_cli_console[] = {
-	{ NULL, "console", "BOARD [--watch | --steal | --past | --status] [--send TEXT | --expect RE]... [--timeout DUR] [--record FILE]",
+	{ NULL, "console", "BOARD [--watch | --steal | --past | --status] [--send TEXT | --expect RE]... [--timeout DUR] [--record FILE] [-o table|json|jsonl]",
 		"A board's serial console: many watch, one writes", console,
 		"  --watch            look on only\n"
 		"  --steal            take writing over from who has it\n"

@@ -524,7 +524,7 @@ const struct br_command br_cli_ssh[] = {
 	{ NULL, "shell", "BOARD [--user NAME] [-- COMMAND...]", "A shell on a board, over ssh", shell,
 		"  -l, --user NAME    who logs in (else $BRAMBLE_SSH_USER, else root)\n"
 		"The board is known by the host key it was given: nothing is asked, another key is an error.\n" },
-	{ NULL, "run", "BOARDS [--gather] [--timeout DUR] -- COMMAND... | " BR_RUN_JOB_ARGS, "A command on boards, over ssh; with -b a job", run,
+	{ NULL, "run", "BOARDS [--gather] [--timeout DUR] [-o table|json|jsonl] -- COMMAND... | " BR_RUN_JOB_ARGS, "A command on boards, over ssh; with -b a job", run,
 		"  -l, --user NAME    who logs in (else $BRAMBLE_SSH_USER, else root)\n"
 		"  -t, --timeout DUR  how long it may take on each board\n"
 		"  -f, --fanout N     so many boards at a time (32)\n"

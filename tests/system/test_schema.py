@@ -32,6 +32,7 @@ RUNS = {
     "disk-diff": ["pi1"],
     "disk-list": [],
     "disk-snapshots": ["pi1"],
+    "console": ["pi1", "--status"],
     "flash-list": [],
     "share-list": [],
     "token-list": [],

@@ -234,14 +234,26 @@ struct telling {
 	bool reservations;
 };
 
+/* A name that no board has any more: removed, or renamed. */
+static void tell_gone(struct br_feed *feed, const struct br_event *ev)
+{
+	const json_t *fields = ev->fields;
+
+	if (!strcmp(ev->type, BR_EV_BOARD_EDITED))
+		fields = json_object_get(fields, "before");
+	else if (strcmp(ev->type, BR_EV_BOARD_REMOVED) != 0)
+		return;
+	if (json_is_string(json_object_get(fields, "name")))
+		tell(feed, BR_TOPIC_BOARDS, "removed", json_pack("[O]", json_object_get(fields, "name")));
+}
+
 static int tell_event(void *ctx, const struct br_event *ev)
 {
 	struct telling *t = ctx;
 	struct br_feed *feed = t->feed;
 	json_t *json = br_event_json_with_text(ev, feed->event_text);
 
-	if (!strcmp(ev->type, BR_EV_BOARD_REMOVED))
-		tell(feed, BR_TOPIC_BOARDS, "removed", json_pack("[O]", json_object_get(ev->fields, "name")));
+	tell_gone(feed, ev);
 	t->reservations |= br_str_starts(ev->type, "reservation.");
 	if (json)
 		tell(feed, BR_TOPIC_EVENTS, "event", json);

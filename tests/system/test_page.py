@@ -108,6 +108,8 @@ def test_the_page_in_a_browser(t):
     t.enter(SerialLine(t.path("serial")))
     daemon.cli("board", "edit", boards[2]["name"], "--console", "unix:" + t.path("serial"))
     s.say("boards", serial=boards[2]["name"], board=boards[0]["name"], hostile=boards[1]["name"])
+    s.wait("rename", 90)
+    daemon.cli("board", "edit", "pi-5b000004", "--name", "renamed-1")
     s.wait("stop", 90)
     notes = api(daemon, "GET", "/v1/boards/" + boards[0]["name"])["notes"]
     assert notes == "rack 3, left", notes

@@ -140,6 +140,16 @@ async function onPhone(b) {
 	await page.context().close();
 }
 
+async function aBoardIsRenamed(b, page) {
+	await open(page);
+	const before = await cells(page);
+	say("rename");
+	await until(async () => {
+		const now = await cells(page);
+		return "renamed-1" in now && !("pi-5b000004" in now) && Object.keys(now).length === Object.keys(before).length;
+	}, "the new name comes, the old one goes");
+}
+
 async function outlivesTheDaemon(b, page) {
 	await open(page);
 	b.mayBeOffline = true;
@@ -205,6 +215,7 @@ await run(async (b) => {
 	await onPhone(b);
 	const perf = await page.evaluate(() => window.brambleperf);
 	figure({ updates: perf.updates, update_ms_p95: percentile(perf.last, 0.95), update_ms_max: perf.max_ms });
+	await aBoardIsRenamed(b, page);
 	await outlivesTheDaemon(b, page);
 	await b.clean(page);
 });

@@ -453,6 +453,8 @@ int br_call_unreserved(const struct br_call *call, const struct br_board *board,
 	if (!call->api->reservations)
 		return 0;
 	r = br_reservation_holds(call->api->reservations, board->id, ids, call->who.name, &words);
+	if (r > 0 && err && call->who.scope < BR_SCOPE_ADMIN)
+		return br_error_set(err, ENOLCK, "%s; %s may not pass it over: a token with scope admin may", words.text, call->who.name);
 	if (r > 0 && err)
 		return note_force(call, board, words.text);
 	if (r < 0 && err)

@@ -20,6 +20,7 @@
 #define WAITING_MS 500 /* between two looks of who waits */
 #define AGAIN_MS   1000 /* after a failure */
 #define PATIENCE_TTLS 4
+#define RELEASE_NS (5 * BR_S)
 
 struct br_hold {
 	struct br_client *client;
@@ -213,13 +214,29 @@ static void end_thread(struct br_hold *hold)
 	hold->runs = false;
 }
 
+/* A daemon that is just restarted is asked again, for a while: else the boards are free one ttl later. */
+static int release(struct br_hold *hold, const char *path, struct br_error *err)
+{
+	static const struct timespec pause = { .tv_nsec = 200 * (long)BR_MS };
+	uint64_t end = br_now_ns() + RELEASE_NS;
+	int r = br_client_call(hold->client, "DELETE", path, NULL, NULL, err);
+
+	while ((r == -ECONNREFUSED || r == -ECONNRESET) && br_now_ns() < end) {
+		nanosleep(&pause, NULL);
+		r = br_client_call(hold->client, "DELETE", path, NULL, NULL, err);
+	}
+	return r;
+}
+
 int br_hold_release(struct br_hold *hold, const char *reason, struct br_error *err)
 {
 	br_cleanup(br_freep) char *words = br_client_escape(reason);
 	br_cleanup(br_freep) char *path = words ? br_asprintf("/v1/reservations/%s?reason=%s", hold->name, words) : NULL;
 
 	end_thread(hold);
-	return path ? br_client_call(hold->client, "DELETE", path, NULL, NULL, err) : br_error_set(err, ENOMEM, "out of memory");
+	if (!path)
+		return br_error_set(err, ENOMEM, "out of memory");
+	return release(hold, path, err);
 }
 
 void br_hold_free(struct br_hold *hold)

@@ -85,7 +85,9 @@ void br_job_end(struct br_job *job, int code);
 int br_job_check(struct br_job *job);
 /* A pause between two looks. */
 void br_job_pause(void);
-/* One request below /v1/boards/NAME. */
+/* One request; a daemon that is away for a moment (restarted) is waited for. path NULL: memory is out. */
+int br_job_request(struct br_job *job, const char *method, const char *path, const json_t *body, json_t **ret, struct br_error *err);
+/* One below /v1/boards/NAME. */
 int br_job_call(struct br_job *job, const struct br_job_board *b, const char *method, const char *rest, const json_t *body, json_t **ret,
 	struct br_error *err);
 

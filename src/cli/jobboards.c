@@ -44,7 +44,7 @@ static uint64_t boot_of(const json_t *row)
 static int last_event(struct br_job *job, uint64_t *ret, struct br_error *err)
 {
 	br_cleanup(json_decrefp) json_t *events = NULL;
-	int r = br_client_call(job->client, "GET", "/v1/events?limit=1", NULL, &events, err);
+	int r = br_job_request(job, "GET", "/v1/events?limit=1", NULL, &events, err);
 
 	if (r >= 0)
 		*ret = (uint64_t)json_integer_value(json_object_get(json_array_get(events, 0), "seq"));
@@ -105,7 +105,7 @@ int br_job_settings(struct br_job *job)
 	}
 	if (!json_object_size(body))
 		return 0;
-	r = path ? br_client_call(job->client, "POST", path, body, NULL, &err) : -ENOMEM;
+	r = br_job_request(job, "POST", path, body, NULL, &err);
 	return r < 0 ? br_job_fail_call(job, r == -ENOENT ? BR_JOB_IMAGE : r == -ESTALE ? BR_JOB_LOST : BR_JOB_OTHER, "", r, &err) : 0;
 }
 
@@ -353,12 +353,6 @@ static int not_up(struct br_job *job)
 	return code;
 }
 
-/* A daemon that is away for a moment is the heartbeat's matter. */
-static bool is_away(int r)
-{
-	return r == -ECONNREFUSED || r == -ECONNRESET || r == -ETIMEDOUT;
-}
-
 int br_job_wait_up(struct br_job *job)
 {
 	uint64_t began = br_now_ns(), next = 0, told = began;
@@ -375,7 +369,7 @@ int br_job_wait_up(struct br_job *job)
 			struct br_job_board *b = &job->boards[i];
 			int r = b->up ? 0 : look(job, b, &err);
 
-			if (r < 0 && !is_away(r))
+			if (r < 0 && r != -ETIMEDOUT)
 				return br_job_fail_call(job, BR_JOB_OTHER, b->name, r, &err);
 			up += b->up;
 		}

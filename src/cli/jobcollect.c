@@ -59,8 +59,8 @@ static int save_log(struct br_job *job, const struct br_job_board *b, const char
 	char path[200], when[32] = "";
 	struct tm tm;
 
-	if (gmtime_r(&began, &tm))
-		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	if (!gmtime_r(&began, &tm) || !strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm))
+		return br_error_set(err, EOVERFLOW, "this machine's clock is out of range");
 	snprintf(path, sizeof(path), "/v1/logs?boards=%s&since=%s&limit=1000000", b->name, when);
 	return save_stream(job, path, dir, "log.jsonl", err);
 }

@@ -96,8 +96,8 @@ char *br_junit_text(const char *suite, uint64_t began_wall_ns, const struct br_j
 		took += cases[i].took_ns;
 		failed += cases[i].failure != NULL;
 	}
-	if (gmtime_r(&began, &tm))
-		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
+	if (!gmtime_r(&began, &tm) || !strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm))
+		when[0] = 0;
 	br_text_add(&t, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite");
 	add_attribute(&t, "name", suite);
 	br_text_addf(&t, " tests=\"%zu\" failures=\"%zu\" errors=\"0\" skipped=\"0\"", n, failed);

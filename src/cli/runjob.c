@@ -131,12 +131,31 @@ int br_job_check(struct br_job *job)
 	return 0;
 }
 
+/* The heartbeat says when one has waited long enough for a daemon. */
+static bool may_come_back(struct br_job *job, int r)
+{
+	enum br_hold_state state = job->hold ? br_hold_state(job->hold, NULL) : BR_HOLD_AWAY;
+
+	return (r == -ECONNREFUSED || r == -ECONNRESET) && !br_job_signal && (state == BR_HOLD_HELD || state == BR_HOLD_WAITING);
+}
+
+int br_job_request(struct br_job *job, const char *method, const char *path, const json_t *body, json_t **ret, struct br_error *err)
+{
+	int r = path ? br_client_call(job->client, method, path, body, ret, err) : br_error_set(err, ENOMEM, "out of memory");
+
+	while (may_come_back(job, r)) {
+		br_job_pause();
+		r = br_client_call(job->client, method, path, body, ret, err);
+	}
+	return r;
+}
+
 int br_job_call(struct br_job *job, const struct br_job_board *b, const char *method, const char *rest, const json_t *body, json_t **ret,
 	struct br_error *err)
 {
 	br_cleanup(br_freep) char *path = br_asprintf("/v1/boards/%s%s", b->name, rest);
 
-	return path ? br_client_call(job->client, method, path, body, ret, err) : br_error_set(err, ENOMEM, "out of memory");
+	return br_job_request(job, method, path, body, ret, err);
 }
 
 /* ---- the queue ---- */
@@ -276,7 +295,7 @@ static bool keep(struct br_job *job)
 	br_cleanup(json_decrefp) json_t *body = json_pack("{s:I}", "for", (json_int_t)(job->opt->keep_ns / BR_S));
 	struct br_error err = BR_ERROR_NULL;
 	char spent[24];
-	int r = path && body ? br_client_call(job->client, "PATCH", path, body, NULL, &err) : -ENOMEM;
+	int r = body ? br_job_request(job, "PATCH", path, body, NULL, &err) : -ENOMEM;
 
 	if (r < 0) {
 		br_job_fail(job, 0, "the boards cannot be kept: %s", br_error_text(&err, r));

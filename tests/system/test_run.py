@@ -260,6 +260,30 @@ def test_a_job_outlives_a_restart_of_the_daemon(t):
     rack.run("-b", "pi1", "--", "true", check=0)
 
 
+def test_the_daemon_is_killed_while_jobs_wait_and_run(t):
+    rack = Rack(t, 2)
+    rack.ttl = 10
+    before = rack.settings()
+    jobs = [rack.begin("-b", "model=4B", "-i", "job", "--power", "none", "--up", "none", "-q", "--", "sh", "-c", f"sleep 2; exit {i}",
+                       user=f"user{i % 3}") for i in range(8)]
+    wait_until(lambda: len(rack.live()) == 8, 30, "all jobs in the queue")
+    dice = random.Random(4)
+    for _ in range(3):
+        time.sleep(dice.uniform(0.3, 2))
+        rack.daemon.process.kill()
+        rack.daemon.process.wait()
+        rack.daemon.start()
+    assert [p.wait(120) for p in jobs] == list(range(8)), [p.stderr.read() for p in jobs]
+    rack.wait_free(60)
+    assert rack.settings() == before
+    # nobody's time on a board begins before another's has ended (times are in seconds)
+    ended = rack.daemon.json("reserve", "list", "--ended", "50")
+    assert len(ended) == 8 and {r["why"] for r in ended} <= {"released", "died"}, ended
+    for board in before:
+        times = sorted((r["held_at"], r["ended_at"]) for r in ended if board in r["boards"])
+        assert all(a[1] <= b[0] for a, b in zip(times, times[1:])), times
+
+
 def never_held_twice(events):
     """From the event log: who has which board."""
     holders = {}

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -30,6 +31,7 @@ struct live {
 	int r;			/* so, */
 	struct br_error err;	/* with these words */
 	bool at_line_start, escaped;
+	bool unsent; /* what a pipe gave could not all be typed */
 	uint64_t renew_ns, claim_ns; /* when next: to keep it, to get one again */
 };
 
@@ -118,13 +120,14 @@ static bool is_others(int r)
 	return r == -EBUSY || r == -ENOLCK;
 }
 
-static void send_bytes(struct live *l, const char *data, size_t n)
+/* False: they were not taken, which was told. */
+static bool send_bytes(struct live *l, const char *data, size_t n)
 {
 	struct br_error err = BR_ERROR_NULL;
 	int r;
 
 	if (!n || l->s->watch)
-		return;
+		return !n;
 	r = br_console_session_send(l->s, data, n, &err);
 	if (is_others(r)) {
 		atomic_store(&l->s->writer, 0);
@@ -132,6 +135,7 @@ static void send_bytes(struct live *l, const char *data, size_t n)
 	}
 	if (r < 0)
 		note(l, "%s", br_error_text(&err, r));
+	return r >= 0;
 }
 
 static void send_break(struct live *l)
@@ -161,7 +165,7 @@ static void tell_size(struct live *l)
 	char text[64];
 
 	br_raw_size(&columns, &rows);
-	send_bytes(l, text, (size_t)snprintf(text, sizeof(text), "stty columns %u rows %u\r", columns, rows));
+	(void)send_bytes(l, text, (size_t)snprintf(text, sizeof(text), "stty columns %u rows %u\r", columns, rows));
 }
 
 /* Behind '~' at the beginning of a line. False: the session ends. */
@@ -191,10 +195,10 @@ static bool take_escape(struct live *l, char c)
 		br_raw_suspend(&l->s->filter);
 		return true;
 	case ESCAPE:
-		send_bytes(l, both, 1);
+		(void)send_bytes(l, both, 1);
 		break;
 	default:
-		send_bytes(l, both, 2);
+		(void)send_bytes(l, both, 2);
 	}
 	l->at_line_start = c == '\r' || c == '\n';
 	return true;
@@ -212,7 +216,7 @@ static bool take_typed(struct live *l, const char *data, size_t n)
 			if (!take_escape(l, data[i]))
 				return false;
 		} else if (data[i] == ESCAPE && l->at_line_start) {
-			send_bytes(l, data + from, i - from);
+			(void)send_bytes(l, data + from, i - from);
 			l->escaped = true;
 			from = i + 1;
 		} else {
@@ -220,7 +224,7 @@ static bool take_typed(struct live *l, const char *data, size_t n)
 		}
 	}
 	if (!l->escaped)
-		send_bytes(l, data + from, n - from);
+		(void)send_bytes(l, data + from, n - from);
 	return true;
 }
 
@@ -248,7 +252,7 @@ static void keep_claim(struct live *l)
 static void type_all(struct live *l)
 {
 	uint64_t until = l->s->timeout_ns ? br_now_ns() + l->s->timeout_ns : UINT64_MAX;
-	bool tty = isatty(0), open = true;
+	bool tty = isatty(0), open = tty || !l->s->watch;
 	char buf[4096];
 
 	while (!atomic_load(&l->over) && !br_raw_signal() && br_now_ns() < until) {
@@ -264,11 +268,21 @@ static void type_all(struct live *l)
 				return; /* its window was closed */
 			open = false; /* a pipe's end: who listens goes on */
 		} else if (n > 0 && !tty) {
-			send_bytes(l, buf, (size_t)n);
+			l->unsent = !send_bytes(l, buf, (size_t)n);
+			if (l->unsent)
+				return;
 		} else if (n > 0 && !take_typed(l, buf, (size_t)n)) {
 			return;
 		}
 	}
+}
+
+/* Whether there is nobody who could type: as a service, behind nohup, in cron. */
+static bool stdin_is_null(void)
+{
+	struct stat in, null;
+
+	return !fstat(0, &in) && !stat("/dev/null", &null) && S_ISCHR(in.st_mode) && in.st_rdev == null.st_rdev;
 }
 
 static int begin(struct live *l, struct br_error *err)
@@ -276,9 +290,10 @@ static int begin(struct live *l, struct br_error *err)
 	struct br_console_session *s = l->s;
 	int r;
 
+	s->watch = s->watch || stdin_is_null();
 	if (!s->watch) {
 		r = br_console_session_claim(s, s->steal, err);
-		if (is_others(r) && !s->steal) {
+		if (is_others(r) && !s->steal && isatty(0)) {
 			note(l, "%s", err->text);
 			*err = BR_ERROR_NULL;
 			s->watch = true;
@@ -319,5 +334,7 @@ int br_console_live(struct br_console_session *s)
 	pthread_mutex_destroy(&l.lock);
 	if (r < 0 && r != -ECANCELED)
 		return br_cli_error(&l.err, r);
-	return sig ? BR_EXIT_INTERRUPTED : BR_EXIT_OK;
+	if (sig)
+		return BR_EXIT_INTERRUPTED;
+	return l.unsent ? BR_EXIT_FAILED : BR_EXIT_OK;
 }

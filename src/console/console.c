@@ -239,7 +239,8 @@ static void load_boards(struct br_consoles *c)
 
 static void wait_longer(struct br_console *con, uint64_t now_ns)
 {
-	uint64_t last = con->uri.kind == BR_CONSOLE_TTY ? TTY_WAIT_NS : LAST_WAIT_NS;
+	/* one that opens, and goes at once, is no device that is only waited for */
+	uint64_t last = con->uri.kind == BR_CONSOLE_TTY && !con->up_ns ? TTY_WAIT_NS : LAST_WAIT_NS;
 
 	if (con->up_ns && now_ns - con->up_ns >= STEADY_NS)
 		con->wait_ns = FIRST_WAIT_NS;

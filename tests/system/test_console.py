@@ -130,6 +130,8 @@ def test_many_watch_one_writes(t):
         # somebody else must not write, unless he takes it over or the writer dies
         r = d.cli("console", "pi1", "--send", "x", check=False)
         assert r.returncode == 1 and "writes on this console; --steal takes it over" in r.stderr, r
+        r = t.run(*d.net.exec(t.bramble, "--state", d.state, "console", "pi1"), check=False, input="typed by a pipe")
+        assert r.returncode == 1 and "writes on this console" in r.stderr, r
         d.cli("console", "pi1", "--steal", "--send", r"stolen\n")
         line.wait_heard(b"stolen\n")
         writer.kill()

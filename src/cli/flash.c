@@ -10,8 +10,8 @@
 #include "base/clock.h"
 #include "base/hostlist.h"
 #include "base/text.h"
+#include "cli/boardnames.h"
 #include "cli/flashwait.h"
-#include "fleet/selector.h"
 
 #define ANSWER_MS	120000 /* of an order or a reset, whose command has 30 s */
 #define WAIT_DEFAULT_NS (1800 * BR_S)
@@ -178,32 +178,6 @@ static int run_boards(const struct flash *f, char **names, size_t n)
 	return code;
 }
 
-/* Names as they are: one that is no board's fails alone. Of a selector those that match now, as the daemon says. */
-static int board_names(const struct flash *f, const char *text, char ***ret, size_t *ret_n, struct br_error *err)
-{
-	br_cleanup(br_client_freep) struct br_client *client = NULL;
-	br_cleanup(json_decrefp) json_t *boards = NULL;
-	br_cleanup(br_freep) char *words = br_client_escape(text);
-	br_cleanup(br_freep) char *path = words ? br_asprintf("/v1/boards?names=%s", words) : NULL;
-	struct br_text list = BR_TEXT_NULL;
-	const json_t *b;
-	size_t i;
-	int r;
-
-	if (!br_selector_is(text))
-		return br_hostlist_expand(text, ret, ret_n, err);
-	r = path ? br_client_new(f->common.state, &client, err) : br_error_set(err, ENOMEM, "out of memory");
-	if (r >= 0)
-		r = br_client_call(client, "GET", path, NULL, &boards, err);
-	if (r < 0 || !json_array_size(boards))
-		return r;
-	json_array_foreach(boards, i, b)
-		br_text_addf(&list, "%s%s", i ? "," : "", json_string_value(json_object_get(b, "name")) ?: "");
-	r = list.failed ? br_error_set(err, ENOMEM, "out of memory") : br_hostlist_expand(list.buf, ret, ret_n, err);
-	br_text_done(&list);
-	return r;
-}
-
 static int flash(int argc, char **argv)
 {
 	struct flash f = { .target = "mmc0", .verify = "hash", .up = "dhcp", .wait_ns = WAIT_DEFAULT_NS };
@@ -220,7 +194,7 @@ static int flash(int argc, char **argv)
 	f.image = argv[optind++];
 	for (int i = optind; i < argc; i++)
 		br_text_addf(&list, "%s%s", i > optind ? "," : "", argv[i]);
-	r = list.failed ? -ENOMEM : board_names(&f, list.buf, &names, &n, &err);
+	r = list.failed ? -ENOMEM : br_cli_board_names(f.common.state, list.buf, &names, &n, &err);
 	br_text_done(&list);
 	if (r < 0)
 		return br_cli_error(&err, r);

@@ -13,6 +13,7 @@
 #include "base/hostlist.h"
 #include "base/text.h"
 #include "base/waiting.h"
+#include "cli/boardnames.h"
 
 BR_DEFINE_CLEANUP(struct br_client *, br_client_free);
 
@@ -34,14 +35,14 @@ struct row {
 	char words[600];
 };
 
-int br_cli_power_names(int argc, char **argv, int from, char ***ret, size_t *ret_n, struct br_error *err)
+int br_cli_power_names(const char *state, int argc, char **argv, int from, char ***ret, size_t *ret_n, struct br_error *err)
 {
 	struct br_text list = BR_TEXT_NULL;
 	int r;
 
 	for (int i = from; i < argc; i++)
 		br_text_addf(&list, "%s%s", i > from ? "," : "", argv[i]);
-	r = list.failed ? br_error_set(err, ENOMEM, "out of memory") : br_hostlist_expand(list.buf ?: "", ret, ret_n, err);
+	r = list.failed ? br_error_set(err, ENOMEM, "out of memory") : br_cli_board_names(state, list.buf ?: "", ret, ret_n, err);
 	br_text_done(&list);
 	return r;
 }
@@ -234,10 +235,10 @@ static int power(int argc, char **argv)
 		return r;
 	if (optind == argc)
 		return br_cli_usage("boards are needed, as pi07 or pi[01-24]");
-	r = br_cli_power_names(argc, argv, optind, &names, &n, &err);
+	r = br_cli_power_names(s.common.state, argc, argv, optind, &names, &n, &err);
 	if (r < 0)
 		return br_cli_error(&err, r);
-	r = switch_boards(&s, names, n);
+	r = n ? switch_boards(&s, names, n) : br_cli_fail(BR_EXIT_NOT_FOUND, "no board matches");
 	br_hostlist_free(names, n);
 	return r;
 }

@@ -153,10 +153,13 @@ static int find(int argc, char **argv)
 			return BR_EXIT_USAGE;
 	}
 	if (optind < argc)
-		r = br_cli_power_names(argc, argv, optind, &names, &n, &err);
+		r = br_cli_power_names(common.state, argc, argv, optind, &names, &n, &err);
 	if (r < 0)
 		return br_cli_error(&err, r);
-	r = find_boards(&common, applies, names, n);
+	if (optind < argc && !n)
+		r = br_cli_fail(BR_EXIT_NOT_FOUND, "no board matches");
+	else
+		r = find_boards(&common, applies, names, n);
 	br_hostlist_free(names, n);
 	return r;
 }

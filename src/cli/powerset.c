@@ -129,11 +129,13 @@ static int each_of(struct each *e, int argc, char **argv, int from)
 	struct br_error err = BR_ERROR_NULL;
 	char **names = NULL;
 	size_t n = 0;
-	int r = br_cli_power_names(argc, argv, from, &names, &n, &err);
+	int r = br_cli_power_names(e->common.state, argc, argv, from, &names, &n, &err);
 
 	if (r < 0)
 		return br_cli_error(&err, r);
-	if (e->n_ports && e->n_ports != n)
+	if (!n)
+		r = br_cli_fail(BR_EXIT_NOT_FOUND, "no board matches");
+	else if (e->n_ports && e->n_ports != n)
 		r = br_cli_usage("%zu ports for %zu boards: as many of both are needed", e->n_ports, n);
 	else
 		r = do_each(e, names, n);

@@ -27,6 +27,9 @@ def test_boards_are_switched_and_come_up(t):
     assert len(kinds(daemon, NAMES[1], "boot.start")) > boots
     code, rows = power(daemon, "off", *NAMES[:2])
     assert code == 0 and strip(t, net, "status", 1) == "off", rows
+    daemon.cli("board", "edit", NAMES[0], "--tags", "camera")
+    assert list(power(daemon, "status", "tag=camera")[1]) == [NAMES[0]]
+    assert daemon.cli("power", "off", "tag=nothing", check=False).returncode == 3
     # the fourth has none
     r = daemon.cli("power", "on", NAMES[3], check=False)
     assert r.returncode == 1 and "nobody told how its power is switched" in r.stderr, r.stderr

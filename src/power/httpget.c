@@ -120,7 +120,7 @@ int br_power_get_json(const char *url, const char *user, const char *password, u
 	json_t *json;
 	int r = br_power_get(url, user, password, timeout_ns, &page, err);
 
-	if (r < 0)
+	if (r < 0 || !page.text)
 		return r;
 	json = json_loadb(page.text, page.n, 0, NULL);
 	host_of(url, host);

@@ -218,14 +218,8 @@ static void end(struct br_power_queue *q, struct job *j, int r, uint64_t wall_ns
 	q->ended(q->ctx, &j->pub);
 }
 
-__attribute__((format(printf, 2, 3))) static void say(struct job *j, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(j->pub.text, sizeof(j->pub.text), fmt, ap);
-	va_end(ap);
-}
+/* The order's words; what they are made of is not these themselves. */
+#define say(j, ...) snprintf((j)->pub.text, sizeof((j)->pub.text), __VA_ARGS__)
 
 static bool watch_ends(const struct job *j)
 {
@@ -467,7 +461,7 @@ int br_power_queue_add(struct br_power_queue *q, const struct br_power_order *o,
 	if (q->n_open >= OPEN_MAX)
 		return -EBUSY;
 	forget_some(q);
-	if (device_of(q, t, &device) < 0 || br_array_reserve(&q->jobs, &q->cap, q->n + 1, sizeof(q->jobs[0])) < 0)
+	if (device_of(q, t, &device) < 0 || br_array_reserve(&q->jobs, &q->cap, q->n + 1, sizeof(void *)) < 0)
 		return -ENOMEM;
 	j = calloc(1, sizeof(*j));
 	if (!j)
@@ -493,7 +487,7 @@ int br_power_queue_add(struct br_power_queue *q, const struct br_power_order *o,
 /* Waited long enough for the board. */
 static void lapse(struct br_power_queue *q, struct job *j, uint64_t now_ns, uint64_t wall_ns)
 {
-	char took[24], before[sizeof(j->pub.text)];
+	char took[24], before[201];
 
 	br_format_duration(took, sizeof(took), j->step == WATCH && j->until_up && j->up_ns ? j->up_ns : j->traits.boot_ns);
 	if (j->step == SOFT_WATCH && j->soft_first) {

@@ -149,13 +149,13 @@ static int ask(struct br_snmp *s, netsnmp_pdu *pdu, netsnmp_pdu **ret, struct br
 		return br_error_set(err, EHOSTUNREACH, "%s cannot be sent anything: no route to it?", s->shown);
 	while (!a.done && br_now_ns() < end)
 		attend(s, fd, 50);
-	if (a.r >= 0 && a.done) {
+	if (a.done && a.answer) {
 		*ret = a.answer;
 		return 0;
 	}
 	if (!a.done) /* the library still knows 'a': it must not tell it anything any more */
 		close_session(s);
-	return trouble(s, a.r, err);
+	return trouble(s, a.r < 0 ? a.r : -EPROTO, err);
 }
 
 /* ---- sessions ---- */
@@ -502,7 +502,7 @@ int br_snmp_walk(struct br_snmp *s, const br_oid *root, size_t n, size_t max, in
 		pdu->max_repetitions = BULK;
 		snmp_add_null_var(pdu, w.at, w.n_at);
 		r = ask(s, pdu, &answer, err);
-		if (r < 0)
+		if (r < 0 || !answer)
 			return r;
 		r = answer->errstat == SNMP_ERR_NOSUCHNAME ? 1 : check(s, answer, err);
 		if (!r)

@@ -179,3 +179,9 @@ def test_the_fleet_in_a_terminal(t):
         assert term.ended() == 0, term.errors()
     once = daemon.cli("top").stdout
     assert once.startswith("4 boards") and once.count("\n") >= 7 and "\x1b" not in once, once
+    far = t.run(*net.exec(t.bramble, "--server", "http://10.77.0.1:8480", "top", "--once")).stdout
+    assert far.splitlines()[0] == once.splitlines()[0], far
+    with Terminal(t, 100, 30, net.exec(t.bramble, "--server", "http://10.77.0.1:8480", "top")) as term:
+        term.see("live br0")
+        term.keys("q")
+        assert term.ended() == 0, term.errors()

@@ -53,7 +53,7 @@ int br_backup_out_open(struct br_backup_out *out, int fd, const char *name, stru
 	return archive_write_open_fd(out->archive, fd) == ARCHIVE_OK ? 0 : cannot(out, err);
 }
 
-static int begin(struct br_backup_out *out, const char *path, uint64_t size, time_t mtime, struct br_error *err)
+static int begin(struct br_backup_out *out, const char *path, uint64_t size, time_t mtime, mode_t mode, struct br_error *err)
 {
 	br_cleanup(archive_entry_freep) struct archive_entry *e = archive_entry_new();
 
@@ -62,7 +62,8 @@ static int begin(struct br_backup_out *out, const char *path, uint64_t size, tim
 	archive_entry_set_pathname(e, path);
 	archive_entry_set_size(e, (int64_t)size);
 	archive_entry_set_filetype(e, AE_IFREG);
-	archive_entry_set_perm(e, 0600); /* there are secrets among them, and who extracts it by hand is not to spread these */
+	/* the state has secrets, and who extracts it by hand is not to spread these; of the configuration people chose who may read it */
+	archive_entry_set_perm(e, br_str_starts(path, "config/") ? mode & 0777 : 0600);
 	archive_entry_set_mtime(e, mtime, 0);
 	return archive_write_header(out->archive, e) == ARCHIVE_OK ? 0 : cannot(out, err);
 }
@@ -95,7 +96,7 @@ static int end(struct br_backup_out *out, const char *path, uint64_t size, struc
 int br_backup_out_bytes(struct br_backup_out *out, const char *path, const void *data, size_t n, struct br_error *err)
 {
 	br_cleanup(br_sha256_freep) struct br_sha256 *hash = br_sha256_new();
-	int r = hash ? begin(out, path, n, 0, err) : br_error_set(err, ENOMEM, "out of memory");
+	int r = hash ? begin(out, path, n, 0, 0600, err) : br_error_set(err, ENOMEM, "out of memory");
 
 	if (r >= 0 && n)
 		r = piece(out, hash, data, n, err);
@@ -135,7 +136,7 @@ int br_backup_out_file(struct br_backup_out *out, const char *from, const char *
 		return br_error_set(err, errno, "%s: %s", from, strerrordesc_np(errno));
 	if (!S_ISREG(st.st_mode))
 		return 1;
-	r = begin(out, path, (uint64_t)st.st_size, st.st_mtime, err);
+	r = begin(out, path, (uint64_t)st.st_size, st.st_mtime, st.st_mode, err);
 	if (r >= 0)
 		r = copy(out, fd, from, (uint64_t)st.st_size, hash, err);
 	return r < 0 ? r : end(out, path, (uint64_t)st.st_size, br_take(hash), err);

@@ -30,6 +30,7 @@ struct restore {
 	int fd;				/* of the file in hand, -1: it is not wanted */
 	char *path;
 	uint64_t size;
+	mode_t mode; /* of a file of the configuration; 0: of the state */
 };
 
 /* ---- extracting ---- */
@@ -56,6 +57,7 @@ static int begin(void *ctx, const char *path, uint64_t size, unsigned mode, stru
 
 	rs->fd = -1;
 	rs->size = size;
+	rs->mode = config ? (mode & 0777) | 0400 : 0;
 	if (r < 0 || !rs->path)
 		return r < 0 ? br_error_set(err, ENOMEM, "out of memory") : 0;
 	dir = strdup(rs->path);
@@ -65,7 +67,7 @@ static int begin(void *ctx, const char *path, uint64_t size, unsigned mode, stru
 	r = br_mkdir_all(dir, config ? 0755 : 0750, err);
 	if (r < 0)
 		return r;
-	rs->fd = open(rs->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, config ? 0644 : 0600);
+	rs->fd = open(rs->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	return rs->fd < 0 ? br_error_set(err, errno, "%s: %s", rs->path, strerrordesc_np(errno)) : 0;
 }
 
@@ -104,7 +106,8 @@ static int end(void *ctx, const char *path, struct br_error *err)
 
 	if (fd < 0)
 		return 0;
-	if (ftruncate(fd, (off_t)rs->size) < 0 || (br_str_ends(path, "/disk.img") && fchmod(fd, 0444) < 0) || fsync(fd) < 0)
+	if (ftruncate(fd, (off_t)rs->size) < 0 || (br_str_ends(path, "/disk.img") && fchmod(fd, 0444) < 0) ||
+		(rs->mode && fchmod(fd, rs->mode) < 0) || fsync(fd) < 0)
 		return br_error_set(err, errno, "%s: %s", name, strerrordesc_np(errno));
 	if (rs->opt->uid && !geteuid() && br_str_starts(path, "state/") && fchown(fd, rs->opt->uid, rs->opt->gid) < 0)
 		return br_error_set(err, errno, "%s: %s", name, strerrordesc_np(errno));
@@ -241,8 +244,22 @@ static int move_up(const char *from, const char *to, bool shared, bool resumed, 
 	return r < 0 || !apply || br_sync_dir(to) >= 0 ? r : br_error_set(err, EIO, "directory %s: cannot be made stable", to);
 }
 
+/* With the mode it had; what its group alone might read is the daemon's group's. */
+static int put_config(const struct br_restore_options *opt, const char *from, const char *to, const void *text, size_t n, struct br_error *err)
+{
+	struct stat st;
+	int r;
+
+	if (stat(from, &st) < 0)
+		return br_error_set(err, errno, "%s: %s", from, strerrordesc_np(errno));
+	r = br_file_write(to, text, n, st.st_mode & 0777, err);
+	if (r >= 0 && opt->gid && !geteuid() && (st.st_mode & 0044) == 0040 && chown(to, (uid_t)-1, opt->gid) < 0)
+		r = br_error_set(err, errno, "%s: %s", to, strerrordesc_np(errno));
+	return r;
+}
+
 /* Files of the configuration, one by one: an equal one is left, another is in the way. */
-static int move_config(const char *from, const char *to, bool apply, struct br_error *err)
+static int move_config(const struct br_restore_options *opt, const char *from, const char *to, bool apply, struct br_error *err)
 {
 	br_cleanup(closedirp) DIR *d = opendir(from);
 	struct dirent *e;
@@ -259,7 +276,7 @@ static int move_config(const char *from, const char *to, bool apply, struct br_e
 		if (!a || !b)
 			return br_error_set(err, ENOMEM, "out of memory");
 		if (e->d_type == DT_DIR) {
-			r = move_config(a, b, apply, err);
+			r = move_config(opt, a, b, apply, err);
 			continue;
 		}
 		r = br_file_read(a, 256u << 20, &ta, &na, err);
@@ -267,7 +284,7 @@ static int move_config(const char *from, const char *to, bool apply, struct br_e
 			if (na != nb || memcmp(ta, tb, na) != 0)
 				r = br_error_set(err, EEXIST, "%s: there is another one; move it away, or give another --config", b);
 		} else if (r >= 0 && apply) {
-			r = br_file_write(b, ta, na, 0644, err);
+			r = put_config(opt, a, b, ta, na, err);
 		}
 	}
 	return r;
@@ -285,13 +302,13 @@ static int commit(struct restore *rs, bool resumed, struct br_error *err)
 	if (r >= 0)
 		r = move_up(rs->staging, state, false, resumed, false, err);
 	if (r >= 0 && rs->config_staging)
-		r = move_config(rs->config_staging, rs->opt->config, false, err);
+		r = move_config(rs->opt, rs->config_staging, rs->opt->config, false, err);
 	if (r >= 0)
 		r = br_file_write(mark, "", 0, 0600, err);
 	if (r >= 0)
 		r = move_up(rs->staging, state, false, resumed, true, err);
 	if (r >= 0 && rs->config_staging)
-		r = move_config(rs->config_staging, rs->opt->config, true, err);
+		r = move_config(rs->opt, rs->config_staging, rs->opt->config, true, err);
 	if (r >= 0 && rename(from, to) < 0)
 		r = br_error_set(err, errno, "%s: %s", to, strerrordesc_np(errno));
 	if (r >= 0 && (unlink(mark) < 0 || br_sync_dir(state) < 0))

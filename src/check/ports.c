@@ -22,6 +22,7 @@ static const struct port {
 	{ true, 2049, BR_CHECK_ERROR, "NFS", "no board gets its root file system" },
 	{ true, 20048, BR_CHECK_WARNING, "MOUNT", "boards cannot mount their roots" },
 	{ false, 514, BR_CHECK_NOTE, "syslog", "boards' log lines go to that program instead" },
+	{ false, 6666, BR_CHECK_NOTE, "netconsole", "words of boot loaders and kernels go to that program instead" },
 	{ true, 8480, BR_CHECK_WARNING, "the web page", "neither page nor API answer on the network" },
 };
 

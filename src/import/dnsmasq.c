@@ -386,7 +386,7 @@ static const struct {
 	{ "port", NULL, BR_IMPORT_NOTE, "bramble has no DNS server" },
 	{ "dhcp-no-override", NULL, BR_IMPORT_NOTE, "bramble uses options and fields as each boot loader needs them" },
 	{ "dhcp-leasefile", NULL, BR_IMPORT_LEFT, "leases are not taken over; boards of a fixed address keep it" },
-	{ "dhcp-script", NULL, BR_IMPORT_LEFT, "hooks are bramble's own: see 'bramble help hook'" },
+	{ "dhcp-script", NULL, BR_IMPORT_LEFT, "hooks are bramble's own: [hook NAME] in bramble.conf" },
 	{ "dhcp-match", NULL, BR_IMPORT_LEFT, "bramble tells boards and boot loaders apart by itself" },
 	{ "dhcp-vendorclass", NULL, BR_IMPORT_LEFT, "bramble tells boards and boot loaders apart by itself" },
 	{ "dhcp-mac", NULL, BR_IMPORT_LEFT, "bramble tells boards and boot loaders apart by itself" },

@@ -44,6 +44,7 @@ def test_boards_come_back_as_they_were(t):
     os.makedirs(config + "/boot/a")
     write(t, "config/boot/a/config.txt", "start_x=1\n")
     write(t, "config/bramble.conf", "[serve]\nlease = 1h\n")
+    os.chmod(t.path("config/bramble.conf"), 0o640)
     with Daemon(t, net, image=image) as d:
         for name, mac in MACS.items():
             d.cli("board", "add", name, "--mac", mac, "--disk", "persistent", "--notes", f"shelf {name}")
@@ -73,6 +74,7 @@ def test_boards_come_back_as_they_were(t):
     t.run(t.bramble, "restore", t.path("b.tar.zst"), "--state", t.path("state2"), "--config", t.path("config2"))
     with open(t.path("config2/boot/a/config.txt")) as f:
         assert f.read() == "start_x=1\n"
+    assert os.stat(t.path("config2/bramble.conf")).st_mode & 0o777 == 0o640
     again = t.run(t.bramble, "restore", t.path("b.tar.zst"), "--state", t.path("state2"), check=False)
     assert again.returncode != 0 and "has a database already" in again.stderr
     with Daemon(t, net, state=t.path("state2"), image="small") as d:

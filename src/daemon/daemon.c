@@ -770,9 +770,15 @@ static uint64_t capture_dropped(void *ctx)
 	return br_watch_io_dropped(ctx);
 }
 
+/* Nobody's idle board: it is reserved, or its card is being written. */
 static bool reserved(void *ctx, int64_t board_id)
 {
-	return br_reservation_of(ctx, board_id, NULL, 0) != 0;
+	struct daemon *d = ctx;
+	struct br_flash_order order;
+
+	if (br_reservation_of(br_reserver_reservations(d->reserver), board_id, NULL, 0))
+		return true;
+	return !br_flash_order_last(d->fleet, board_id, &order) && br_flash_open_state(order.state);
 }
 
 /* As the user we stay: devices' files (gpio, USB) are opened by what it may. */
@@ -784,7 +790,7 @@ static int start_power(struct daemon *d, struct br_error *err)
 		.command = d->config->power_command,
 		.state = d->state,
 		.reserved = reserved,
-		.ctx = br_reserver_reservations(d->reserver),
+		.ctx = d,
 	};
 
 	return br_power_new(&opt, &d->power, err);

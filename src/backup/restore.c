@@ -377,6 +377,8 @@ int br_backup_restore(const char *file, const struct br_restore_options *opt, js
 		r = br_error_set(err, errno, "state directory %s: %s", opt->state, strerrordesc_np(errno));
 	if (r >= 0)
 		r = br_fleet_lock(opt->state, &lock, err);
+	if (r >= 0 && opt->uid && !geteuid() && fchown(lock, opt->uid, opt->gid) < 0)
+		r = br_error_set(err, errno, "state directory %s: its lock: %s", opt->state, strerrordesc_np(errno));
 	if (r >= 0)
 		r = restore_locked(file, opt, manifest, err);
 	if (r < 0) {

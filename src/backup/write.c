@@ -299,6 +299,14 @@ static void sync_parent(const char *file)
 		(void)br_sync_dir(slash ? dir : ".");
 }
 
+/* Not over what came meanwhile, where the file system can tell. */
+static int give_name(const char *partial, const char *file)
+{
+	if (!renameat2(AT_FDCWD, partial, AT_FDCWD, file, RENAME_NOREPLACE))
+		return 0;
+	return errno == EINVAL || errno == ENOSYS ? rename(partial, file) : -1;
+}
+
 int br_backup_write(const char *file, const struct br_backup_options *opt, struct br_backup_result *ret, struct br_error *err)
 {
 	struct backup k = { .opt = opt, .images = json_array(), .out = { .cancelled = opt->cancelled } };
@@ -316,12 +324,12 @@ int br_backup_write(const char *file, const struct br_backup_options *opt, struc
 		r = br_backup_check(partial, opt->quiet, NULL, err);
 	if (r >= 0)
 		r = measure(partial, &res, err);
-	if (r >= 0 && link(partial, file) < 0) /* not over what came meanwhile */
+	if (r >= 0 && give_name(partial, file) < 0)
 		r = br_error_set(err, errno, "file %s: %s", file, strerrordesc_np(errno));
 	if (r >= 0)
 		sync_parent(file);
 	if (partial)
-		unlink(partial);
+		unlink(partial); /* not there any more when all went well */
 	res.files = k.out.n;
 	res.bytes = k.out.bytes;
 	json_decref(k.images);

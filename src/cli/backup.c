@@ -10,6 +10,7 @@
 
 #include "backup/backup.h"
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/state.h"
 #include "base/text.h"
 #include "cli/cli.h"
@@ -62,6 +63,7 @@ static int read_options(int argc, char **argv, const struct option *options, str
 /* A running daemon freezes the disks; without one its lock is ours as long as the backup lasts. */
 static int find_daemon(const char *state, struct br_client **ret, int *ret_lock, struct br_error *err)
 {
+	br_cleanup(br_freep) char *lock = NULL;
 	json_t *status = NULL;
 	int r = br_client_new(state, ret, err); /* this machine's, whatever --server says */
 
@@ -72,7 +74,9 @@ static int find_daemon(const char *state, struct br_client **ret, int *ret_lock,
 		return r < 0 ? r : 0;
 	br_client_free(br_take(*ret));
 	*err = BR_ERROR_NULL;
-	return br_fleet_lock(state, ret_lock, err);
+	lock = br_path_join(state, "daemon.lock");
+	r = lock ? br_fleet_lock(state, ret_lock, err) : br_error_set(err, ENOMEM, "out of memory");
+	return r < 0 ? r : br_state_own(state, lock, err); /* the daemon's, should it not have been there */
 }
 
 static void print_written(const struct request *q, const struct br_backup_result *res)

@@ -75,6 +75,8 @@ def test_boards_come_back_as_they_were(t):
     with open(t.path("config2/boot/a/config.txt")) as f:
         assert f.read() == "start_x=1\n"
     assert os.stat(t.path("config2/bramble.conf")).st_mode & 0o777 == 0o640
+    owner = os.stat(t.path("state2")).st_uid
+    assert owner != 0 and all(os.lstat(os.path.join(d, x)).st_uid == owner for d, dirs, files in os.walk(t.path("state2")) for x in dirs + files)
     again = t.run(t.bramble, "restore", t.path("b.tar.zst"), "--state", t.path("state2"), check=False)
     assert again.returncode != 0 and "has a database already" in again.stderr
     with Daemon(t, net, state=t.path("state2"), image="small") as d:

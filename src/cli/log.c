@@ -475,7 +475,7 @@ static int log_status(int argc, char **argv)
 #define FORM "  -o, --output FORM  table, json or jsonl\n"
 
 const struct br_command br_cli_log[] = {
-	{ "log", "show", "[BOARDS] [-n N] [--since WHEN] [--until WHEN] [--source S] [--stream NAME] [--severity S] [--no-events] [-o FORM]",
+	{ "log", "show", "[BOARDS] [-n N] [--since WHEN] [--until WHEN] [--source S] [--stream NAME] [--severity S] [--no-events] [-o table|json|jsonl]",
 		"Shows what boards said, and what happened to them, by time", log_show,
 		PICK "  -n, --number N     the newest N (1000)\n"
 		     "  --no-events        lines only\n" FORM },
@@ -483,11 +483,11 @@ const struct br_command br_cli_log[] = {
 		"Follows what boards say", log_follow,
 		PICK "  -n, --number N     the newest N first (10)\n"
 		     "  --no-events        lines only\n" FORM },
-	{ "log", "grep", "EXPRESSION [BOARDS] [-i] [-n N] [--since WHEN] [--until WHEN] [--source S] [--stream NAME] [--severity S] [-o FORM]",
+	{ "log", "grep", "EXPRESSION [BOARDS] [-i] [-n N] [--since WHEN] [--until WHEN] [--source S] [--stream NAME] [--severity S] [-o table|json|jsonl]",
 		"Finds lines by a regular expression", log_grep,
 		"  -i, --ignore-case  letters of either case\n" PICK "  -n, --number N     the newest N (10000)\n" FORM
 		"\nExit code 1: no line was found.\n" },
-	{ "log", "wait", "--for EXPRESSION [--boards BOARDS] [--all|--any] [--since WHEN] [--timeout DURATION] [-i] [-q]",
+	{ "log", "wait", "--for EXPRESSION [--boards BOARDS] [--all|--any] [--since WHEN] [--timeout DURATION] [-i] [-q] [-o table|jsonl]",
 		"Waits until boards say something", log_wait,
 		"  --for EXPRESSION   a regular expression\n"
 		"  --boards BOARDS    only what these say\n"
@@ -498,9 +498,9 @@ const struct br_command br_cli_log[] = {
 		"  --source, --stream, --severity  as in 'log show'\n"
 		"  -q, --quiet        only the exit code\n" FORM
 		"\nExit code 0: it was said; 5: not in time.\n" },
-	{ "log", "mark", "NAME", "Names this moment of the log", log_mark, NULL },
+	{ "log", "mark", "NAME [-o table|json]", "Names this moment of the log", log_mark, NULL },
 	{ "log", "unmark", "NAME", "Forgets a mark", log_unmark, NULL },
-	{ "log", "marks", "[-o FORM] [-q]", "Lists the marks", log_marks, NULL },
-	{ "log", "status", "[-o FORM]", "Shows what the log store holds, took and lost", log_status, NULL },
+	{ "log", "marks", "[-o table|json|jsonl] [-q]", "Lists the marks", log_marks, NULL },
+	{ "log", "status", "[-o table|json]", "Shows what the log store holds, took and lost", log_status, NULL },
 	{ 0 },
 };

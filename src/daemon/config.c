@@ -295,6 +295,16 @@ static const char *check_on_off(const char *v)
 	return strcmp(v, "on") && strcmp(v, "off") ? "must be on or off" : NULL;
 }
 
+static const char *check_board_logs(const char *v)
+{
+	static const char *const values[] = { "off", "netconsole", "syslog", "netconsole,syslog", "syslog,netconsole" };
+
+	for (size_t i = 0; i < BR_ARRAY_SIZE(values); i++)
+		if (!strcmp(v, values[i]))
+			return NULL;
+	return "must be off, netconsole, syslog or netconsole,syslog";
+}
+
 static const char *check_logs_size(const char *v)
 {
 	uint64_t size;
@@ -364,6 +374,8 @@ const struct br_config_setting br_config_settings[] = {
 		check_max_events },
 	{ "logs", "on|off", "take and keep what boards log: syslog, netconsole, bramble-log (default: on)", "on", AT(logs),
 		check_on_off },
+	{ "board-logs", "off|netconsole,syslog", "files in boards' roots that make them send their logs here (default: off)", "off",
+		AT(board_logs), check_board_logs },
 	{ "logs-size", "SIZE", "how much disk the logs may take (default: 1G)", "1G", AT(logs_size), check_logs_size },
 	{ "logs-age", "DURATION|forever", "how long logs are kept (default: 30d)", "30d", AT(logs_age), check_keep },
 	{ "logs-rate", "N", "lines a second that a board may log, ten times that at once (default: 2000)", "2000", AT(logs_rate),

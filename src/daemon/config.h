@@ -46,6 +46,7 @@ struct br_config {
 	char *keep_events; /* duration, or "forever" */
 	char *max_events;  /* number, "0": no limit */
 	char *logs;	   /* "on", "off" */
+	char *board_logs;  /* "off", or "netconsole,syslog" */
 	char *logs_size;   /* bytes */
 	char *logs_age;	   /* duration, or "forever" */
 	char *logs_rate;   /* lines a second of one board */

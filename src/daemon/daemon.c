@@ -314,7 +314,13 @@ static int start_boots(struct daemon *d, struct br_error *err)
 	struct br_boots_options opt = {
 		.fleet = d->fleet,
 		.store = d->store,
-		.server = { .ip = d->net.ip, .nfs_port = NFS_PORT, .mount_port = MOUNT_PORT },
+		.server = {
+			.ip = d->net.ip,
+			.nfs_port = NFS_PORT,
+			.mount_port = MOUNT_PORT,
+			.log_netconsole = strstr(d->config->board_logs, "netconsole") != NULL,
+			.log_syslog = strstr(d->config->board_logs, "syslog") != NULL,
+		},
 		.default_disk = d->config->disk,
 		.overrides = d->config->overrides,
 		.root_files = d->config->root_files,

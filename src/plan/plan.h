@@ -35,6 +35,7 @@ uint64_t br_plan_base_largest(const struct br_plan_base *base); /* bytes of its 
 struct br_plan_server {
 	uint32_t ip; /* of the serving interface */
 	uint16_t nfs_port, mount_port;
+	bool log_netconsole, log_syslog; /* boards send us these by themselves (root files) */
 };
 
 /* Everything a plan is a function of. */

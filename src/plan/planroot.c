@@ -210,6 +210,9 @@ int br_plan_make_root(const struct br_plan *plan, const struct br_override_set *
 	if (in->persist)
 		wish.fstab = br_root_files_own(ret, persist_line(&in->server));
 	wish.ssh = has_boot_file(plan, "ssh") || has_boot_file(plan, "ssh.txt");
+	wish.log_ip = in->server.ip;
+	wish.log_netconsole = in->server.log_netconsole || br_board_tagged(&in->board, "log-netconsole");
+	wish.log_syslog = in->server.log_syslog || br_board_tagged(&in->board, "log-syslog");
 	gather_keys(&m);
 	gather_extra_keys(&m);
 	find_userconf(&m, &wish);

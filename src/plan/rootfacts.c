@@ -266,6 +266,8 @@ static void find_accounts(struct looking *l)
 	f->shell = mode_at(l, "/bin/bash", true) ? "/bin/bash" : "/bin/sh";
 	f->sudoers_dir = is_dir(l, "/etc/sudoers.d");
 	f->tmpfiles_dir = is_dir(l, "/etc/tmpfiles.d");
+	f->modprobe_dirs = is_dir(l, "/etc/modprobe.d") && is_dir(l, "/etc/modules-load.d");
+	f->rsyslog = has_unit(l, "rsyslog.service") && is_dir(l, "/etc/rsyslog.d");
 	f->user_wizard = has_unit(l, "userconfig.service");
 	f->user_banner = exists(l, "/etc/ssh/sshd_config.d/rename_user.conf");
 }

@@ -32,6 +32,8 @@ struct br_root_facts {
 	bool networkd, ifupdown, cloud_init;
 	bool resolver_link;   /* there is /etc, and resolv.conf may become a link */
 	bool wants_dir, sudoers_dir, tmpfiles_dir;
+	bool modprobe_dirs; /* modprobe.d and modules-load.d */
+	bool rsyslog;	      /* it runs, and has a rsyslog.d */
 	bool user_wizard, user_banner; /* Raspberry Pi OS asks for the first user, and says so at ssh logins */
 	bool initramfs_tools; /* made its initramfs */
 	const char *shell;

@@ -268,6 +268,57 @@ static void make_ssh_run(struct making *m)
 		br_root_files_add(m->files, &(struct br_projection){ .path = "/etc/ssh/sshd_not_to_be_run", .why = why });
 }
 
+/* ---- logs (docs/logs.md) ---- */
+
+static void make_netconsole(struct making *m, const char *ip)
+{
+	static const char why[] = "board-logs: the kernel's messages go to bramble";
+
+	if (!m->facts->modprobe_dirs) {
+		br_root_files_left_out(m->files, "no netconsole: there is no /etc/modprobe.d with /etc/modules-load.d");
+		return;
+	}
+	/* '+': with severities; the port tells us that it is the kernel */
+	add_text(m, "/etc/modprobe.d/bramble-netconsole.conf",
+		own(m, br_asprintf("options netconsole netconsole=+6664@/eth0,6666@%s/\n", ip)), why);
+	add_text(m, "/etc/modules-load.d/bramble-netconsole.conf", "netconsole\n", why);
+}
+
+/* An image without a syslog daemon has a journal: what was said before the network was there is in it, too. A connection that is
+ * made again begins with what is new. */
+static const char journal_unit[] =
+	"[Unit]\nDescription=The journal to bramble\nAfter=network.target\n\n[Service]\n"
+	"ExecStart=/bin/bash -c 'n=all; [ ! -e /run/bramble-log ] || n=0; exec 3<>/dev/tcp/%s/514 && : >/run/bramble-log && "
+	"journalctl -b -f -n $$n -o short-iso-precise | sed -u \"s/^/<13>/\" >&3'\n"
+	"Restart=always\nRestartSec=10\n\n[Install]\nWantedBy=multi-user.target\n";
+
+static void make_syslog(struct making *m, const char *ip)
+{
+	static const char unit[] = "/etc/systemd/system/bramble-log.service", why[] = "board-logs: what it logs goes to bramble";
+
+	if (m->facts->rsyslog) {
+		add_text(m, "/etc/rsyslog.d/90-bramble.conf",
+			own(m, br_asprintf("*.* action(type=\"omfwd\" target=\"%s\" port=\"514\" protocol=\"tcp\" "
+					   "queue.type=\"LinkedList\" action.resumeRetryCount=\"-1\")\n", ip)), why);
+	} else if (m->facts->wants_dir && !strcmp(m->facts->shell, "/bin/bash")) {
+		add_text(m, unit, own(m, br_asprintf(journal_unit, ip)), why);
+		add_link(m, "/etc/systemd/system/multi-user.target.wants/bramble-log.service", unit, why);
+	} else {
+		br_root_files_left_out(m->files, "no syslog: it has neither rsyslog nor systemd with bash");
+	}
+}
+
+static void make_logs(struct making *m)
+{
+	char ip[BR_IP_TEXT];
+
+	br_ip_format(ip, m->wish->log_ip);
+	if (m->wish->log_netconsole)
+		make_netconsole(m, ip);
+	if (m->wish->log_syslog)
+		make_syslog(m, ip);
+}
+
 int br_root_files_make(const struct br_root_facts *facts, const struct br_root_wish *wish, struct br_root_files *files,
 	struct br_error *err)
 {
@@ -280,6 +331,7 @@ int br_root_files_make(const struct br_root_facts *facts, const struct br_root_w
 		r = make_user(&m);
 	make_keys(&m);
 	make_ssh_run(&m);
+	make_logs(&m);
 	for (size_t i = 0; i < facts->n_common; i++)
 		br_root_files_add(files, &facts->common[i]);
 	explicit_bzero(&m.user, sizeof(m.user));

@@ -23,6 +23,8 @@ struct br_root_wish {
 	size_t userconf_len;
 	const char *fstab; /* a line more of it, NULL: none */
 	const char *keys; /* lines of authorized_keys, NULL: none */
+	uint32_t log_ip; /* where its kernel and its syslog send to */
+	bool log_netconsole, log_syslog;
 };
 
 struct br_root_files {

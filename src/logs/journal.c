@@ -136,7 +136,7 @@ static int read_file(const uint8_t *data, size_t n, struct slices *ret, uint64_t
 			break;
 		if (size < 0)
 			return size;
-		if (br_array_reserve(&ret->v, &ret->cap, ret->n + 1, sizeof(ret->v[0])) < 0) {
+		if (br_array_reserve(&ret->v, &ret->cap, ret->n + 1, sizeof(void *)) < 0) {
 			br_logs_block_unref(b);
 			return -ENOMEM;
 		}
@@ -198,7 +198,7 @@ int br_logs_journal_read(struct br_logs_journal *j, uint64_t after,
 			atomic_store(&j->size[i], end);
 	}
 	if (slices.n)
-		qsort(slices.v, slices.n, sizeof(slices.v[0]), by_number);
+		qsort(slices.v, slices.n, sizeof(void *), by_number);
 	for (size_t i = 0; i < slices.n; i++) {
 		if (r == 0)
 			r = give_slice(slices.v[i], &after, fn, ctx);

@@ -178,7 +178,7 @@ static void hold(struct br_logs_limits *l, struct sender *s, const struct br_log
 	struct held *h;
 
 	if (!s->held)
-		s->held = calloc(BR_LOGS_HELD, sizeof(s->held[0]));
+		s->held = calloc(BR_LOGS_HELD, sizeof(void *));
 	while (s->held && s->n_held && (s->n_held == BR_LOGS_HELD || l->held_bytes + n > BR_LOGS_HELD_BYTES)) {
 		free(take_held(l, s));
 		lose(l, s);

@@ -123,10 +123,10 @@ static uint64_t last_seq(const struct br_logs_shelf *shelf)
 static int open_segment(struct br_logs_shelf *shelf, const char *name, bool newest, struct br_error *err)
 {
 	struct br_logs_segment *s = calloc(1, sizeof(*s));
-	struct stat st;
+	struct stat st = { 0 };
 	int r = 0;
 
-	if (!s || br_array_reserve(&shelf->segs, &shelf->cap, shelf->n + 1, sizeof(shelf->segs[0])) < 0) {
+	if (!s || br_array_reserve(&shelf->segs, &shelf->cap, shelf->n + 1, sizeof(void *)) < 0) {
 		free(s);
 		return br_error_set(err, ENOMEM, "out of memory");
 	}
@@ -234,7 +234,7 @@ static void remove_oldest(struct br_logs_shelf *shelf)
 	shelf->bytes -= s->size;
 	shelf->removed += s->n_lines;
 	shelf->dir_dirty = true;
-	memmove(shelf->segs, shelf->segs + 1, --shelf->n * sizeof(shelf->segs[0]));
+	memmove(shelf->segs, shelf->segs + 1, --shelf->n * sizeof(void *));
 	segment_unref(s);
 }
 
@@ -264,7 +264,7 @@ static int writable(struct br_logs_shelf *shelf, const struct br_logs_block *b, 
 		remove_oldest(shelf);
 	if (!s) {
 		s = calloc(1, sizeof(*s));
-		if (!s || br_array_reserve(&shelf->segs, &shelf->cap, shelf->n + 1, sizeof(shelf->segs[0])) < 0) {
+		if (!s || br_array_reserve(&shelf->segs, &shelf->cap, shelf->n + 1, sizeof(void *)) < 0) {
 			r = -ENOMEM;
 		} else {
 			atomic_init(&s->refs, 1);

@@ -43,7 +43,7 @@ void br_logs_store_shut(struct br_logs *logs)
 		br_logs_note_loss(logs, 0, 0, logs->queue[at]->head.n, "could not be brought to the disk in time");
 		br_logs_block_unref(logs->queue[at]);
 		logs->n_queue--;
-		memmove(&logs->queue[at], &logs->queue[at + 1], (logs->n_queue - at) * sizeof(logs->queue[0]));
+		memmove(&logs->queue[at], &logs->queue[at + 1], (logs->n_queue - at) * sizeof(void *));
 	}
 	logs->queue[logs->n_queue++] = logs->open;
 	logs->open = NULL;

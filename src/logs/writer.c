@@ -63,7 +63,7 @@ static int write_queue(struct writer *w, struct br_error *err)
 		if (r < 0)
 			break;
 		logs->dirty = true;
-		memmove(&logs->queue[0], &logs->queue[1], --logs->n_queue * sizeof(logs->queue[0]));
+		memmove(&logs->queue[0], &logs->queue[1], --logs->n_queue * sizeof(void *));
 		br_logs_block_unref(b);
 	}
 	return r;

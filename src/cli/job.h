@@ -100,8 +100,8 @@ int br_job_wait_up(struct br_job *job);
 
 /* jobcmd.c: the command, here or on the boards: its exit code, made fit, or one of the lab's. */
 int br_job_command(struct br_job *job);
-/* Runs a program with our own arguments, quietly; its exit status, or a negative errno. */
-int br_job_spawn(const char *const *argv, int out_fd);
+/* Runs a program; what it says goes to stderr, or nowhere. Its exit status, or a negative errno. */
+int br_job_spawn(const char *const *argv, bool quiet);
 
 /* jobcollect.c */
 int br_job_collect(struct br_job *job, int code);

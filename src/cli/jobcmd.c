@@ -171,14 +171,19 @@ static int run_here(struct br_job *job)
 	return fit(job, code);
 }
 
-int br_job_spawn(const char *const *argv, int out_fd)
+int br_job_spawn(const char *const *argv, bool quiet)
 {
 	pid_t pid = fork();
 	int status;
 
 	if (!pid) {
-		if (out_fd >= 0)
-			dup2(out_fd, STDOUT_FILENO);
+		int null_fd = quiet ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1;
+
+		dup2(STDERR_FILENO, STDOUT_FILENO);
+		if (null_fd >= 0) {
+			dup2(null_fd, STDOUT_FILENO);
+			dup2(null_fd, STDERR_FILENO);
+		}
 		prctl(PR_SET_PDEATHSIG, SIGTERM);
 		execv(argv[0], (char *const *)(uintptr_t)argv);
 		_exit(127);

@@ -65,19 +65,37 @@ static int save_log(struct br_job *job, const struct br_job_board *b, const char
 	return save_stream(job, path, dir, "log.jsonl", err);
 }
 
-/* Over NFS the daemon has the disk; a flashed system is asked itself. */
+/* Over NFS the daemon has the disk: a file, or else a directory, which is to be called as it is there. */
+static int copy_from_disk(const char *source, const char *dir)
+{
+	br_cleanup(br_freep) char *whole = strdup(source);
+	br_cleanup(br_freep) char *to = NULL;
+	const char *file[] = { SELF, "disk", "cp", source, dir, NULL };
+	char *last;
+
+	if (!whole)
+		return -ENOMEM;
+	while ((last = strrchr(whole, '/')) && !last[1] && last > whole)
+		*last = 0;
+	to = br_path_join(dir, last && last[1] ? last + 1 : "root");
+	if (!to)
+		return -ENOMEM;
+	if (!br_job_spawn(file, true))
+		return 0;
+	return br_job_spawn((const char *const[]){ SELF, "disk", "cp", "-rq", whole, to, NULL }, false);
+}
+
 static int copy_file(struct br_job *job, const struct br_job_board *b, const char *from, const char *dir)
 {
 	br_cleanup(br_freep) char *source = br_asprintf("%s:%s", b->name, from);
-	const char *disk[] = { SELF, "disk", "cp", "-r", source, dir, NULL };
-	const char *ssh[] = { SELF, "cp", source, dir, NULL };
 	int code;
 
 	if (!source)
 		return br_job_fail(job, BR_JOB_ARTIFACTS, "out of memory");
 	if (job->opt->state)
 		setenv("BRAMBLE_STATE", job->opt->state, 1);
-	code = br_job_spawn(job->opt->flash ? ssh : disk, STDERR_FILENO);
+	/* a flashed system is asked itself */
+	code = job->opt->flash ? br_job_spawn((const char *const[]){ SELF, "cp", "-r", source, dir, NULL }, false) : copy_from_disk(source, dir);
 	return code ? br_job_fail(job, BR_JOB_ARTIFACTS, "%s could not be copied (code %d)", source, code) : 0;
 }
 

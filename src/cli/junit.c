@@ -10,38 +10,29 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "base/utf8.h"
 
 #define REPLACEMENT "\xef\xbf\xbd"
 
 /* Bytes of the UTF-8 character at s that XML 1.0 (2.2) allows; 0: none. */
-static size_t character(const unsigned char *s)
+static size_t character(const uint8_t *s, size_t left)
 {
-	uint32_t c;
-	size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
+	uint32_t c = 0;
+	size_t n = br_utf8_next(s, left, &c);
 
-	if (!n)
+	if (n == BR_UTF8_WRONG || n == BR_UTF8_MORE || c == 0xfffe || c == 0xffff)
 		return 0;
-	c = n == 1 ? s[0] : s[0] & (0x7fu >> n);
-	for (size_t i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (s[i] & 0x3f);
-	}
-	if (n == 1)
-		return c >= 0x20 || c == '\t' || c == '\n' || c == '\r' ? 1 : 0;
-	if ((n == 3 && c < 0x800) || (n == 4 && (c < 0x10000 || c > 0x10ffff)))
-		return 0;
-	return (c >= 0xd800 && c <= 0xdfff) || c == 0xfffe || c == 0xffff ? 0 : n;
+	return c >= 0x20 || c == '\t' || c == '\n' || c == '\r' ? n : 0;
 }
 
 static void add_escaped(struct br_text *t, const char *text)
 {
 	static const char *const entities[] = { ['<'] = "&lt;", ['>'] = "&gt;", ['&'] = "&amp;", ['"'] = "&quot;", ['\''] = "&apos;",
 		['\n'] = "&#10;", ['\t'] = "&#9;", ['\r'] = "&#13;" };
-	const unsigned char *s = (const unsigned char *)text;
+	const uint8_t *s = (const uint8_t *)text, *end = s + strlen(text);
 
-	while (*s) {
-		size_t n = character(s);
+	while (s < end) {
+		size_t n = character(s, (size_t)(end - s));
 
 		if (!n)
 			br_text_add(t, REPLACEMENT);

@@ -110,8 +110,8 @@ def test_a_job_runs_and_leaves_nothing_behind(t):
     rack = Rack(t, 2)
     before = rack.settings()
     junit, artifacts = t.path("junit.xml"), t.path("artifacts")
-    r = rack.run("-b", "model=4B", "-i", "job", "--junit", junit, "--artifacts", artifacts, "--",
-                 "sh", "-c", "echo $BRAMBLE_BOARD $BRAMBLE_ADDRESS; bramble() { :; }; exit 0", check=0)
+    r = rack.run("-b", "model=4B", "-i", "job", "--junit", junit, "--artifacts", artifacts,
+                 "--collect", "/etc/os-release", "--collect", "/boot", "--", "sh", "-c", "echo $BRAMBLE_BOARD $BRAMBLE_ADDRESS; bramble() { :; }; exit 0", check=0)
     name, address = r.stdout.split()
     assert name in before and address.startswith("10.77.0."), r.stdout
     assert rack.settings() == before and not rack.live()
@@ -124,6 +124,11 @@ def test_a_job_runs_and_leaves_nothing_behind(t):
         assert json.load(f)["exit_code"] == 0
     with open(os.path.join(artifacts, name, "events.json")) as f:
         assert any(e["type"] == "boot.start" for e in json.load(f))
+    with open(os.path.join(artifacts, name, "os-release")) as f:
+        assert "Small Linux" in f.read()
+    assert os.path.isdir(os.path.join(artifacts, name, "boot", "firmware"))
+    r = rack.run("-b", name, "--power", "none", "--up", "none", "--artifacts", artifacts, "--collect", "/no/such", "--", "true", check=110)
+    assert "/no/such" in r.stderr, r.stderr
     # both at once, by name
     r = rack.run("-b", "pi[1-2]", "--", "sh", "-c", "echo $BRAMBLE_BOARDS", check=0)
     assert r.stdout == "pi1,pi2\n", r.stdout

@@ -4,7 +4,6 @@
 
 #include <math.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <utlist.h>
 
@@ -94,21 +93,14 @@ static void add_number(struct br_text *t, double value)
 		br_text_addf(t, "%.15g", value);
 }
 
-void br_metric_value(struct br_metrics *m, double value, ...)
+void br_metric_labelled(struct br_metrics *m, double value, const char *const *labels)
 {
-	const char *label;
-	bool any = false;
-	va_list ap;
-
 	br_text_add(&m->text, m->family);
-	va_start(ap, value);
-	while ((label = va_arg(ap, const char *))) {
-		br_text_add(&m->text, any ? "," : "{");
-		add_label(&m->text, label, va_arg(ap, const char *));
-		any = true;
+	for (size_t i = 0; labels[i]; i += 2) {
+		br_text_add(&m->text, i ? "," : "{");
+		add_label(&m->text, labels[i], labels[i + 1]);
 	}
-	va_end(ap);
-	br_text_add(&m->text, any ? "} " : " ");
+	br_text_add(&m->text, labels[0] ? "} " : " ");
 	add_number(&m->text, value);
 	br_text_add(&m->text, "\n");
 }

@@ -32,8 +32,10 @@ void br_metrics_remove(void *handle);
 char *br_metrics_text(void);
 
 void br_metric_family(struct br_metrics *m, const char *name, enum br_metric_kind kind, const char *help);
-/* One sample of the family; then pairs of label and value, ended by NULL. Values of labels may be any text. */
-__attribute__((sentinel)) void br_metric_value(struct br_metrics *m, double value, ...);
+/* One sample of the family; labels: pairs of name and value, ended by NULL. Values may be any text. */
+void br_metric_labelled(struct br_metrics *m, double value, const char *const *labels);
+/* The same with the pairs as words: br_metric_value(m, n, "outcome", "sent", NULL). */
+#define br_metric_value(m, value, ...) br_metric_labelled((m), (value), (const char *const[]){ __VA_ARGS__ })
 
 /* Counts of durations or sizes. Bounds ascend; all zeros but the bounds is empty. The caller locks. */
 #define BR_HISTOGRAM_MAX 16

@@ -101,10 +101,7 @@ struct br_sender *br_senders_find(struct br_senders *s, uint32_t ip, uint64_t no
 
 void br_senders_each(struct br_senders *s, void (*fn)(void *ctx, struct br_sender *sender), void *ctx)
 {
-	struct entry *e, *next;
-
-	HASH_ITER(hh, s->all, e, next) {
+	for (struct entry *e = s->all; e; e = e->hh.next)
 		if (e->sender.nc)
 			fn(ctx, &e->sender);
-	}
 }

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The web page in a real browser: Debian's Chromium, driven by Playwright (tests/web), inside a test's namespace."""
+import contextlib
 import http.client
 import json
 import os
 import queue
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -48,14 +50,25 @@ class Scenario:
         self.figures = {}
 
     def __enter__(self):
-        env = {**self.t.env, "HOME": self.t.dir, "XDG_CONFIG_HOME": self.t.dir, "XDG_CACHE_HOME": self.t.dir}
+        env = {**self.t.env, "HOME": self.t.dir, "XDG_CONFIG_HOME": self.t.dir, "XDG_CACHE_HOME": self.t.dir,
+               "TMPDIR": self.t.dir}
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.argv, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
         threading.Thread(target=self._listen, daemon=True).start()
         return self
 
     def __exit__(self, *_):
-        stop(self.process, 5)
+        stop(self.process, 15)
+        self._end_browsers()
+
+    def _end_browsers(self):
+        """Those of ours that a scenario which was killed has left: their profile lies in the test's directory."""
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{name}/cmdline", "rb") as f:
+                    words = f.read()
+                if b"chromium" in words and f"={self.t.dir}/".encode() in words:
+                    os.kill(int(name), signal.SIGKILL)
 
     def _listen(self):
         for line in self.process.stdout:

@@ -134,7 +134,6 @@ def test_a_job_runs_and_leaves_nothing_behind(t):
     assert r.stdout == "pi1,pi2\n", r.stdout
 
 
-@quick
 def test_what_boards_write_is_in_the_job_log(t):
     rack = Rack(t, 1)
     client = rack.net.client(mac="dc:a6:32:00:00:99")
@@ -155,7 +154,6 @@ def test_what_boards_write_is_in_the_job_log(t):
     assert len([k for k in kept if "hello" in k["text"]]) == 1, kept
 
 
-@quick
 def test_exit_codes_say_what_was_wrong(t):
     rack = Rack(t, 2)
     before = rack.settings()
@@ -224,7 +222,6 @@ def dies_at(rack, words, *job):
     assert rack.settings() == before, words
 
 
-@quick
 def test_a_client_dies_at_each_step(t):
     rack = Rack(t, 1)
     job = ("-b", "pi1", "-i", "job", "--", "sleep", "60")
@@ -243,7 +240,6 @@ def test_a_client_dies_at_each_step(t):
     assert left.count("died") == 5, left
 
 
-@quick
 def test_a_job_outlives_a_restart_of_the_daemon(t):
     rack = Rack(t, 1)
     before = rack.settings()
@@ -347,7 +343,6 @@ def storm(t, n_jobs, n_boards, seed):
     assert ended and killed
 
 
-@quick
 def test_twenty_jobs_on_five_boards(t):
     storm(t, 20, 5, 1)
 

@@ -38,7 +38,7 @@ static bool same(enum br_import_key key, const char *a, const char *b)
 /* The first board with this value, from 'from' on. */
 static size_t find(const struct merge *m, enum br_import_key key, const struct br_import_value *v, size_t from)
 {
-	for (size_t i = from; v->text && i < m->n; i++)
+	for (size_t i = from; v->text && m->boards && i < m->n; i++)
 		if (m->boards[i].v[key].text && same(key, m->boards[i].v[key].text, v->text))
 			return i;
 	return NONE;
@@ -190,7 +190,7 @@ static void take_strong(struct merge *m, struct br_import_record *r)
 
 	for (size_t k = 0; k < BR_ARRAY_SIZE(ties) && i == NONE; k++) {
 		i = find(m, ties[k], &r->v[ties[k]], 0);
-		if (i != NONE && k > 1 && !compatible(m->boards[i].v, r->v))
+		if (i != NONE && k > 1 && m->boards && !compatible(m->boards[i].v, r->v))
 			i = NONE; /* two boards of one name: told when all are known */
 	}
 	if (i == NONE)

@@ -98,7 +98,7 @@ static void add_route(json_t *paths, const struct br_route *route)
 
 	if (!text)
 		return;
-	for (; route->method[i] && i < sizeof(method) - 1; i++)
+	for (; i < sizeof(method) - 1 && route->method[i]; i++)
 		method[i] = (char)tolower(route->method[i]);
 	method[i] = 0;
 	item = json_object_get(paths, text);

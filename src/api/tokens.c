@@ -70,7 +70,7 @@ static int make(struct br_call *call, struct br_error *err)
 {
 	struct br_access_request req = { .now = now_s(), .made_by = call->who.name };
 	char text[BR_TOKEN_TEXT];
-	const char *expires;
+	const char *expires = "";
 	uint64_t ns = 0;
 	int r = check_fields(call->body, err);
 

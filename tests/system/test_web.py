@@ -227,7 +227,10 @@ def test_a_thousand_followers(t):
         assert call("/v1/status")[0] == 200
         assert "bramble_followers 1000" in call("/metrics")[1]
         followers.close()
-        wait_until(lambda: "bramble_followers 0" in call("/metrics")[1], 30, "the followers to be noticed as gone")
+        for note in ("gone", "gone for good"):    # the first message finds them gone, the second one says so
+            d.cli("board", "edit", "one", "--notes", note)
+            time.sleep(0.5)
+        wait_until(lambda: "bramble_followers 0" in call("/metrics")[1], 60, "the followers to be noticed as gone")
         # what was missed comes again, as long as it is known; else that is said
         with subprocess.Popen(net.exec("curl", "-sN", "-m", "60", URL + "/v1/live?topics=boards"), stdout=subprocess.PIPE, text=True) as keeper:
             last = ""

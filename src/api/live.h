@@ -21,7 +21,8 @@
  *	reservations  [reservation, ...] as in GET /v1/reservations, when one changed
  *	logs ... of other parts
  *
- * Query: topics=boards,events,status,reservations (default: these); logs=BOARD: the lines of this board, too.
+ * Query: topics=boards,events,status,reservations (default: these). logs=BOARD: messages of BR_TOPIC_LOGS of this board, which no part puts
+ * so far: lines are followed by GET /v1/logs?follow=1.
  */
 struct br_feed;
 

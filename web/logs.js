@@ -87,6 +87,7 @@ export function logsPanel(box, first, one = false) {
 	}
 
 	function take(line) {
+		if (line.more || line.gone) return; // words about the list, not of a board
 		if (line.seq) lastSeq = line.seq;
 		waiting.push(line);
 		if (waiting.length > 4 * KEEP) dropped += waiting.splice(0, waiting.length - KEEP).length;

@@ -430,7 +430,7 @@ static int end(struct br_call *call, struct br_error *err)
 		return r;
 	br_vis(vis, sizeof(vis), reason ?: "", strlen(reason ?: ""));
 	if (by_force)
-		snprintf(words, sizeof(words), "broken by %.60s%s%s", call->who.name, vis[0] ? ": " : "", vis);
+		snprintf(words, sizeof(words), "broken by %.60s%s%.110s", call->who.name, vis[0] ? ": " : "", vis);
 	else
 		snprintf(words, sizeof(words), "%s", vis[0] ? vis : "its client released it");
 	r = br_reservation_end(call->api->reservations, call->name, call->who.name, by_force, words, br_now_ns(), err);

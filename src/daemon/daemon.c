@@ -30,6 +30,7 @@
 #include "base/state.h"
 #include "base/text.h"
 #include "console/console.h"
+#include "daemon/dhcpside.h"
 #include "daemon/eventtext.h"
 #include "daemon/glue.h"
 #include "daemon/glue_logs.h"
@@ -42,7 +43,6 @@
 #include "daemon/privileges.h"
 #include "daemon/reserver.h"
 #include "daemon/turns.h"
-#include "dhcp/io.h"
 #include "fleet/event.h"
 #include "fleet/reservation.h"
 #include "http/server.h"
@@ -75,8 +75,7 @@ struct daemon {
 	struct br_reserver *reserver;
 	struct br_glue glue;
 	struct br_glue_logs *logs; /* NULL: off */
-	struct br_dhcp_server *dhcp;
-	struct br_dhcp_io *dhcp_io;
+	struct br_dhcp_side *dhcp; /* NULL: off */
 	struct br_glue_tftp tftp_glue;
 	struct br_tftp_io *tftp;
 	struct br_http *http;
@@ -93,11 +92,7 @@ struct daemon {
 	struct br_glue_metrics counts;
 	void *metrics;
 	uv_loop_t loop;
-	uv_poll_t dhcp_poll, watch_poll;
-	uv_timer_t dhcp_scan, dhcp_turns;
-	int dhcp_trouble; /* last negative errno of its socket, 0: none */
-	uint64_t dhcp_dropped, dhcp_failed, dhcp_told_ns, dhcp_followed; /* told of already, when */
-	int dhcp_follow_trouble;
+	uv_poll_t watch_poll;
 	uv_signal_t sigterm, sigint;
 };
 
@@ -413,139 +408,15 @@ static void stop_live(struct daemon *d)
 	uv_run(&d->loop, UV_RUN_NOWAIT);
 }
 
-/* What the sockets lost, at most once in ten seconds. */
-static void tell_losses(struct daemon *d, uint64_t now_ns)
+static int start_dhcp(struct daemon *d, struct br_error *err)
 {
-	const struct br_dhcp_io_stats *st = br_dhcp_io_stats(d->dhcp_io);
-
-	if ((st->dropped == d->dhcp_dropped && st->failed == d->dhcp_failed) || now_ns - d->dhcp_told_ns < 10 * BR_S)
-		return;
-	if (st->dropped != d->dhcp_dropped)
-		br_log_warning("DHCP: %llu requests came faster than they could be taken, and were lost (%llu in all)",
-			(unsigned long long)(st->dropped - d->dhcp_dropped), (unsigned long long)st->dropped);
-	if (st->failed != d->dhcp_failed)
-		br_log_warning("DHCP: %llu packets could not be sent: %s", (unsigned long long)(st->failed - d->dhcp_failed),
-			strerror(st->failed_errno));
-	d->dhcp_dropped = st->dropped;
-	d->dhcp_failed = st->failed;
-	d->dhcp_told_ns = now_ns;
-}
-
-/* The interface was deleted and made anew. */
-static void tell_follow(struct daemon *d)
-{
-	const struct br_dhcp_io_stats *st = br_dhcp_io_stats(d->dhcp_io);
-	int r = -st->follow_errno;
-
-	if (st->followed != d->dhcp_followed) {
-		d->dhcp_followed = st->followed;
-		r = d->watch_io ? br_watch_io_follow(d->watch_io, br_dhcp_io_ifindex(d->dhcp_io)) : 0;
-		br_log_info("%s is back: serving it again", d->net.netif.name);
-	}
-	if (r < 0 && r != d->dhcp_follow_trouble)
-		br_log_error("%s was made anew, and cannot be served: %s. Restart bramble", d->net.netif.name, strerror(-r));
-	d->dhcp_follow_trouble = r;
-}
-
-#define TURNS_MS 50
-
-/* While boards wait: those whose turn has come are answered though they do not ask again just now. Boards that were
- * powered on together ask together, and the link would be idle in between. */
-static void on_turns(uv_timer_t *timer)
-{
-	struct daemon *d = timer->data;
-
-	br_dhcp_io_resume(d->dhcp_io, br_turns_next, &d->glue, br_now_ns());
-	if (!br_turns_any_waiting(d->glue.turns))
-		uv_timer_stop(timer);
-}
-
-static void on_dhcp(uv_poll_t *poll, int status, int events)
-{
-	struct daemon *d = poll->data;
-	uint64_t now = br_now_ns();
-	int r = br_dhcp_io_dispatch(d->dhcp_io, now);
-
-	/* an interface that went down says so once and then again only when the reason changes */
-	if (r < 0 && r != d->dhcp_trouble)
-		br_log_error("DHCP on %s: %s", d->net.netif.name, strerror(-r));
-	d->dhcp_trouble = r < 0 ? r : 0;
-	tell_losses(d, now);
-	tell_follow(d);
-	if (!uv_is_active((uv_handle_t *)&d->dhcp_turns) && br_turns_any_waiting(d->glue.turns))
-		uv_timer_start(&d->dhcp_turns, on_turns, TURNS_MS, TURNS_MS);
-}
-
-static void on_scan(uv_timer_t *timer)
-{
-	struct daemon *d = timer->data;
-
-	uv_timer_start(timer, on_scan, br_glue_scan(&d->glue), 0);
-}
-
-/* With 'auto', a server of somebody else's on this very machine is a server that gives the addresses. */
-static int without_dhcp(struct daemon *d, struct br_error *err)
-{
-	char ip[BR_IP_TEXT];
-
-	br_log_warning("%s. Until then DHCP is off: that server must name us as TFTP server (option 66 = %s)", err->text,
-		br_ip_format(ip, d->net.ip));
-	*err = (struct br_error){ 0 };
-	br_dhcp_server_free(d->dhcp);
-	d->dhcp = NULL;
-	d->net.dhcp = false;
-	return 0;
+	br_identity_leave(); /* from here to the drop: ports below 1024 */
+	return d->net.dhcp ? br_dhcp_side_start(&d->loop, &d->net, &d->glue, d->watch_io, &d->dhcp, err) : 0;
 }
 
 static void stop_dhcp(struct daemon *d)
 {
-	if (!d->dhcp_io)
-		return;
-	br_group_close(d->fleet);
-	d->glue.dhcp_io = NULL;
-	uv_close((uv_handle_t *)&d->dhcp_poll, NULL);
-	uv_close((uv_handle_t *)&d->dhcp_scan, NULL);
-	uv_close((uv_handle_t *)&d->dhcp_turns, NULL);
-	uv_run(&d->loop, UV_RUN_NOWAIT);
-	br_dhcp_io_close(d->dhcp_io);
-	br_dhcp_server_free(d->dhcp);
-}
-
-static int start_dhcp(struct daemon *d, struct br_error *err)
-{
-	struct br_dhcp_options *opt = &d->net.dhcp_options;
-	int r;
-
-	br_identity_leave(); /* from here to the drop: ports below 1024 */
-	if (!d->net.dhcp)
-		return 0;
-	opt->ops = &br_glue_dhcp_ops;
-	opt->ctx = &d->glue;
-	r = br_dhcp_server_new(opt, &d->dhcp);
-	if (r < 0)
-		return br_error_set(err, -r, "DHCP: %s", strerror(-r));
-	r = br_dhcp_io_open(d->net.netif.name, d->dhcp, &d->dhcp_io, err);
-	if (r == -EADDRINUSE && opt->automatic)
-		return without_dhcp(d, err);
-	if (r < 0) {
-		br_dhcp_server_free(d->dhcp);
-		return r;
-	}
-	if (br_dhcp_io_stats(d->dhcp_io)->pxe_trouble.code)
-		br_log_warning("%s; UEFI and iPXE behind another DHCP server may miss it",
-			br_dhcp_io_stats(d->dhcp_io)->pxe_trouble.text);
-	atomic_store(&d->glue.dhcp_mode, br_dhcp_server_mode(d->dhcp));
-	uv_poll_init(&d->loop, &d->dhcp_poll, br_dhcp_io_fd(d->dhcp_io));
-	d->dhcp_poll.data = d;
-	uv_timer_init(&d->loop, &d->dhcp_scan);
-	d->dhcp_scan.data = d;
-	uv_timer_init(&d->loop, &d->dhcp_turns);
-	d->dhcp_turns.data = d;
-	d->glue.dhcp_io = d->dhcp_io;
-	r = br_group_open(d->fleet, br_glue_stable, &d->glue, err);
-	if (r < 0)
-		stop_dhcp(d);
-	return r;
+	br_dhcp_side_stop(d->dhcp);
 }
 
 static enum br_tftp_frames tftp_frames(const char *setting)
@@ -848,7 +719,7 @@ static void stop_consoles(struct daemon *d)
 
 static int start_metrics(struct daemon *d, struct br_error *err)
 {
-	d->counts = (struct br_glue_metrics){ d->dhcp_io, d->tftp };
+	d->counts = (struct br_glue_metrics){ br_dhcp_side_io(d->dhcp), d->tftp };
 	d->metrics = br_metrics_add(br_glue_metrics_write, &d->counts);
 	return d->metrics ? 0 : br_error_set(err, ENOMEM, "out of memory");
 }
@@ -995,10 +866,7 @@ static void run(struct daemon *d)
 	uv_signal_init(&d->loop, &d->sigint);
 	uv_signal_start(&d->sigterm, on_signal, SIGTERM);
 	uv_signal_start(&d->sigint, on_signal, SIGINT);
-	if (d->dhcp_io)
-		uv_poll_start(&d->dhcp_poll, UV_READABLE, on_dhcp);
-	if (d->dhcp_io)
-		uv_timer_start(&d->dhcp_scan, on_scan, 0, 0);
+	br_dhcp_side_run(d->dhcp);
 	uv_poll_start(&d->watch_poll, UV_READABLE, on_watch);
 	say_ready(d);
 	uv_run(&d->loop, UV_RUN_DEFAULT);

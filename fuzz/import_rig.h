@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "import/internal.h"
 
 #define RIG_FILES 32
@@ -77,7 +78,7 @@ static inline int rig_list(void *ctx, const char *dir, char ***ret, size_t *ret_
 			continue;
 		p += len + 1;
 		slash = memchr(p, '/', (size_t)(end - p));
-		name = strndup(p, (size_t)((slash ? slash : end) - p));
+		name = br_asprintf("%.*s", (int)((slash ? slash : end) - p), p); /* what is behind it is no text */
 		for (size_t k = 0; name && k < n; k++)
 			there |= !strcmp(names[k], name);
 		if (name && name[0] && !there)

@@ -104,29 +104,46 @@ def test_what_the_recipes_call_exists(t):
         raise AssertionError(f"'{wrong}' was taken")
 
 
-@quick
-def test_the_recipes_fit_the_script_and_the_exit_codes(t):
-    """Each calls the script as it says, collects files that it makes, and retries codes that are the rack's."""
-    all_blocks = blocks("ci.md")
-    script = next(text for lang, text in all_blocks if lang == "sh")
-    made = set(re.findall(r"> ([a-z]+\.(?:json|txt|log))", script))
-    assert {lang for lang, _ in all_blocks} == {"sh", "groovy", "yaml"}
-    for lang, text in all_blocks:
+def recipes():
+    """The scripts of docs/ci.md with the recipes that follow each: [(name, text, [(language, text)])]."""
+    found = []
+    for lang, text in blocks("ci.md"):
         if lang == "sh":
-            continue
-        calls = re.findall(r"ci/board-test ([^\s']+) ([^\s']+)", text)
-        assert len(calls) == 1, text
-        wanted = set(re.findall(r"\b([a-z]+\.(?:json|txt|log))\b", text))
-        assert wanted and wanted <= made, (wanted, made)
-    with open(os.path.join(TOP, "docs", "flash.md")) as f:
-        codes = dict(re.findall(r"^\| (\d+) \| ([^|]*) \|", f.read(), re.M))
-    retried = re.search(r"exit_codes: \[([\d, ]+)\]", "".join(text for _, text in all_blocks)).group(1).split(", ")
-    assert retried == ["10", "11", "12"] and all(c in codes and "withdrawn" in codes[c] for c in retried), codes
+            found.append((re.search(r"^# (?:ci/)?([a-z-]+) ", text, re.M)[1], text, []))
+        elif found:
+            found[-1][2].append((lang, text))
+    return found
+
+
+def codes_of(document):
+    with open(os.path.join(TOP, "docs", document)) as f:
+        return dict(re.findall(r"^\| (\d+) \| ([^|]*) \|", f.read(), re.M))
+
+
+def retried(texts):
+    return re.search(r"exit_codes: \[([\d, ]+)\]", "".join(text for _, text in texts))[1].split(", ")
+
+
+@quick
+def test_the_recipes_fit_the_scripts_and_the_exit_codes(t):
+    """Each calls its script as that says, collects files that it makes, and retries codes that are the rack's."""
+    found = recipes()
+    assert [name for name, _, _ in found] == ["board-test", "test-on-board"], found
+    for name, script, texts in found:
+        assert {lang for lang, _ in texts} == {"groovy", "yaml"}, name
+        t.run("sh", "-n", input=script)
+        words = re.search(rf"^# (?:ci/)?{name} (.*)", script, re.M)[1].split()
+        made = set(re.findall(r"(?:> |--junit |--artifacts )([a-z]+(?:\.(?:json|txt|log|xml))?)", script))
+        for lang, text in texts:
+            calls = re.findall(rf"ci/{name} ([^\n']+)", text)
+            assert len(calls) == 1 and len(calls[0].split()) == len(words), text
+            wanted = set(re.findall(r"\b([a-z]+\.(?:json|txt|log|xml)|artifacts(?=[\]\n/]))", text))
+            assert wanted and wanted <= made, (name, lang, wanted, made)
+            assert lang != "yaml" or "\t" not in text, "YAML knows no tabs"
+    flash, run = codes_of("flash.md"), codes_of("reserve.md")
+    assert retried(found[0][2]) == ["10", "11", "12"] and all("withdrawn" in flash[c] for c in ("10", "11", "12")), flash
+    assert set(retried(found[1][2])) < set(run) and "107" not in retried(found[1][2]), run
     usage = t.run(t.bramble, "flash", "--help").stdout
-    for code in codes:
+    for code in flash:
         if int(code) >= 5 or code == "3":
             assert re.search(rf"\b{code}\b", usage.split("Exit codes:")[1]), f"{code} is in docs/flash.md, not in the help"
-    t.need_program("python3")
-    t.run("sh", "-n", input=script)
-    for text in [text for lang, text in all_blocks if lang == "yaml"]:
-        assert "\t" not in text, "YAML knows no tabs"

@@ -191,19 +191,24 @@ int br_access_make(struct br_access *access, const struct br_access_request *req
 int br_access_revoke(struct br_access *access, const char *name, struct br_error *err)
 {
 	struct br_access_token *t, *next;
+	bool had = false;
 	int r;
 
 	pthread_mutex_lock(&access->lock);
-	r = br_token_remove(access->fleet, name, err);
 	DL_FOREACH_SAFE(access->tokens, t, next) {
-		if (r < 0 || strcmp(t->token.name, name) != 0)
+		if (strcmp(t->token.name, name) != 0)
 			continue;
+		had = true;
 		atomic_store(&t->revoked, true);
 		DL_DELETE(access->tokens, t);
 		access->n--;
 		br_access_unref(t);
 	}
+	/* a full disk must not keep a stolen token in force */
+	r = br_token_remove(access->fleet, name, err);
 	pthread_mutex_unlock(&access->lock);
+	if (r < 0 && had)
+		br_error_prefix(err, "token %s is revoked until the daemon's next start only; make room, then revoke it again", name);
 	return r;
 }
 

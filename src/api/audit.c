@@ -31,6 +31,19 @@ static int check(const json_t *body, struct br_error *err)
 		       : br_error_set(err, EINVAL, "fields 'action' and 'text' are needed");
 }
 
+/* The words are the caller's. Who he is, a token's holder does not say himself: what he says of it is "said_user". */
+static json_t *fields_of(const struct br_call *call)
+{
+	json_t *copy = json_deep_copy(call->body), *said = json_object_get(copy, "user");
+
+	if (said && call->who.scope >= BR_SCOPE_ADMIN)
+		return copy;
+	if (said)
+		json_object_set(copy, "said_user", said);
+	json_object_set_new(copy, "user", json_string(call->who.name));
+	return copy;
+}
+
 static int add(struct br_call *call, struct br_error *err)
 {
 	const char *name = json_string_value(json_object_get(call->body, "board"));
@@ -41,7 +54,7 @@ static int add(struct br_call *call, struct br_error *err)
 		return r;
 	if (name && br_board_by_name(call->api->fleet, name, &board) < 0)
 		board.id = 0; /* the serial names it, too */
-	br_event_emit(call->api->fleet, board.id, 0, BR_EV_AUDIT, json_deep_copy(call->body));
+	br_event_emit(call->api->fleet, board.id, 0, BR_EV_AUDIT, fields_of(call));
 	br_event_flush(call->api->fleet);
 	call->json = json_pack("{s:b}", "logged", 1);
 	return 0;

@@ -81,6 +81,7 @@ struct br_call {
 	json_t *json;
 	struct MHD_Response *response; /* of bytes that are there; what has to be waited for: br_call_stream() */
 	struct br_stream *stream;
+	size_t n_response; /* bytes of memory that response has for itself */
 	bool pumps; /* the server takes stream itself */
 	const struct br_route *route; /* of one that takes bytes */
 	json_t *before, *after; /* br_call_change() */
@@ -100,6 +101,9 @@ bool br_api_ending(struct br_api *api);
 /* Whether the caller may change this board: a token may be for some boards only. The routes of /v1/boards/NAME are asked
  * for by the table; this is for those that name boards in their body. -EACCES with words. */
 int br_call_may_change(const struct br_call *call, const struct br_board *board, struct br_error *err);
+
+/* Whether the caller's scope is operate or more, for routes that give readers a part: -ENOKEY or -EACCES with words. */
+int br_call_may_operate(const struct br_call *call, struct br_error *err);
 
 /*
  * Whether the caller may change a board although it is reserved (the header "Bramble-Reservation: ID[,ID]|force" shows what is his own):
@@ -135,6 +139,8 @@ struct br_route {
 	enum br_scope scope;
 	bool names_boards;   /* in its body, and asks br_call_may_change() itself: tokens for some boards may call it */
 	bool unaudited;	     /* called so often, or so small, that an audit event each time would bury the others */
+	/* The parameter whose value makes it wait ("": it waits always): by TCP such run in threads of their own, each caller has a share */
+	const char *waits;
 	const char *summary; /* for /v1/openapi.json: "Switches the board"; a test wants it */
 	const char *takes, *gives; /* schemas of the body and the answer, in docs/schema/api; NULL: an object */
 };
@@ -174,16 +180,16 @@ void br_api_route(struct br_call *call, const char *method, const char *url, con
  * ordinary one, for br_api_route(). */
 int br_api_begin(struct br_call *call, const char *method, const char *url, struct br_sink **ret, struct br_error *err);
 /* The end of one that took bytes; r: how that went. Leaves a response in call. */
-void br_api_finish(struct br_call *call, struct br_sink *sink, int r, struct br_error *err);
+void br_api_finish(struct br_call *call, const char *url, struct br_sink *sink, int r, struct br_error *err);
 
 /* All tables. */
 const struct br_route *const *br_api_tables(size_t *ret_n);
 /* The API in OpenAPI 3.1. */
 json_t *br_api_openapi(void);
 
-/* Whether a route takes bytes, for servers that must not wait: then br_api_begin() is called elsewhere. Negative: the caller may not
- * call it; nothing else is looked at. */
-int br_api_takes_bytes(struct br_call *call, const char *method, const char *url, bool *ret, struct br_error *err);
+/* The head of a request for servers that must not wait: its route, NULL when there is none (br_api_route() has the words). Negative:
+ * the caller may not call it; nothing else is looked at. One with begin() takes bytes: br_api_begin() is called elsewhere. */
+int br_api_head(struct br_call *call, const char *method, const char *url, const struct br_route **ret, struct br_error *err);
 /* Leaves r and its words as the response. */
 void br_api_refuse(struct br_call *call, int r, const struct br_error *err);
 

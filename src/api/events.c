@@ -16,6 +16,7 @@
 
 #define LIMIT_DEFAULT 1000
 #define LIMIT_MAX 100000
+#define AT_ONCE_MAX 2000 /* events of an answer that is made whole; a longer one is made as it is taken */
 #define BATCH 256	 /* events read at a time */
 #define HEARTBEAT_S 10	 /* an empty line so often, to notice a client that left */
 
@@ -29,10 +30,17 @@ json_t *br_event_to_json(const struct br_event *ev)
 json_t *br_event_json_with_text(const struct br_event *ev, const char *(*event_text)(const struct br_event *ev, char *out, size_t size))
 {
 	json_t *json = br_event_to_json(ev);
-	char text[1000];
+	char buf[1000], vis[sizeof(buf) * 4];
+	const char *text;
+	json_t *words;
 
-	if (json && event_text)
-		json_object_set_new(json, "text", json_string(event_text(ev, text, sizeof(text))));
+	if (!json || !event_text)
+		return json;
+	text = event_text(ev, buf, sizeof(buf));
+	words = json_string(text);
+	if (!words) /* cut amid a character */
+		words = json_string(br_vis(vis, sizeof(vis), text, strlen(text)));
+	json_object_set_new(json, "text", words);
 	return json;
 }
 
@@ -56,6 +64,9 @@ struct follower {
 	struct br_text out; /* lines to send, from 'sent' on */
 	size_t sent, n_batch;
 	bool more; /* the last batch was full */
+	/* of a list that ends, an array */
+	uint64_t last, n_given, n_max;
+	bool opened, closed;
 };
 
 static int add_line(void *ctx, const struct br_event *ev)
@@ -107,17 +118,62 @@ static bool fill(struct follower *f)
 	return !f->out.failed;
 }
 
-static ssize_t follow_read(void *cls, uint64_t pos, char *buf, size_t max)
+static ssize_t give(struct follower *f, char *buf, size_t max)
 {
-	struct follower *f = cls;
-	size_t n;
+	size_t n = f->out.len - f->sent < max ? f->out.len - f->sent : max;
 
-	if (f->sent == f->out.len && !fill(f))
-		return MHD_CONTENT_READER_END_OF_STREAM;
-	n = f->out.len - f->sent < max ? f->out.len - f->sent : max;
 	memcpy(buf, f->out.buf + f->sent, n);
 	f->sent += n;
 	return (ssize_t)n;
+}
+
+static ssize_t follow_read(void *cls, uint64_t pos, char *buf, size_t max)
+{
+	struct follower *f = cls;
+
+	if (f->sent == f->out.len && !fill(f))
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	return give(f, buf, max);
+}
+
+/* The next of a list, with a comma before it. */
+static int add_item(void *ctx, const struct br_event *ev)
+{
+	struct follower *f = ctx;
+
+	if (ev->seq > f->last || f->n_given >= f->n_max)
+		return 1;
+	if (f->n_given++)
+		br_text_add(&f->out, ",");
+	return add_line(f, ev);
+}
+
+static int fill_list(struct follower *f)
+{
+	int r;
+
+	f->sent = f->out.len = 0;
+	if (!f->opened)
+		br_text_add(&f->out, "[");
+	f->opened = true;
+	f->n_batch = 0;
+	f->more = false;
+	r = br_event_query(f->api->fleet, &f->filter, add_item, f, NULL);
+	f->closed = !f->more;
+	if (f->closed)
+		br_text_add(&f->out, "]\n");
+	return r < 0 || f->out.failed || br_api_ending(f->api) ? -EIO : 0;
+}
+
+static ssize_t list_read(void *cls, uint64_t pos, char *buf, size_t max)
+{
+	struct follower *f = cls;
+
+	if (f->sent == f->out.len && f->closed)
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	if (f->sent == f->out.len && fill_list(f) < 0)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	return give(f, buf, max);
 }
 
 static void follow_free(void *cls)
@@ -157,7 +213,8 @@ static int start_cursor(struct br_call *call, const struct br_event_filter *filt
 	return 0;
 }
 
-static int follow(struct br_call *call, const struct br_event_filter *filter, struct br_error *err)
+/* Those that go on, or an array of those that are there now. */
+static int stream(struct br_call *call, const struct br_event_filter *filter, bool live, struct br_error *err)
 {
 	struct follower *f = calloc(1, sizeof(*f));
 	int r;
@@ -172,13 +229,16 @@ static int follow(struct br_call *call, const struct br_event_filter *filter, st
 	f->type = filter->type ? strdup(filter->type) : NULL;
 	f->filter.type = f->type;
 	f->more = true; /* look before waiting */
+	f->last = br_event_last(call->api->fleet);
+	f->n_max = filter->limit;
 	r = start_cursor(call, filter, br_call_param(call, "after") != NULL, &f->filter.after, err);
 	f->filter.limit = 0;
 	if (r < 0 || (filter->type && !f->type)) {
 		follow_free(f);
 		return r < 0 ? r : br_error_set(err, ENOMEM, "out of memory");
 	}
-	return br_call_stream(call, MHD_SIZE_UNKNOWN, "application/jsonl", follow_read, follow_free, f, err);
+	return br_call_stream(call, MHD_SIZE_UNKNOWN, live ? "application/jsonl" : "application/json", live ? follow_read : list_read, follow_free, f,
+		err);
 }
 
 static int read_filter(struct br_call *call, struct br_event_filter *f, bool *ret_follow, struct br_error *err)
@@ -202,6 +262,8 @@ static int read_filter(struct br_call *call, struct br_event_filter *f, bool *re
 		r = br_call_number(call, "boot", INT64_MAX, &f->boot, err);
 	if (r >= 0)
 		r = br_call_number(call, "limit", LIMIT_MAX, &limit, err);
+	if (r >= 0 && !limit && !yes)
+		r = br_error_set(err, EINVAL, "parameter 'limit': a number from 1 to %d is needed", LIMIT_MAX);
 	f->limit = limit;
 	*ret_follow = yes;
 	return r;
@@ -215,8 +277,8 @@ static int events(struct br_call *call, struct br_error *err)
 
 	if (r < 0)
 		return r;
-	if (live)
-		return follow(call, &filter, err);
+	if (live || filter.limit > AT_ONCE_MAX)
+		return stream(call, &filter, live, err);
 	call->json = json_array();
 	return br_event_query(call->api->fleet, &filter, add_event, &(struct listing){ call->api, call->json }, err);
 }

@@ -190,9 +190,15 @@ static void forget_board(struct br_feed *feed, int64_t id)
 
 static void add_transfer(json_t *json, const struct br_feed_board *b, uint64_t now_ns)
 {
+	char vis[sizeof(b->path) * 4];
+	json_t *name;
+
 	if (!b->at_ns || now_ns - b->at_ns > TRANSFER_NS)
 		return;
-	json_object_set_new(json, "transfer", json_pack("{s:s?, s:I, s:I, s:I}", "path", b->path, "bytes", (json_int_t)b->bytes, "size",
+	name = json_string(b->path);
+	if (!name) /* no UTF-8, or cut amid a character */
+		name = json_string(br_vis(vis, sizeof(vis), b->path, strlen(b->path)));
+	json_object_set_new(json, "transfer", json_pack("{s:o, s:I, s:I, s:I}", "path", name, "bytes", (json_int_t)b->bytes, "size",
 						      (json_int_t)b->size, "bytes_per_s", (json_int_t)b->rate));
 }
 
@@ -301,12 +307,13 @@ static uint64_t time_left(struct br_feed *feed, const json_t *status, uint64_t n
 	return ups ? (booting > waiting ? booting : waiting) * BR_ARRAY_SIZE(feed->ups) / ups : 0;
 }
 
-static void tell_status(struct br_feed *feed, uint64_t now_ns)
+/* fresh: topics that somebody follows since the last round */
+static void tell_status(struct br_feed *feed, unsigned fresh, uint64_t now_ns)
 {
 	uint64_t bytes, passed = now_ns - feed->rate_ns, rate, left;
 	json_t *status;
 
-	if (now_ns - feed->status_ns < BR_S && !(feed->fresh & BR_TOPIC_STATUS))
+	if (now_ns - feed->status_ns < BR_S && !(fresh & BR_TOPIC_STATUS))
 		return;
 	feed->status_ns = now_ns;
 	pthread_mutex_lock(&feed->boards_lock);
@@ -320,13 +327,16 @@ static void tell_status(struct br_feed *feed, uint64_t now_ns)
 		feed->counts.bytes_per_s = rate;
 		pthread_mutex_unlock(&feed->lock);
 	}
+	pthread_mutex_lock(&feed->lock);
+	rate = feed->counts.bytes_per_s;
+	pthread_mutex_unlock(&feed->lock);
 	if (!br_feed_wanted(feed, BR_TOPIC_STATUS, 0) || !feed->sources.status)
 		return;
 	status = feed->sources.status(feed->sources.ctx);
 	if (!status)
 		return;
 	left = time_left(feed, status, now_ns);
-	json_object_set_new(status, "rate", json_pack("{s:I}", "bytes_per_s", (json_int_t)feed->counts.bytes_per_s));
+	json_object_set_new(status, "rate", json_pack("{s:I}", "bytes_per_s", (json_int_t)rate));
 	json_object_set_new(status, "left_s", left ? json_integer((json_int_t)left) : json_null());
 	tell(feed, BR_TOPIC_STATUS, "status", status);
 }
@@ -336,6 +346,7 @@ void *br_feed_run(void *arg)
 	struct br_feed *feed = arg;
 	uint64_t next_ns = br_now_ns();
 	bool stopping = false;
+	unsigned fresh;
 
 	while (!stopping) {
 		struct timespec until;
@@ -349,15 +360,14 @@ void *br_feed_run(void *arg)
 			continue;
 		br_feed_ping_locked(feed, br_now_ns());
 		stopping = feed->stopping;
+		fresh = feed->fresh;
+		feed->fresh = 0;
 		pthread_mutex_unlock(&feed->lock);
 		if (stopping)
 			break;
 		tell_events(feed);
 		tell_boards(feed, br_now_ns());
-		tell_status(feed, br_now_ns());
-		pthread_mutex_lock(&feed->lock);
-		feed->fresh = 0;
-		pthread_mutex_unlock(&feed->lock);
+		tell_status(feed, fresh, br_now_ns());
 	}
 	return NULL;
 }

@@ -11,6 +11,8 @@
 #include "base/clock.h"
 #include "base/text.h"
 
+#define LIST_MAX 2000 /* orders: an answer is made whole */
+
 static json_t *time_json(int64_t s)
 {
 	return br_api_time((uint64_t)s * BR_S);
@@ -111,7 +113,7 @@ static int list(struct br_call *call, struct br_error *err)
 	int r = have_flash(call, err);
 
 	if (!r)
-		r = br_call_number(call, "limit", 1000000, &limit, err);
+		r = br_call_number(call, "limit", LIST_MAX, &limit, err);
 	if (r < 0)
 		return r;
 	l.out = call->json = json_array();

@@ -107,6 +107,9 @@ static int save(struct br_call *call, struct br_error *err)
 	int r = info ? read_body(call, "image", true, "replace", &given, &replace, err)
 		     : br_error_set(err, ENOMEM, "out of memory");
 
+	if (!r && replace && call->who.boards[0])
+		r = br_error_set(err, EACCES, "image %s: %s may change the boards '%s' only, and others may boot from this image; save under a new name",
+			given, call->who.name, call->who.boards);
 	if (!r)
 		r = br_image_name_canon(given, name, err);
 	if (!r)

@@ -119,6 +119,8 @@ static int show_board(struct br_call *call, struct br_error *err)
 		r = br_call_board(call, &board, err);
 	if (!r)
 		r = br_call_number(call, "read", 1, &read, err);
+	if (!r && read) /* the device is asked, and somebody waits for it */
+		r = br_call_may_operate(call, err);
 	if (r < 0)
 		return r;
 	o.board_id = board.id;
@@ -149,6 +151,8 @@ static int show_job(struct br_call *call, struct br_error *err)
 		r = br_error_set(err, ENOENT, "an order is a number");
 	if (!r)
 		r = br_call_number(call, "wait", 60, &wait, err);
+	if (!r && wait)
+		r = br_call_may_operate(call, err);
 	if (!r)
 		r = await(call, id, wait * BR_S, &job, err);
 	return r < 0 ? r : answer_job(call, &job, err);
@@ -207,13 +211,13 @@ static int release(struct br_call *call, struct br_error *err)
 }
 
 const struct br_route br_api_power[] = {
-	{ "POST", "/v1/boards/NAME/power", true, change, .summary = "Switches the board on, off, off and on, or reboots it" },
-	{ "GET", "/v1/boards/NAME/power", .run = show_board, .params = { "read" }, .summary = "How the board is switched, and whether it is on" },
+	{ "POST", "/v1/boards/NAME/power", true, change, .waits = "", .summary = "Switches the board on, off, off and on, or reboots it" },
+	{ "GET", "/v1/boards/NAME/power", .run = show_board, .params = { "read" }, .waits = "read", .summary = "How the board is switched, and whether it is on" },
 	{ "POST", "/v1/boards/NAME/quarantine", true, quarantine, .summary = "Sets the board aside" },
 	{ "DELETE", "/v1/boards/NAME/quarantine", .run = release, .summary = "Takes the board back from quarantine" },
 	{ "GET", "/v1/power", .run = show_all, .summary = "Power of all boards, the devices that switch them, and their queues" },
-	{ "GET", "/v1/power/jobs/NAME", .run = show_job, .params = { "wait" }, .summary = "What became of an order about power" },
-	{ "POST", "/v1/power-find", true, find, .unaudited = true, .summary = "Finds the PoE ports of boards by what switches learned" },
+	{ "GET", "/v1/power/jobs/NAME", .run = show_job, .params = { "wait" }, .waits = "wait", .summary = "What became of an order about power" },
+	{ "POST", "/v1/power-find", true, find, .unaudited = true, .waits = "", .summary = "Finds the PoE ports of boards by what switches learned" },
 	{ "GET", "/v1/power-key", .run = show_key, .scope = BR_SCOPE_OPERATE,
 		.summary = "The public ssh key that boards must know for a soft reboot" },
 	{ 0 },

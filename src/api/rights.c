@@ -63,6 +63,11 @@ int br_api_may_read(const struct br_call *call, struct br_error *err)
 	return call->who.scope < BR_SCOPE_READ ? lacks(call, BR_SCOPE_READ, err) : 0;
 }
 
+int br_call_may_operate(const struct br_call *call, struct br_error *err)
+{
+	return call->who.scope < BR_SCOPE_OPERATE ? lacks(call, BR_SCOPE_OPERATE, err) : 0;
+}
+
 int br_call_may_change(const struct br_call *call, const struct br_board *board, struct br_error *err)
 {
 	struct br_selector_facts facts = { .image = board->image[0] ? board->image : NULL };
@@ -88,16 +93,47 @@ void br_call_change(struct br_call *call, json_t *before, json_t *after)
 	call->after = after;
 }
 
+/* Never in a log. */
+static bool is_secret(const char *key)
+{
+	static const char *const secrets[] = { "token", "password", "power", "console", "id" };
+
+	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
+		if (!strcmp(key, secrets[i]))
+			return true;
+	return false;
+}
+
+static enum MHD_Result add_param(void *ctx, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+	char vis[300];
+
+	json_object_set_new(ctx, key, json_string(is_secret(key) ? "(set)" : br_vis(vis, sizeof(vis), value ?: "", strlen(value ?: ""))));
+	return MHD_YES;
+}
+
+/* The parameters of its path; their keys are those that the route knows. NULL: it has none. */
+static json_t *query_of(const struct br_call *call)
+{
+	json_t *query = json_object();
+
+	MHD_get_connection_values(call->connection, MHD_GET_ARGUMENT_KIND, add_param, query);
+	if (json_object_size(query))
+		return query;
+	json_decref(query);
+	return NULL;
+}
+
 /* What was asked for, without what must not stand in a log; a large one is left out. */
 static json_t *asked(const struct br_call *call)
 {
-	static const char *const secrets[] = { "token", "password", "power", "console", "id" };
-	json_t *copy = call->body ? json_copy(call->body) : NULL;
+	json_t *copy = call->body ? json_copy(call->body) : NULL, *value;
+	const char *key;
 	size_t n;
 
-	for (size_t i = 0; copy && i < sizeof(secrets) / sizeof(secrets[0]); i++)
-		if (json_object_get(copy, secrets[i]))
-			json_object_set_new(copy, secrets[i], json_string("(set)"));
+	json_object_foreach(call->body, key, value)
+		if (copy && is_secret(key))
+			json_object_set_new(copy, key, json_string("(set)"));
 	n = copy ? json_dumpb(copy, NULL, 0, JSON_COMPACT) : 0;
 	if (copy && (n > NOTE_MAX || !json_object_size(copy))) {
 		json_decref(copy);
@@ -117,7 +153,8 @@ void br_rights_note(struct br_call *call, const struct br_route *route, const ch
 	if (br_str_starts(route->path, BOARD_PATH) && br_board_by_name(call->api->fleet, call->name, &board) < 0)
 		board.id = 0; /* it was removed just now, or is another's name */
 	snprintf(text, sizeof(text), "%s %s", route->method, br_vis(vis, sizeof(vis), url, strlen(url)));
-	fields = json_pack("{s:s, s:s, s:s, s:o*, s:O*, s:O*}", "action", "change", "user", call->who.name, "text", text, "asked", asked(call),
+	fields = json_pack("{s:s, s:s, s:s, s:o*, s:o*, s:O*, s:O*}", "action", "change", "user", call->who.name, "text", text, "query",
+		query_of(call), "asked", asked(call),
 		"before", call->before, "after", call->after);
 	br_event_emit(call->api->fleet, board.id, 0, BR_EV_AUDIT, fields);
 	br_feed_board(call->api->feed, board.id);

@@ -203,7 +203,7 @@ static int run(struct br_call *call, const char *method, const char *url, const 
 	return r;
 }
 
-static struct MHD_Response *json_response(json_t *json)
+static struct MHD_Response *json_response(json_t *json, size_t *ret_n)
 {
 	char *text = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
 	struct MHD_Response *response;
@@ -213,6 +213,7 @@ static struct MHD_Response *json_response(json_t *json)
 		return NULL;
 	n = strlen(text);
 	text[n] = '\n'; /* in place of the NUL: the length is known */
+	*ret_n = n + 1;
 	response = MHD_create_response_from_buffer(n + 1, text, MHD_RESPMEM_MUST_FREE);
 	if (!response)
 		free(text);
@@ -240,7 +241,7 @@ static void respond(struct br_call *call, int r, const struct br_error *err)
 		call->response = br_stream_response(call->stream);
 		call->stream = NULL;
 	} else if (!call->response && call->json) {
-		call->response = json_response(call->json);
+		call->response = json_response(call->json, &call->n_response);
 	}
 	json_decref(call->json);
 	json_decref(call->body);
@@ -275,15 +276,12 @@ int br_api_begin(struct br_call *call, const char *method, const char *url, stru
 	return r < 0 ? r : route->begin(call, ret, err);
 }
 
-int br_api_takes_bytes(struct br_call *call, const char *method, const char *url, bool *ret, struct br_error *err)
+int br_api_head(struct br_call *call, const char *method, const char *url, const struct br_route **ret, struct br_error *err)
 {
-	const struct br_route *route = NULL;
-
-	*ret = false;
-	if (find_route(call, method, url, &route, NULL) < 0)
+	*ret = NULL;
+	if (find_route(call, method, url, ret, NULL) < 0)
 		return 0; /* said at the end */
-	*ret = route->begin;
-	return br_rights_check(call, route, url, err);
+	return br_rights_check(call, *ret, url, err);
 }
 
 void br_api_refuse(struct br_call *call, int r, const struct br_error *err)
@@ -291,7 +289,7 @@ void br_api_refuse(struct br_call *call, int r, const struct br_error *err)
 	respond(call, r, err);
 }
 
-void br_api_finish(struct br_call *call, struct br_sink *sink, int r, struct br_error *err)
+void br_api_finish(struct br_call *call, const char *url, struct br_sink *sink, int r, struct br_error *err)
 {
 	call->status = MHD_HTTP_OK;
 	if (r >= 0 && !sink) /* the head was wrong */
@@ -299,6 +297,6 @@ void br_api_finish(struct br_call *call, struct br_sink *sink, int r, struct br_
 	if (r >= 0)
 		r = sink->finish(sink, call, err);
 	if (r >= 0 && call->route)
-		br_rights_note(call, call->route, call->route->path);
+		br_rights_note(call, call->route, url);
 	respond(call, r, err);
 }

@@ -87,7 +87,7 @@ static enum MHD_Result answer(void *cls, struct MHD_Connection *connection, cons
 	if (up->body.failed)
 		return MHD_NO;
 	if (up->bytes)
-		br_api_finish(&call, up->sink, up->r, &up->err);
+		br_api_finish(&call, url, up->sink, up->r, &up->err);
 	else
 		br_api_route(&call, method, url, up->body.buf ? up->body.buf : "", up->body.len, up->too_large);
 	if (!call.response)

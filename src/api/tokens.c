@@ -101,10 +101,10 @@ static int revoke_token(struct br_call *call, struct br_error *err)
 {
 	int r = br_access_revoke(call->api->access, call->name, err);
 
+	if (call->api->feed)
+		br_feed_wake(call->api->feed); /* its streams end now, also when only memory knows of it */
 	if (r < 0)
 		return r;
-	if (call->api->feed)
-		br_feed_wake(call->api->feed); /* its streams end now */
 	call->json = json_pack("{s:s}", "revoked", call->name);
 	return 0;
 }

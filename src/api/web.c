@@ -15,6 +15,7 @@
 #include "web/pagefiles.h"
 
 #define DROP_MAX (4u << 20) /* of a body that nobody wants: more of it, and the connection ends */
+#define LARGE (64u << 10) /* an answer of that many bytes counts */
 #define API_CSP "default-src 'none'; frame-ancestors 'none'"
 
 static const char *field(struct br_web_request *q, const char *name)
@@ -128,7 +129,7 @@ static enum MHD_Result queue(struct br_web_request *q, unsigned status, struct M
 {
 	enum MHD_Result r;
 
-	phase(q, BR_WEB_ANSWER);
+	phase(q, q->answer ? BR_WEB_GIVE : BR_WEB_ANSWER);
 	if (!response)
 		return MHD_NO; /* memory is out: the connection is closed */
 	atomic_fetch_add(&q->web->requests[status / 100 < 6 ? status / 100 : 0], 1);
@@ -199,6 +200,16 @@ static void finish_work(struct br_web_request *q)
 		else
 			call->status = status;
 	}
+	if (r >= 0 && call->n_response >= LARGE) {
+		q->answer = br_web_share_take(&q->web->answers, &call->who, call->n_response);
+		q->n_answer = call->n_response;
+		if (!q->answer)
+			r = br_error_set(&q->err, EAGAIN, "too many large answers wait to be taken; take them, or try again later");
+	}
+	if (r < 0 && call->response) {
+		MHD_destroy_response(call->response);
+		call->response = NULL;
+	}
 	if (r < 0)
 		br_api_refuse(call, r, &q->err);
 	q->done = true;
@@ -212,7 +223,7 @@ static void run_route(struct br_web_request *q)
 		return;
 	}
 	if (q->takes_bytes)
-		br_api_finish(&q->call, q->sink, q->r, &q->err);
+		br_api_finish(&q->call, q->url, q->sink, q->r, &q->err);
 	else
 		br_api_route(&q->call, q->method, q->url, q->body.buf ? q->body.buf : "", q->body.len, q->too_large);
 	finish_work(q);
@@ -240,7 +251,7 @@ static void run_empty(struct br_web_request *q)
 static enum MHD_Result in_pool(struct br_web_request *q, void (*work)(struct br_web_request *q))
 {
 	q->work = work;
-	if (br_web_pool_run(&q->web->pool, q) >= 0)
+	if ((q->waits ? br_web_wait_run(q->web, q) : br_web_pool_run(&q->web->pool, q)) >= 0)
 		return MHD_YES;
 	atomic_fetch_add(&q->web->busy, 1);
 	q->refused = br_error_set(&q->err, EAGAIN, "too many requests wait; try again in a moment");
@@ -264,6 +275,12 @@ static enum MHD_Result take(struct br_web_request *q, const char *data, size_t *
 {
 	if (q->takes_bytes && !q->refused && q->r >= 0)
 		return take_piece(q, data, n);
+	/* one byte of a body that nobody wants is enough to say so */
+	if (!q->takes_body && q->body.len) {
+		q->dropped += *n;
+		*n = 0;
+		return q->dropped > DROP_MAX ? MHD_NO : MHD_YES;
+	}
 	/* what is too large or refused is read and dropped for a while, so that the client reads our answer */
 	q->too_large = q->too_large || q->body.len + *n > BR_API_BODY_MAX;
 	if (q->refused || q->r < 0 || q->too_large) {
@@ -272,7 +289,7 @@ static enum MHD_Result take(struct br_web_request *q, const char *data, size_t *
 		if (q->dropped > DROP_MAX)
 			return MHD_NO;
 	} else {
-		br_text_add_bytes(&q->body, data, *n);
+		br_text_add_bytes(&q->body, data, q->takes_body ? *n : 1);
 	}
 	*n = 0;
 	return q->body.failed ? MHD_NO : MHD_YES;
@@ -300,6 +317,24 @@ static enum MHD_Result act(struct br_web_request *q)
 	return q->refused ? refuse(q, q->refused) : MHD_YES;
 }
 
+static void read_head(struct br_web_request *q)
+{
+	const struct br_route *route = NULL;
+	const char *value;
+
+	q->refused = guard(q);
+	if (q->refused >= 0)
+		q->refused = br_api_head(&q->call, q->method, q->url, &route, &q->err);
+	if (q->refused == -ENOKEY || q->refused == -EACCES)
+		atomic_fetch_add(&q->web->refused_scope, 1);
+	if (q->refused < 0 || !route)
+		return;
+	q->takes_bytes = route->begin;
+	q->takes_body = route->body;
+	value = route->waits && route->waits[0] ? br_call_param(&q->call, route->waits) : NULL;
+	q->waits = route->waits && (!route->waits[0] || (value && strcmp(value, "0") != 0));
+}
+
 /* The head is there. */
 static enum MHD_Result begin(struct br_web *web, struct MHD_Connection *connection, const char *url, const char *method, void **state)
 {
@@ -315,11 +350,7 @@ static enum MHD_Result begin(struct br_web *web, struct MHD_Connection *connecti
 	q->url = strdup(url);
 	if (!q->method || !q->url)
 		return MHD_NO;
-	q->refused = guard(q);
-	if (q->refused >= 0)
-		q->refused = br_api_takes_bytes(&q->call, q->method, q->url, &q->takes_bytes, &q->err);
-	if (q->refused == -ENOKEY || q->refused == -EACCES)
-		atomic_fetch_add(&web->refused_scope, 1);
+	read_head(q);
 	phase(q, q->takes_bytes && q->refused >= 0 ? BR_WEB_BYTES : BR_WEB_BODY);
 	return MHD_YES;
 }
@@ -346,6 +377,7 @@ void br_web_completed(void *cls, struct MHD_Connection *connection, void **state
 	if (!q)
 		return;
 	phase(q, BR_WEB_HEAD);
+	br_web_share_give_back(&q->web->answers, q->answer, q->n_answer);
 	br_text_done(&q->body);
 	if (q->sink)
 		q->sink->free(q->sink);

@@ -101,6 +101,9 @@ static int logs_of(struct br_call *call, struct br_follower_options *opt, struct
 
 	if (!name)
 		return 0;
+	r = br_call_may_operate(call, err); /* lines of consoles are among them */
+	if (r < 0)
+		return r;
 	r = br_board_by_name(call->api->fleet, name, &board);
 	if (r < 0)
 		return br_error_set(err, -r, "logs: there is no such board");

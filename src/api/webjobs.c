@@ -89,8 +89,58 @@ void br_web_pool_stop(struct br_web_pool *pool)
 	pthread_mutex_unlock(&pool->lock);
 	for (unsigned i = 0; i < pool->n_threads; i++)
 		pthread_join(pool->threads[i], NULL);
+}
+
+void br_web_pool_done(struct br_web_pool *pool)
+{
 	pthread_cond_destroy(&pool->wake);
 	pthread_mutex_destroy(&pool->lock);
+}
+
+/* ---- handlers that wait long ---- */
+
+struct waiting {
+	struct br_web *web;
+	struct br_web_request *q;
+	struct br_web_share *share;
+};
+
+static void *run_waiting(void *arg)
+{
+	struct waiting *w = arg;
+	struct br_web *web = w->web;
+	struct br_web_share *share = w->share;
+
+	w->q->work(w->q);
+	MHD_resume_connection(w->q->call.connection); /* the request may be gone from here on */
+	free(w);
+	br_web_share_give_back(&web->waits, share, 1);
+	return NULL;
+}
+
+int br_web_wait_run(struct br_web *web, struct br_web_request *q)
+{
+	struct br_web_share *share = br_web_share_take(&web->waits, &q->call.who, 1);
+	struct waiting *w = share ? malloc(sizeof(*w)) : NULL;
+	pthread_t thread;
+
+	if (!w) {
+		br_web_share_give_back(&web->waits, share, 1);
+		return -EAGAIN;
+	}
+	*w = (struct waiting){ web, q, share };
+	MHD_suspend_connection(q->call.connection);
+	if (br_thread_start(&thread, run_waiting, w)) {
+		/* nothing may be queued for a suspended connection: it is asked again */
+		br_api_refuse(&q->call, br_error_set(&q->err, EAGAIN, "no thread is to be had; try again in a moment"), &q->err);
+		q->done = true;
+		MHD_resume_connection(q->call.connection);
+		free(w);
+		br_web_share_give_back(&web->waits, share, 1);
+		return 0;
+	}
+	pthread_detach(thread);
+	return 0;
 }
 
 /* ---- long answers ---- */
@@ -102,6 +152,7 @@ struct pump {
 	struct MHD_Connection *connection;
 	struct br_stream *stream;
 	struct br_access_token *token;
+	struct br_web_share *share;
 	pthread_mutex_t lock;
 	pthread_cond_t moved;
 	unsigned refs;		 /* its thread, its response */
@@ -187,7 +238,8 @@ static bool is_valid(const struct pump *p)
 static void *pump_run(void *arg)
 {
 	struct pump *p = arg;
-	struct br_web_pumps *pumps = &p->web->pumps;
+	struct br_web_shares *pumps = &p->web->pumps;
+	struct br_web_share *share = p->share;
 	uint64_t pos = 0;
 	ssize_t n = 0;
 
@@ -212,40 +264,19 @@ static void *pump_run(void *arg)
 	wake_connection(p);
 	pthread_mutex_unlock(&p->lock);
 	pump_unref(p);
-	pthread_mutex_lock(&pumps->lock);
-	pumps->n--;
-	pthread_cond_broadcast(&pumps->gone);
-	pthread_mutex_unlock(&pumps->lock);
+	br_web_share_give_back(pumps, share, 1);
 	return NULL;
-}
-
-static bool enter(struct br_web_pumps *pumps)
-{
-	bool room;
-
-	pthread_mutex_lock(&pumps->lock);
-	room = !pumps->stopping && pumps->n < pumps->max;
-	pumps->n += room;
-	pthread_mutex_unlock(&pumps->lock);
-	return room;
-}
-
-static void leave(struct br_web_pumps *pumps)
-{
-	pthread_mutex_lock(&pumps->lock);
-	pumps->n--;
-	pthread_cond_broadcast(&pumps->gone);
-	pthread_mutex_unlock(&pumps->lock);
 }
 
 int br_web_pump(struct br_web *web, struct br_call *call, struct br_access_token *token, struct MHD_Response **ret)
 {
 	struct br_stream *stream = br_take(call->stream);
+	struct br_web_share *share = br_web_share_take(&web->pumps, &call->who, 1);
 	struct MHD_Response *response = NULL;
 	pthread_t thread;
 	struct pump *p;
 
-	if (!enter(&web->pumps)) {
+	if (!share) {
 		br_stream_free(stream);
 		return -EAGAIN;
 	}
@@ -255,6 +286,7 @@ int br_web_pump(struct br_web *web, struct br_call *call, struct br_access_token
 		p->connection = call->connection;
 		p->stream = stream;
 		p->token = token;
+		p->share = share;
 		p->refs = 2;
 		pthread_mutex_init(&p->lock, NULL);
 		pthread_cond_init(&p->moved, NULL);
@@ -263,7 +295,7 @@ int br_web_pump(struct br_web *web, struct br_call *call, struct br_access_token
 	if (!response) {
 		free(p);
 		br_stream_free(stream);
-		leave(&web->pumps);
+		br_web_share_give_back(&web->pumps, share, 1);
 		return -ENOMEM;
 	}
 	br_stream_describe(stream, response);
@@ -271,7 +303,7 @@ int br_web_pump(struct br_web *web, struct br_call *call, struct br_access_token
 		atomic_fetch_add(&token->refs, 1);
 	if (br_thread_start(&thread, pump_run, p)) {
 		br_stream_free(stream);
-		leave(&web->pumps);
+		br_web_share_give_back(&web->pumps, share, 1);
 		pump_unref(p);
 		MHD_destroy_response(response); /* pump_close() */
 		return -ENOMEM;
@@ -279,13 +311,4 @@ int br_web_pump(struct br_web *web, struct br_call *call, struct br_access_token
 	pthread_detach(thread);
 	*ret = response;
 	return 0;
-}
-
-void br_web_pumps_wait(struct br_web_pumps *pumps)
-{
-	pthread_mutex_lock(&pumps->lock);
-	pumps->stopping = true;
-	while (pumps->n)
-		pthread_cond_wait(&pumps->gone, &pumps->lock);
-	pthread_mutex_unlock(&pumps->lock);
 }

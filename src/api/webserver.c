@@ -27,7 +27,12 @@
 #define BODY_NS (60 * BR_S)
 #define POOL_THREADS 8
 #define POOL_WAITING 1024
-#define STREAMS_MAX 64
+#define GIVE_NS (120 * BR_S) /* for taking a large answer */
+
+/* Threads of their own, and bytes. A page of ours has six connections at most. */
+static const struct br_web_share_limits streams_limits = { .max = 64, .strangers = 32, .stranger = 8, .operator = 32 };
+static const struct br_web_share_limits waits_limits = { .max = 96, .strangers = 24, .stranger = 6, .operator = 48 };
+static const struct br_web_share_limits answers_limits = { .max = 256u << 20, .strangers = 96u << 20, .stranger = 24u << 20, .operator = 96u << 20 };
 
 static void on_connection(void *cls, struct MHD_Connection *connection, void **context, enum MHD_ConnectionNotificationCode code)
 {
@@ -63,9 +68,9 @@ static void reap(struct br_web *web, uint64_t now_ns)
 
 	pthread_mutex_lock(&web->lock);
 	DL_FOREACH(web->conns, c) {
-		bool late = (c->phase == BR_WEB_HEAD && now_ns - c->since_ns > HEAD_NS) || (c->phase == BR_WEB_BODY && now_ns - c->since_ns > BODY_NS);
+		static const uint64_t limits[] = { [BR_WEB_HEAD] = HEAD_NS, [BR_WEB_BODY] = BODY_NS, [BR_WEB_GIVE] = GIVE_NS };
 
-		if (!late)
+		if (!limits[c->phase] || now_ns - c->since_ns <= limits[c->phase])
 			continue;
 		atomic_fetch_add(&web->timed_out, 1);
 		c->since_ns = now_ns; /* once */
@@ -158,6 +163,7 @@ static void start_daemon(void *arg)
 int br_web_start(struct br_api *api, struct br_web_door *door, struct br_web **ret, struct br_error *err)
 {
 	struct br_web *web = calloc(1, sizeof(*web));
+	unsigned port = br_web_door_port(door);
 	int r;
 
 	if (!web) {
@@ -166,10 +172,10 @@ int br_web_start(struct br_api *api, struct br_web_door *door, struct br_web **r
 	}
 	web->api = api;
 	web->door = door;
-	web->pumps.max = STREAMS_MAX;
+	br_web_shares_init(&web->pumps, &streams_limits);
+	br_web_shares_init(&web->waits, &waits_limits);
+	br_web_shares_init(&web->answers, &answers_limits);
 	pthread_mutex_init(&web->lock, NULL);
-	pthread_mutex_init(&web->pumps.lock, NULL);
-	pthread_cond_init(&web->pumps.gone, NULL);
 	web->stop_fd = eventfd(0, EFD_CLOEXEC);
 	r = br_web_pool_start(&web->pool, POOL_THREADS, POOL_WAITING);
 	if (r >= 0 && web->stop_fd >= 0)
@@ -180,7 +186,7 @@ int br_web_start(struct br_api *api, struct br_web_door *door, struct br_web **r
 	}
 	if (!web->accepts) {
 		br_web_stop(web);
-		return br_error_set(err, EIO, "TCP port %u (web page and API): the server does not start", br_web_door_port(door));
+		return br_error_set(err, EIO, "TCP port %u (web page and API): the server does not start", port);
 	}
 	*ret = web;
 	return 0;
@@ -208,15 +214,19 @@ void br_web_stop(struct br_web *web)
 			br_log_error("web server: %s", strerror(errno));
 		pthread_join(web->acceptor, NULL);
 	}
+	/* nothing more is begun, then what was begun ends */
 	br_web_pool_stop(&web->pool);
+	br_web_shares_end(&web->waits);
 	cut_off(web);
-	br_web_pumps_wait(&web->pumps);
+	br_web_shares_end(&web->pumps);
 	if (web->daemon)
 		MHD_stop_daemon(web->daemon);
+	br_web_pool_done(&web->pool);
+	br_web_shares_done(&web->pumps);
+	br_web_shares_done(&web->waits);
+	br_web_shares_done(&web->answers);
 	if (web->stop_fd >= 0)
 		close(web->stop_fd);
-	pthread_cond_destroy(&web->pumps.gone);
-	pthread_mutex_destroy(&web->pumps.lock);
 	pthread_mutex_destroy(&web->lock);
 	br_web_door_close(web->door);
 	free(web);
@@ -237,9 +247,7 @@ void br_web_counts(struct br_web *web, struct br_web_counts *ret)
 	pthread_mutex_lock(&web->lock);
 	ret->connections = web->n_conns;
 	pthread_mutex_unlock(&web->lock);
-	pthread_mutex_lock(&web->pumps.lock);
-	ret->streams = web->pumps.n;
-	pthread_mutex_unlock(&web->pumps.lock);
+	ret->streams = (unsigned)br_web_shares_taken(&web->pumps);
 	pthread_mutex_lock(&web->pool.lock);
 	ret->waiting = web->pool.n_waiting;
 	pthread_mutex_unlock(&web->pool.lock);

@@ -297,6 +297,10 @@ static int capture(struct br_call *call, struct br_error *err)
 	struct br_board b;
 	int r = find_board(call, &b, err);
 
+	/* the path was looked at as a name; it may have been an address */
+	if (r >= 0 && call->who.boards[0])
+		r = b.id ? br_call_may_change(call, &b, err) :
+			   br_error_set(err, EACCES, "%s is for the boards '%s'; this is none of them", call->who.name, call->who.boards);
 	if (r < 0)
 		return r;
 	r = br_watch_pcap(call->api->watch, b.mac, br_now_ns(), br_wall_ns(), &data, &n);

@@ -68,6 +68,7 @@ def test_rights_by_tcp(t):
               "--power", "snmp://secretword@sw1/3")
         d.cli("board", "add", "two", "--mac", "b8:27:eb:00:00:02")
         operate = d.cli("token", "new", "ci", "--scope", "operate", "--boards", "tag=ours").stdout.strip()
+        free = d.cli("token", "new", "free", "--scope", "operate").stdout.strip()
         admin = d.json("token", "new", "boss", "--scope", "admin")["token"]
         # reading: those of the boards' network, and no secrets
         status, text = call("/v1/boards")
@@ -85,6 +86,23 @@ def test_rights_by_tcp(t):
         assert call("/v1/boards", *post({"name": "c", "mac": "b8:27:eb:00:00:03"}), token=operate)[0] == 403
         assert call("/v1/boards/one", "-X", "PATCH", *post({"power": "http://x/"}), token=operate)[0] == 403
         assert call("/v1/tokens", *post({"name": "mine", "scope": "admin"}), token=operate)[0] == 403
+        # an image that others may boot from is not its board's; nor is another board by its address
+        assert call("/v1/boards/one/disk/save", *post({"image": "x", "replace": True}), token=operate)[0] == 403
+        for other in ("two", "b8:27:eb:00:00:02", "b8:27:eb:00:00:77"):
+            assert call(f"/v1/boards/{other}/capture", token=operate)[0] == 403, other
+        assert call("/v1/boards/b8:27:eb:00:00:01/capture", token=operate)[0] == 404    # nothing was heard of it
+        # what is typed at consoles is for who may use them
+        for source, least in (("serial", 401), ("uboot,bootloader", 401), ("serial,syslog", 200), ("", 200)):
+            assert call(f"/v1/logs?source={source}")[0] == least, source
+            assert call(f"/v1/logs?source={source}", token=operate)[0] == 200, source
+        # who waits, and who makes devices do something, operates
+        assert call("/v1/power/jobs/1?wait=1")[0] == 401 and call("/v1/boards/one/power?read=1")[0] == 401
+        assert call("/v1/boards/one/power")[0] == 200
+        # who noted it is who has the token, whatever he says
+        assert call("/v1/audit", *post({"action": "x", "text": "said", "user": "local:0"}), token=free)[0] == 200
+        said = [e["fields"] for e in d.jsonl("event", "list", "-t", "audit") if e["fields"]["text"] == "said"]
+        assert said[0]["user"] == "token:free" and said[0]["said_user"] == "local:0", said
+        assert call("/v1/whoami", "-X", "GET", "-d", "x" * 100)[0] == 400 and call("/v1/nonsense", "-d", "x" * 100)[0] == 404
         assert call("/v1/boards/two", *note, token=admin)[0] == 200
         assert call("/v1/boards", token=operate[:-1] + ("0" if operate[-1] != "0" else "1"))[0] == 401
         audit = [e for e in d.jsonl("event", "list", "-t", "audit") if e["fields"]["text"] == "PATCH /v1/boards/one"]
@@ -113,7 +131,7 @@ def test_rights_by_tcp(t):
         for s in streams:
             assert s.wait(15) == 0, "a stream goes on with a revoked token"
         assert call("/v1/boards", token=operate)[0] == 401
-        assert [x["name"] for x in d.json("token", "list")] == ["boss"]
+        assert sorted(x["name"] for x in d.json("token", "list")) == ["boss", "free"]
         # nothing of a token is stored but its hash
         assert subprocess.run(["grep", "-rqF", admin[4:], d.state]).returncode == 1
 
@@ -169,6 +187,58 @@ def test_slow_and_huge_requests(t):
         wait_until(lambda: "too-many" in d.cli("status", check=False).stdout or call("/healthz", url="http://127.0.0.1:8480")[0] == 200,
                    10, "an answer")
         for s in many:
+            s.close()
+
+
+@quick
+def test_who_waits_holds_up_nobody(t):
+    t.need_root()
+    t.need_program("curl")
+    net = t.enter(Net())
+    with open(t.path("bramble.conf"), "w") as f:
+        f.write("[power ctl]\ncommand = /bin/sleep 60\ntimeout = 60s\n")
+    with Daemon(t, net, "--http-port", "0", "--config", t.path("bramble.conf")) as d:
+        call = Caller(t, net)
+        d.cli("board", "add", "one", "--mac", "b8:27:eb:00:00:01", "--power", "command:ctl/1")
+        token = d.cli("token", "new", "ci", "--scope", "operate").stdout.strip()
+        order = json.loads(call("/v1/boards/one/power", *post({"action": "on", "wait": False}), token=token)[1])["job"]
+
+        def ask(path, bearer=None):
+            with inside(net.name):
+                s = socket.create_connection((ADDRESS, 8480), 5)
+            s.settimeout(20)
+            more = f"Authorization: Bearer {bearer}\r\n" if bearer else ""
+            s.sendall(f"GET {path} HTTP/1.1\r\nHost: {ADDRESS}\r\n{more}\r\n".encode())
+            return s
+
+        def status(s):
+            try:
+                return int(s.recv(100).split(b" ")[1])
+            except TimeoutError:
+                return 0
+
+        def all_well():
+            for path in ("/", "/healthz", "/v1/boards", "/v1/status"):
+                begun = time.monotonic()
+                assert call(path)[0] == 200 and time.monotonic() - begun < 10, path
+
+        # strangers that would wait are refused; an operator's are bounded; nobody else waits for either
+        strangers = [ask(f"/v1/power/jobs/{order}?wait=60") for _ in range(100)]
+        assert {status(s) for s in strangers} <= {401, 503}
+        waits = [ask(f"/v1/power/jobs/{order}?wait=60", token) for _ in range(100)]
+        all_well()
+        for s in waits:
+            s.settimeout(0.01)
+        answers = [status(s) for s in waits]
+        assert answers.count(0) == 48 and answers.count(503) == 52, answers
+        # long answers: a stranger has some, and leaves the others theirs
+        streams = [ask("/v1/events?follow=1&limit=1") for _ in range(40)]
+        answers = [status(s) for s in streams]
+        assert answers.count(200) == 8 and answers.count(503) == 32, answers
+        all_well()
+        with ask("/v1/events?follow=1&limit=1", token) as mine:
+            assert status(mine) == 200
+        for s in strangers + waits + streams:
             s.close()
 
 

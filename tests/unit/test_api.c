@@ -63,6 +63,8 @@ static void requests_that_are_wrong_get_words(void **state)
 		{ "-X DELETE", "/v1/images/ghost", 404, "not-found", "ghost" },
 		{ "-X DELETE", "/v1/images/..", 404, "not-found", "" },
 		{ "", "/v1/events?limit=x", 400, "invalid", "'limit'" },
+		{ "", "/v1/events?limit=0", 400, "invalid", "'limit'" },
+		{ "", "/v1/events?limit=100001", 400, "invalid", "'limit'" },
 		{ "", "/v1/events?after=-1", 400, "invalid", "'after'" },
 		{ "", "/v1/events?board=ghost", 404, "not-found", "ghost" },
 		{ "", "/v1/boards/ghost/disk/cat?path=/etc/passwd", 404, "not-found", "ghost" },
@@ -287,6 +289,24 @@ static void a_slow_follower_loses_nothing(void **state)
 	br_client_free(c);
 }
 
+/* One that is made as it is taken is the same array. */
+static void a_long_list_of_events_is_whole(void **state)
+{
+	json_t *json = ask("", "/v1/events?type=test.many&limit=100000", 200);
+	size_t n = json_array_size(json);
+	json_int_t last = json_integer_value(json_object_get(json_array_get(json, n - 1), "seq"));
+
+	assert_int_equal(n, 5000);
+	json_decref(json);
+	json = ask("", "/v1/events?type=test.many&limit=2001", 200);
+	assert_int_equal(json_array_size(json), 2001);
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(json, 2000), "seq")), last);
+	json_decref(json);
+	json = ask("", "/v1/events?type=test.none&limit=3000", 200);
+	assert_true(json_is_array(json) && !json_array_size(json));
+	json_decref(json);
+}
+
 static void the_command_line_does_all_of_it(void **state)
 {
 	static const struct {
@@ -456,6 +476,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(disks_are_looked_into_and_exported),
 		cmocka_unit_test(events_are_followed),
 		cmocka_unit_test(a_slow_follower_loses_nothing),
+		cmocka_unit_test(a_long_list_of_events_is_whole),
 		cmocka_unit_test(the_command_line_does_all_of_it),
 		cmocka_unit_test(a_tail_ends_with_its_reader),
 		cmocka_unit_test(without_a_daemon_it_says_so),

@@ -8,6 +8,7 @@
 #include "api/call.h"
 #include "api/guard.h"
 #include "api/live.h"
+#include "api/webshare.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/metrics.h"
@@ -141,6 +142,43 @@ static void tokens_live_and_die(void **state)
 	assert_null(br_access_find(access, text, 1500));
 	br_access_unref(t);
 	br_access_free(access);
+}
+
+/* ---- shares ---- */
+
+static void strangers_leave_room_for_others(void **state)
+{
+	static const struct br_web_share_limits limits = { .max = 10, .strangers = 6, .stranger = 4, .operator = 8 };
+	static const struct br_who a = { .name = "anonymous:10.0.0.1", .scope = BR_SCOPE_READ }, b = { .name = "anonymous:10.0.0.2", .scope = BR_SCOPE_READ },
+				   ci = { .name = "token:ci", .scope = BR_SCOPE_OPERATE };
+	struct br_web_share *of_a, *of_b, *of_ci;
+	struct br_web_shares s;
+
+	br_web_shares_init(&s, &limits);
+	of_a = br_web_share_take(&s, &a, 3);
+	assert_non_null(of_a);
+	assert_ptr_equal(br_web_share_take(&s, &a, 1), of_a);
+	assert_null(br_web_share_take(&s, &a, 1));
+	of_b = br_web_share_take(&s, &b, 2);
+	assert_non_null(of_b);
+	assert_null(br_web_share_take(&s, &b, 1)); /* strangers have theirs */
+	of_ci = br_web_share_take(&s, &ci, 4);
+	assert_non_null(of_ci);
+	assert_null(br_web_share_take(&s, &ci, 1)); /* that is all */
+	br_web_share_give_back(&s, of_a, 4);
+	br_web_share_give_back(&s, of_b, 2);
+	assert_non_null(br_web_share_take(&s, &ci, 4));
+	assert_null(br_web_share_take(&s, &ci, 1));
+	br_web_share_give_back(&s, of_ci, 8);
+	/* who has nothing may have more than his part, once */
+	of_a = br_web_share_take(&s, &a, 100);
+	assert_non_null(of_a);
+	assert_null(br_web_share_take(&s, &a, 1));
+	assert_int_equal(br_web_shares_taken(&s), 100);
+	br_web_share_give_back(&s, of_a, 100);
+	br_web_shares_end(&s);
+	assert_null(br_web_share_take(&s, &a, 1));
+	br_web_shares_done(&s);
 }
 
 /* ---- the feed ---- */
@@ -344,6 +382,7 @@ int main(void)
 		cmocka_unit_test(hooks_and_their_words),
 		cmocka_unit_test(what_is_counted_as_text),
 		cmocka_unit_test(routes_are_described),
+		cmocka_unit_test(strangers_leave_room_for_others),
 	};
 
 	return cmocka_run_group_tests(tests, open_fleet, close_fleet);

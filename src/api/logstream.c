@@ -19,6 +19,7 @@
 #define HEARTBEAT_NS (10 * BR_S)
 #define NAMES 1024	/* of boards, remembered */
 #define WAIT_MS 500
+#define LOOK_NS (200 * BR_MS) /* without a line found */
 #define EVENTS_MAX 10000 /* before and among what was found */
 
 struct name {
@@ -278,21 +279,25 @@ static void give_found(struct log_stream *s)
 static int give_new(struct log_stream *s)
 {
 	struct br_logs_line line;
-	uint64_t gone = 0;
+	uint64_t gone = 0, until_ns = br_now_ns() + LOOK_NS;
 	int r = new_events(s);
+	bool none = false;
 
-	for (unsigned i = 0; i < LINES_AT_ONCE && s->out.len < PIECE && r >= 0; i++) {
+	for (unsigned i = 0; i < LINES_AT_ONCE && s->out.len < PIECE && r >= 0 && !none; i++) {
 		r = br_logs_reader_next(s->reader, &s->q->filter, &line, &gone);
 		if (gone)
 			br_text_addf(&s->out, "{\"gone\":%" PRIu64 "}\n", gone);
 		if (r == 1)
 			add_line(s, &line);
-		if (r == 0)
-			break;
-		r = r == -EAGAIN ? 0 : r;
+		none = r == 0;
+		if (r == -EAGAIN) {
+			r = 0;
+			if (br_now_ns() > until_ns)
+				break; /* an expression may be slow on many lines: heartbeats, and the daemon's end, do not wait for it */
+		}
 	}
-	if (r < 0 || s->out.len)
-		return r < 0 ? r : 1;
+	if (r < 0 || s->out.len || !none)
+		return r < 0 ? r : s->out.len != 0;
 	r = br_logs_wait(s->api->logs, s->q->filter.after, WAIT_MS);
 	return r < 0 ? r : 0;
 }

@@ -68,20 +68,37 @@ static void take_esc(struct br_term_filter *f, uint8_t byte, struct br_text *out
 		f->state = BR_TERM_CSI;
 	} else if (f->n_held == 2 && strchr("]PX^_k", byte)) {
 		begin_string(f);
+	} else if (f->held[1] == '%' || f->held[1] == ' ') {
+		drop(f); /* out of UTF-8, 8-bit controls: what is a letter to us would be a control to the terminal */
 	} else {
 		pass(f, out);
 	}
 }
 
-/* "\e[?1049h" and its older forms */
+/* "\e[?1049h" and its older forms, alone or among other modes */
 static void note_alternate(struct br_term_filter *f)
 {
-	static const char *const on[] = { "\x1b[?1049h", "\x1b[?1047h", "\x1b[?47h" };
+	unsigned mode = 0;
 
-	for (size_t i = 0; i < sizeof(on) / sizeof(on[0]); i++) {
-		if (f->n_held == strlen(on[i]) && !memcmp(f->held, on[i], f->n_held))
-			f->alternate = true;
+	if (f->held[2] != '?' || f->held[f->n_held - 1] != 'h')
+		return;
+	for (size_t i = 3; i < f->n_held; i++) {
+		if (f->held[i] >= '0' && f->held[i] <= '9') {
+			mode = mode < 10000 ? 10 * mode + f->held[i] - '0' : mode;
+			continue;
+		}
+		f->alternate = f->alternate || mode == 1049 || mode == 1047 || mode == 47;
+		mode = 0;
 	}
+}
+
+/* Whether a sequence does something to the terminal: windows, what it prints to, how it encodes keys (private 'm', 'u'). */
+static bool is_of_terminal(const struct br_term_filter *f)
+{
+	uint8_t last = f->held[f->n_held - 1];
+	bool private = f->held[2] >= '<' && f->held[2] <= '?';
+
+	return last == 't' || last == 'i' || (private && (last == 'm' || last == 'u'));
 }
 
 static void take_csi(struct br_term_filter *f, uint8_t byte, struct br_text *out)
@@ -94,7 +111,7 @@ static void take_csi(struct br_term_filter *f, uint8_t byte, struct br_text *out
 		return; /* terminals do it at once, in the middle of the sequence; none of it is of use */
 	} else if (hold(f, byte) && byte >= 0x40) {
 		note_alternate(f);
-		if (byte == 't')
+		if (is_of_terminal(f))
 			drop(f);
 		else
 			pass(f, out);
@@ -200,7 +217,10 @@ void br_term_filter(struct br_term_filter *f, const void *data, size_t n, struct
 
 const char *br_term_restore(const struct br_term_filter *f)
 {
-	/* soft reset (cursor, margins, modes, colours), main character set, no mouse, no bracketed paste */
-#define SENSES "\x1b[!p\x1b[0m\x1b(B\x0f\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?7h"
+	/* soft reset (cursor, margins, modes, colours), main character set, no mouse in any of its forms, no focus reports, no
+	 * reverse screen, no bracketed paste */
+#define SENSES                                                                                                                 \
+	"\x1b[!p\x1b[0m\x1b(B\x0f\x1b[?25h\x1b[?9l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1005l\x1b[?1006l"                   \
+	"\x1b[?1015l\x1b[?1016l\x1b[?5l\x1b[?2004l\x1b[?7h"
 	return f->alternate ? "\x1b[?1049l" SENSES : SENSES;
 }

@@ -10,7 +10,8 @@
 /*
  * What of a board's bytes reaches somebody's terminal. A console is there for colours and full screens, so sequences that
  * draw pass; those that do something to the terminal itself do not: titles, clipboard, key programs (OSC, DCS, APC, PM, SOS
- * strings), window operations (CSI ... t), the answerback (ENQ), and the 8-bit forms of them.
+ * strings), window operations (CSI ... t), printing (CSI ... i), key protocols (CSI > ... m, CSI > ... u), other encodings (ESC %, ESC SP),
+ * the answerback (ENQ), and the 8-bit forms of them.
  */
 enum br_term_mode {
 	BR_TERM_RAW,	/* all bytes as they are */

@@ -13,6 +13,7 @@
 #include "logs/pattern.h"
 
 #define THREADS_MAX 8
+#define LONG_TEXT 512 /* bytes; of these one alone may be slow */
 #define GIVEN_UP_MAX 1000 /* matches that took too long, before the search is given up */
 
 struct hits {
@@ -100,7 +101,7 @@ static int search_lines(struct searcher *s, const struct br_logs_block *b, struc
 		if (!br_logs_line_passes(&line, j->f))
 			continue;
 		if (s->matcher && !br_logs_matches(s->matcher, line.text, line.n_text))
-			r = ++looked % 64 ? 0 : out_of_time(s);
+			r = ++looked % 64 && line.n_text <= LONG_TEXT ? 0 : out_of_time(s);
 		else
 			r = add_hit(hits, line.seq);
 	}

@@ -14,6 +14,12 @@
 
 struct br_logs_marks; /* marks.c */
 
+/* How much of a block is in the journal. */
+struct br_logs_journaled {
+	uint64_t first_seq, us;
+	uint32_t n, n_meta, n_text;
+};
+
 struct br_logs {
 	struct br_logs_options opt; /* dir owned */
 	char *dir;
@@ -28,10 +34,7 @@ struct br_logs {
 	pthread_cond_t work, news, synced;
 	struct br_logs_limits *limits;
 	struct br_logs_block *open; /* being filled, NULL: none */
-	struct {		    /* how much of it is in the journal */
-		uint32_t n, n_meta, n_text;
-		uint64_t us;
-	} journaled;
+	struct br_logs_journaled journaled; /* of it */
 	struct br_logs_block *queue[BR_LOGS_QUEUE];
 	size_t n_queue;
 	bool queue_busy; /* the first of it is being written */
@@ -54,6 +57,9 @@ struct br_logs {
 /* With the lock: lines were lost, to be told. */
 void br_logs_note_loss(struct br_logs *logs, int64_t board_id, uint32_t ip, uint64_t n, const char *reason);
 
+/* The number of the last line that was taken. */
+uint64_t br_logs_last(struct br_logs *logs);
+
 /* What is in memory only: full blocks, oldest first, and a copy of the one being filled where it may have lines that pass.
  * *ret_before: the number below which all is in segments. Unref each. At most BR_LOGS_QUEUE + 1. */
 int br_logs_recent(struct br_logs *logs, const struct br_logs_filter *f,
@@ -61,3 +67,5 @@ int br_logs_recent(struct br_logs *logs, const struct br_logs_filter *f,
 
 int br_logs_marks_open(const char *dir, struct br_logs_marks **ret, struct br_error *err);
 void br_logs_marks_close(struct br_logs_marks *m);
+/* The greatest number of a line that a mark stands behind. */
+uint64_t br_logs_marks_last(const struct br_logs_marks *m);

@@ -19,7 +19,8 @@
 #include "base/hash.h"
 
 #define MAGIC 0x4a4c5242u /* "BRLJ" */
-#define FILE_MAX (64u << 20) /* no journal of ours grows that large */
+#define FILE_MAX (64u << 20) /* what lies behind is not read */
+#define FULL (32u << 20) /* nothing is added to it */
 
 struct br_logs_journal {
 	int fd[2];
@@ -153,7 +154,7 @@ static int load(int fd, uint64_t size, struct slices *ret, uint64_t *ret_end)
 	int r;
 
 	if (size > FILE_MAX)
-		return -EFBIG;
+		size = FILE_MAX;
 	data = malloc(size + 1);
 	if (!data)
 		return -ENOMEM;
@@ -236,9 +237,14 @@ static int write_slice(struct br_logs_journal *j, unsigned file, const struct br
 	return r;
 }
 
+bool br_logs_journal_full(const struct br_logs_journal *j)
+{
+	return atomic_load(&j->size[j->use]) >= FULL;
+}
+
 int br_logs_journal_add(struct br_logs_journal *j, const struct br_logs_block *slice, struct br_error *err)
 {
-	int r = write_slice(j, j->use, slice);
+	int r = br_logs_journal_full(j) ? -EFBIG : write_slice(j, j->use, slice);
 
 	return r < 0 ? fail(j, r, err) : 0;
 }

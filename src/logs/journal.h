@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,8 +25,9 @@ void br_logs_journal_close(struct br_logs_journal *j);
 /* All lines of both files that are behind number 'after', in order; fn returns 0 or a negative errno, which ends it. */
 int br_logs_journal_read(struct br_logs_journal *j, uint64_t after,
 	int (*fn)(void *ctx, const struct br_logs_line *line), void *ctx, struct br_error *err);
-/* Writes a slice behind the others. */
+/* Writes a slice behind the others. -EFBIG: it is full, and wants a turn. */
 int br_logs_journal_add(struct br_logs_journal *j, const struct br_logs_block *slice, struct br_error *err);
+bool br_logs_journal_full(const struct br_logs_journal *j);
 int br_logs_journal_sync(struct br_logs_journal *j, struct br_error *err);
 /* To the other file: this slice (NULL: nothing), synced, then the one in use is emptied. */
 int br_logs_journal_turn(struct br_logs_journal *j, const struct br_logs_block *slice, struct br_error *err);

@@ -32,7 +32,7 @@ struct br_logs_limits {
 	struct sender *senders, *busy;
 	size_t n_strangers;
 	uint64_t full_ns; /* until then there is no place for another stranger */
-	uint64_t lost, n_held, held_bytes;
+	uint64_t lost, n_held, held_bytes[2]; /* the boards', the strangers' */
 };
 
 struct br_logs_limits *br_logs_limits_new(uint32_t rate, uint32_t burst)
@@ -55,7 +55,7 @@ static struct held *take_held(struct br_logs_limits *l, struct sender *s)
 	s->first = (s->first + 1) % BR_LOGS_HELD;
 	s->n_held--;
 	l->n_held--;
-	l->held_bytes -= sizeof(*h) + h->line.n_stream + h->line.n_text;
+	l->held_bytes[!s->board_id] -= sizeof(*h) + h->line.n_stream + h->line.n_text;
 	return h;
 }
 
@@ -143,7 +143,7 @@ static uint64_t cost(const struct br_logs_line *line)
 static bool pay(struct br_logs_limits *l, struct sender *s, const struct br_logs_line *line, uint64_t now_ns)
 {
 	struct sender *crowd = s->board_id ? NULL : find(l, 0, 0, now_ns);
-	uint64_t units = cost(line);
+	uint64_t units = cost(line) < l->burst ? cost(line) : l->burst; /* a long line must not wait for ever */
 
 	refill(l, s, now_ns);
 	if (crowd && crowd != s)
@@ -175,15 +175,16 @@ static void lose(struct br_logs_limits *l, struct sender *s)
 static void hold(struct br_logs_limits *l, struct sender *s, const struct br_logs_line *line)
 {
 	size_t n = sizeof(struct held) + line->n_stream + line->n_text;
+	uint64_t *bytes = &l->held_bytes[!s->board_id], max = s->board_id ? BR_LOGS_HELD_BYTES : BR_LOGS_HELD_BYTES / 4;
 	struct held *h;
 
 	if (!s->held)
 		s->held = calloc(BR_LOGS_HELD, sizeof(void *));
-	while (s->held && s->n_held && (s->n_held == BR_LOGS_HELD || l->held_bytes + n > BR_LOGS_HELD_BYTES)) {
+	while (s->held && s->n_held && (s->n_held == BR_LOGS_HELD || *bytes + n > max)) {
 		free(take_held(l, s));
 		lose(l, s);
 	}
-	h = s->held && l->held_bytes + n <= BR_LOGS_HELD_BYTES ? malloc(n) : NULL;
+	h = s->held && *bytes + n <= max ? malloc(n) : NULL;
 	if (!h) {
 		lose(l, s);
 		return;
@@ -197,7 +198,7 @@ static void hold(struct br_logs_limits *l, struct sender *s, const struct br_log
 		memcpy(h->bytes + line->n_stream, line->text, line->n_text);
 	s->held[(s->first + s->n_held++) % BR_LOGS_HELD] = h;
 	l->n_held++;
-	l->held_bytes += n;
+	*bytes += n;
 	make_busy(l, s);
 }
 

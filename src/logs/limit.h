@@ -15,7 +15,7 @@
 struct br_logs_limits;
 
 #define BR_LOGS_COST 512
-#define BR_LOGS_HELD_BYTES (32u << 20) /* of all senders together */
+#define BR_LOGS_HELD_BYTES (32u << 20) /* of all boards together; of all strangers a quarter of it */
 #define BR_LOGS_TELL_NS 10000000000ull /* a sender's losses are told at most so often */
 
 struct br_logs_limits *br_logs_limits_new(uint32_t rate, uint32_t burst);

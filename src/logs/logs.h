@@ -129,9 +129,9 @@ void br_logs_reader_free(struct br_logs_reader *reader);
 /* The line of that number; what ret points to lives until the next call. -ENOENT: it is gone, or not there yet. */
 int br_logs_reader_get(struct br_logs_reader *reader, uint64_t seq, struct br_logs_line *ret);
 /*
- * The next line after 'filter->after' that passes (its limit is ignored), which moves 'after' on. 1: there is one; 0: none now: ask
- * again after br_logs_wait(filter->after); a negative errno. *ret_gone: lines that went by size or age before they were
- * read. Looks at no more than about a block without finding one: then -EAGAIN, ask again.
+ * The next line after 'filter->after' that passes (its limit is ignored), which moves 'after' on. 1: there is one; 0: none now, and
+ * none up to 'after': ask again after br_logs_wait(filter->after); a negative errno. *ret_gone: lines that went by size or age before they were
+ * read. Looks at no more than about a block, and about 50 ms, without finding one: then -EAGAIN, ask again.
  */
 int br_logs_reader_next(struct br_logs_reader *reader, struct br_logs_filter *filter, struct br_logs_line *ret,
 	uint64_t *ret_gone);

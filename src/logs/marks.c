@@ -27,7 +27,7 @@ static void take_line(struct br_logs_marks *m, const char *line)
 	struct br_logs_mark mark = { 0 };
 
 	if (m->n < BR_LOGS_MARKS && sscanf(line, "%" SCNu64 " %" SCNu64 " %63s", &mark.wall_ns, &mark.seq, mark.name) == 3 &&
-		br_logs_mark_ok(mark.name))
+		br_logs_mark_ok(mark.name) && mark.seq <= INT64_MAX)
 		m->v[m->n++] = mark;
 }
 
@@ -61,6 +61,15 @@ void br_logs_marks_close(struct br_logs_marks *m)
 	pthread_mutex_destroy(&m->lock);
 	free(m->path);
 	free(m);
+}
+
+uint64_t br_logs_marks_last(const struct br_logs_marks *m)
+{
+	uint64_t last = 0;
+
+	for (size_t i = 0; i < m->n; i++)
+		last = m->v[i].seq > last ? m->v[i].seq : last;
+	return last;
 }
 
 static int save(const struct br_logs_marks *m, struct br_error *err)
@@ -100,9 +109,7 @@ int br_logs_mark_set(struct br_logs *logs, const char *name, struct br_logs_mark
 		return br_error_set(err, EINVAL, "mark '%s': 1 to %d letters, digits, '.', '_' and '-', beginning with a letter",
 			br_vis(vis, sizeof(vis), name, strlen(name)), BR_LOGS_MARK_MAX);
 	strcpy(mark.name, name);
-	pthread_mutex_lock(&logs->lock);
-	mark.seq = logs->next_seq - 1;
-	pthread_mutex_unlock(&logs->lock);
+	mark.seq = br_logs_last(logs);
 	pthread_mutex_lock(&m->lock);
 	if (find(m, name) < m->n)
 		drop(m, find(m, name));

@@ -108,7 +108,7 @@ static bool skip_other(struct scan *s)
 	char c = *s->p;
 
 	s->plain = false;
-	if (c == '{' && s->p[-1] != '\\') { /* a repetition, or a brace: not told apart */
+	if (c == '{') { /* a repetition, or a brace: not told apart */
 		const char *close = strchr(s->p, '}');
 
 		s->p = close ? close + 1 : s->p + 1;

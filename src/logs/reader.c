@@ -4,10 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "logs/internal.h"
 #include "logs/pattern.h"
 
-#define LINES_AT_ONCE 4096 /* looked at in one call */
+#define LINES_AT_ONCE 4096 /* looked at in one call, */
+#define LONG_NS (50 * BR_MS) /* for so long, where matching is slow */
+#define LONG_TEXT 512 /* bytes; of these one alone may be slow */
 
 struct br_logs_reader {
 	struct br_logs *logs;
@@ -70,9 +73,30 @@ static int load_recent(struct br_logs_reader *rd, const struct br_logs_filter *f
 	return 0;
 }
 
-/* The next block that may have lines that pass. -ENOENT: none now. */
+/* Where the next block is that may have lines that pass. 1: in memory, and loaded. -ENOENT: there is none now. */
+static int look(struct br_logs_reader *rd, const struct br_logs_filter *f, struct br_logs_place *ret)
+{
+	struct br_logs_shelf *shelf = rd->logs->shelf;
+	int r = br_logs_shelf_place(shelf, f, f->after + 1, ret);
+
+	if (r != -ENOENT)
+		return r;
+	r = load_recent(rd, f);
+	/* between the two looks an earlier one may have gone from memory to the disk */
+	if ((r < 0 && r != -ENOENT) || br_logs_shelf_place(shelf, f, f->after + 1, ret) < 0)
+		return r < 0 ? r : 1;
+	if (r == 0 && ret->head.first_seq >= rd->block->head.first_seq) {
+		br_logs_place_done(ret);
+		return 1;
+	}
+	set_block(rd, NULL);
+	return 0;
+}
+
+/* Loads that block. -ENOENT: none now, f->after is the number up to which there is none. */
 static int load(struct br_logs_reader *rd, struct br_logs_filter *f)
 {
+	uint64_t last = br_logs_last(rd->logs); /* before the look */
 	struct br_logs_place place;
 	struct br_logs_block *b = NULL;
 	const char *literal = NULL;
@@ -81,13 +105,11 @@ static int load(struct br_logs_reader *rd, struct br_logs_filter *f)
 
 	if (f->pattern)
 		literal = br_logs_pattern_literal(f->pattern, &n_literal);
-	r = br_logs_shelf_place(rd->logs->shelf, f, f->after + 1, &place);
-	if (r == -ENOENT) {
-		r = load_recent(rd, f);
-		/* between the two looks it went from memory to the disk */
-		if (r != -ENOENT || br_logs_shelf_place(rd->logs->shelf, f, f->after + 1, &place) < 0)
-			return r;
-	}
+	r = look(rd, f, &place);
+	if (r == -ENOENT && last > f->after)
+		f->after = last;
+	if (r)
+		return r < 0 ? r : 0;
 	if (br_logs_fetch_may_have(rd->fetch, &place, literal, n_literal))
 		r = br_logs_fetch_block(rd->fetch, &place, &b);
 	else
@@ -134,6 +156,7 @@ static uint64_t skip_gone(const struct br_logs_reader *rd, struct br_logs_filter
 int br_logs_reader_next(struct br_logs_reader *rd, struct br_logs_filter *f, struct br_logs_line *ret, uint64_t *ret_gone)
 {
 	int r = use_pattern(rd, f->pattern);
+	uint64_t until_ns = f->pattern ? br_now_ns() + LONG_NS : 0;
 
 	*ret_gone = 0;
 	if (r < 0)
@@ -160,6 +183,8 @@ int br_logs_reader_next(struct br_logs_reader *rd, struct br_logs_filter *f, str
 		}
 		if (ret->seq > f->after)
 			f->after = ret->seq;
+		if (f->pattern && (i % 32 == 31 || ret->n_text > LONG_TEXT) && br_now_ns() > until_ns)
+			break;
 	}
 	return -EAGAIN;
 }

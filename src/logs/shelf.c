@@ -21,6 +21,7 @@
 #define SEGMENTS_WANTED 16
 #define SEGMENT_MIN (256ull << 10)
 #define SEGMENT_MAX (64ull << 20)
+#define SEARCH_BYTES (256u << 10)
 
 struct br_logs_shelf {
 	pthread_mutex_t lock; /* of all below; the files are written by one thread without it */
@@ -61,23 +62,62 @@ static int add_block(struct br_logs_segment *s, const struct br_logs_head *h)
 	return 0;
 }
 
-/* Reads the headers up to the end, or to what is none; after: numbers must be greater. */
-static int scan(struct br_logs_segment *s, uint64_t file_size, uint64_t after)
+/* A block begins with these bytes and goes not beyond n_left of them. after: its number must be greater. */
+static bool is_head(const uint8_t *bytes, uint64_t n_left, uint64_t after, struct br_logs_head *ret)
+{
+	return n_left >= BR_LOGS_HEADER && br_logs_head_read(bytes, ret) == 0 && ret->first_seq > after &&
+	       br_logs_head_size(ret) <= n_left;
+}
+
+/* Where the next header is, from 'at' on. -ENOENT: there is none. */
+static int find_head(const struct br_logs_segment *s, uint64_t at, uint64_t file_size, uint64_t after, uint64_t *ret)
+{
+	br_cleanup(br_freep) uint8_t *buf = malloc(SEARCH_BYTES);
+	struct br_logs_head h;
+
+	if (!buf)
+		return -ENOMEM;
+	while (at + BR_LOGS_HEADER <= file_size) {
+		size_t n = file_size - at < SEARCH_BYTES ? file_size - at : SEARCH_BYTES;
+		int r = br_pread_all(s->fd, buf, n, at);
+
+		if (r < 0)
+			return r;
+		for (size_t i = 0; i + BR_LOGS_HEADER <= n; i++) {
+			if (is_head(buf + i, file_size - at - i, after, &h)) {
+				*ret = at + i;
+				return 0;
+			}
+		}
+		at += n - BR_LOGS_HEADER + 1;
+	}
+	return -ENOENT;
+}
+
+/* Reads the headers; after: numbers must be greater. Counts the places that are passed over since they have none. */
+static int scan(struct br_logs_segment *s, uint64_t file_size, uint64_t after, uint64_t *damaged)
 {
 	uint8_t bytes[BR_LOGS_HEADER];
 	struct br_logs_head h;
 
 	while (s->size + BR_LOGS_HEADER <= file_size) {
 		int r = br_pread_all(s->fd, bytes, sizeof(bytes), s->size);
+		uint64_t next;
 
 		if (r < 0)
 			return r;
-		if (br_logs_head_read(bytes, &h) < 0 || h.first_seq <= after || s->size + br_logs_head_size(&h) > file_size)
-			return 0;
-		r = add_block(s, &h);
+		if (is_head(bytes, file_size - s->size, after, &h)) {
+			r = add_block(s, &h);
+			after = h.first_seq + h.n - 1;
+		} else {
+			r = find_head(s, s->size, file_size, after, &next);
+			if (r == -ENOENT)
+				return 0; /* its torn end */
+			s->size = r < 0 ? s->size : next;
+			*damaged += r == 0;
+		}
 		if (r < 0)
 			return r;
-		after = h.first_seq + h.n - 1;
 	}
 	return 0;
 }
@@ -136,7 +176,7 @@ static int open_segment(struct br_logs_shelf *shelf, const char *name, bool newe
 	if (s->fd < 0 || fstat(s->fd, &st) < 0)
 		r = -errno;
 	if (r == 0)
-		r = scan(s, (uint64_t)st.st_size, last_seq(shelf));
+		r = scan(s, (uint64_t)st.st_size, last_seq(shelf), &shelf->damaged);
 	while (r == 0 && newest && s->n && !last_is_whole(s))
 		drop_last(s);
 	if (r == 0 && s->size < (uint64_t)st.st_size) {
@@ -226,23 +266,61 @@ void br_logs_shelf_close(struct br_logs_shelf *shelf)
 /* ---- making room ---- */
 
 /* With the lock. */
-static void remove_oldest(struct br_logs_shelf *shelf)
+static void remove_segment(struct br_logs_shelf *shelf, size_t i)
 {
-	struct br_logs_segment *s = shelf->segs[0];
+	struct br_logs_segment *s = shelf->segs[i];
 
 	unlinkat(shelf->dir_fd, s->name, 0); /* what cannot be removed is found again at the next opening */
 	shelf->bytes -= s->size;
 	shelf->removed += s->n_lines;
 	shelf->dir_dirty = true;
-	memmove(shelf->segs, shelf->segs + 1, --shelf->n * sizeof(void *));
+	memmove(shelf->segs + i, shelf->segs + i + 1, (--shelf->n - i) * sizeof(void *));
 	segment_unref(s);
+}
+
+/* With the lock. A new one at the end, for lines from first_seq on. */
+static int add_segment(struct br_logs_shelf *shelf, uint64_t first_seq, struct br_logs_segment **ret)
+{
+	struct br_logs_segment *s = calloc(1, sizeof(*s));
+	int r = 0;
+
+	if (!s || br_array_reserve(&shelf->segs, &shelf->cap, shelf->n + 1, sizeof(void *)) < 0) {
+		free(s);
+		return -ENOMEM;
+	}
+	atomic_init(&s->refs, 1);
+	snprintf(s->name, sizeof(s->name), "%016" PRIx64 ".seg", first_seq);
+	s->fd = openat(shelf->dir_fd, s->name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
+	if (s->fd < 0) {
+		r = -errno;
+		free(s);
+		return r;
+	}
+	shelf->segs[shelf->n++] = s;
+	shelf->dir_dirty = true;
+	*ret = s;
+	return 0;
 }
 
 void br_logs_shelf_expire(struct br_logs_shelf *shelf, uint64_t oldest_us)
 {
+	struct br_logs_segment *empty;
+
 	pthread_mutex_lock(&shelf->lock);
-	while (shelf->n && shelf->segs[0]->last_us < oldest_us && (shelf->n > 1 || shelf->segs[0]->n))
-		remove_oldest(shelf);
+	/* all of them: one whose clock was ahead keeps no later one */
+	for (size_t i = 0; i < shelf->n;) {
+		const struct br_logs_segment *s = shelf->segs[i];
+		bool newest = i == shelf->n - 1;
+
+		if (s->last_us >= oldest_us || (newest && !s->n)) {
+			i++;
+			continue;
+		}
+		/* an empty one's name holds the number; the next round tries again */
+		if (newest && add_segment(shelf, last_seq(shelf) + 1, &empty) < 0)
+			break;
+		remove_segment(shelf, i);
+	}
 	pthread_mutex_unlock(&shelf->lock);
 }
 
@@ -261,23 +339,9 @@ static int writable(struct br_logs_shelf *shelf, const struct br_logs_block *b, 
 		return r;
 	pthread_mutex_lock(&shelf->lock);
 	while (shelf->n > (s ? 1 : 0) && shelf->bytes + n > shelf->max_bytes)
-		remove_oldest(shelf);
-	if (!s) {
-		s = calloc(1, sizeof(*s));
-		if (!s || br_array_reserve(&shelf->segs, &shelf->cap, shelf->n + 1, sizeof(void *)) < 0) {
-			r = -ENOMEM;
-		} else {
-			atomic_init(&s->refs, 1);
-			snprintf(s->name, sizeof(s->name), "%016" PRIx64 ".seg", b->head.first_seq);
-			s->fd = openat(shelf->dir_fd, s->name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
-			r = s->fd < 0 ? -errno : 0;
-		}
-		if (r < 0)
-			free(s);
-		else
-			shelf->segs[shelf->n++] = s;
-		shelf->dir_dirty = true;
-	}
+		remove_segment(shelf, 0);
+	if (!s)
+		r = add_segment(shelf, b->head.first_seq, &s);
 	pthread_mutex_unlock(&shelf->lock);
 	*ret = s;
 	return r;
@@ -327,6 +391,11 @@ uint64_t br_logs_shelf_last(struct br_logs_shelf *shelf)
 	seq = last_seq(shelf);
 	pthread_mutex_unlock(&shelf->lock);
 	return seq;
+}
+
+uint64_t br_logs_shelf_floor(const struct br_logs_shelf *shelf)
+{
+	return shelf->n ? strtoull(shelf->segs[shelf->n - 1]->name, NULL, 16) : 0;
 }
 
 void br_logs_shelf_damaged(struct br_logs_shelf *shelf)

@@ -31,7 +31,8 @@ struct br_logs_place {
 	struct br_logs_head head;
 };
 
-/* max_age_us: a segment covers at most a sixteenth of it; 0: no limit. Opens what is there: a torn end of the newest segment is cut off, what cannot be read in others is passed over and counted. */
+/* max_age_us: a segment covers at most a sixteenth of it; 0: no limit. Opens what is there: a torn end of the newest
+ * segment is cut off; what else cannot be read is passed over and counted. */
 int br_logs_shelf_open(const char *dir, uint64_t max_bytes, uint64_t max_age_us, struct br_logs_shelf **ret, struct br_error *err);
 void br_logs_shelf_close(struct br_logs_shelf *shelf);
 
@@ -39,10 +40,12 @@ void br_logs_shelf_close(struct br_logs_shelf *shelf);
 int br_logs_shelf_append(struct br_logs_shelf *shelf, const struct br_logs_block *b, const uint8_t *bytes, size_t n,
 	struct br_error *err);
 int br_logs_shelf_sync(struct br_logs_shelf *shelf, struct br_error *err);
-/* Removes segments of which all lines are older. */
+/* Removes segments of which all lines are older. In place of the last one an empty one stays, for its number. */
 void br_logs_shelf_expire(struct br_logs_shelf *shelf, uint64_t oldest_us);
 /* The number of the last line there, 0: none. */
 uint64_t br_logs_shelf_last(struct br_logs_shelf *shelf);
+/* At opening: the least number that a new line may have, from the name of the newest segment; that one may be empty. */
+uint64_t br_logs_shelf_floor(const struct br_logs_shelf *shelf);
 
 struct br_logs_shelf_stats {
 	uint64_t bytes, raw_bytes, segments, blocks, lines, first_seq, first_us, removed, damaged;

@@ -57,8 +57,7 @@ void br_logs_store_add(void *ctx, const struct br_logs_line *line)
 
 	if (!logs->open) {
 		logs->open = br_logs_block_new(logs->next_seq, line->wall_ns / 1000);
-		memset(&logs->journaled, 0, sizeof(logs->journaled));
-		logs->journaled.us = line->wall_ns / 1000;
+		logs->journaled = (struct br_logs_journaled){ .first_seq = logs->next_seq, .us = line->wall_ns / 1000 };
 	}
 	if (!logs->open || br_logs_block_add(logs->open, line) < 0) {
 		logs->stats.lost_disk++;
@@ -152,7 +151,7 @@ static void set_defaults(struct br_logs_options *opt)
 
 static int open_parts(struct br_logs *logs, struct br_error *err)
 {
-	uint64_t last;
+	uint64_t last, floor;
 	int r = br_logs_shelf_open(logs->dir, logs->opt.max_bytes - JOURNAL_ROOM, logs->opt.max_age_ns / 1000, &logs->shelf, err);
 
 	if (r >= 0)
@@ -171,6 +170,11 @@ static int open_parts(struct br_logs *logs, struct br_error *err)
 	if (r < 0)
 		return r;
 	br_logs_store_shut(logs); /* so that the journal can begin anew */
+	/* no number twice, though the lines that had them are gone */
+	floor = br_logs_shelf_floor(logs->shelf);
+	logs->next_seq = logs->next_seq < floor ? floor : logs->next_seq;
+	floor = br_logs_marks_last(logs->marks) + 1;
+	logs->next_seq = logs->next_seq < floor ? floor : logs->next_seq;
 	logs->told_seq = logs->next_seq - 1;
 	logs->stats = (struct br_logs_stats){ 0 };
 	return br_logs_writer_start(logs, err);
@@ -254,6 +258,16 @@ int br_logs_recent(struct br_logs *logs, const struct br_logs_filter *f,
 		br_logs_block_unref(ret[n - 1]);
 	*ret_n = n;
 	return r;
+}
+
+uint64_t br_logs_last(struct br_logs *logs)
+{
+	uint64_t seq;
+
+	pthread_mutex_lock(&logs->lock);
+	seq = logs->next_seq - 1;
+	pthread_mutex_unlock(&logs->lock);
+	return seq;
 }
 
 int br_logs_wait(struct br_logs *logs, uint64_t seq, unsigned timeout_ms)

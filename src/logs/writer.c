@@ -18,6 +18,7 @@
 struct writer {
 	struct br_logs *logs;
 	uint64_t flushed_ns, synced_ns, expired_ns, failed_ns;
+	uint64_t wanted; /* syncs asked for before this round */
 	struct br_logs_loss told[64];
 	const char *reasons[64];
 	size_t n_told;
@@ -69,14 +70,15 @@ static int write_queue(struct writer *w, struct br_error *err)
 	return r;
 }
 
-/* What of the block being filled the journal lacks, or all of it. NULL: nothing, or no memory; the next round tries again. */
-static struct br_logs_block *slice(struct br_logs *logs, bool all)
+/* What of the block being filled the journal lacks, or all of it; NULL: nothing. */
+static int slice(struct br_logs *logs, bool all, struct br_logs_block **ret)
 {
 	const struct br_logs_block *open = logs->open;
-	struct br_logs_block part, *copy;
+	struct br_logs_block part;
 
-	if (!open || (!all && logs->journaled.n == open->head.n))
-		return NULL;
+	*ret = NULL;
+	if (!open || !open->head.n || (!all && logs->journaled.n == open->head.n))
+		return 0;
 	part = (struct br_logs_block){ .meta = open->meta, .text = open->text, .head = open->head };
 	if (!all) {
 		part.meta += logs->journaled.n_meta;
@@ -87,28 +89,42 @@ static struct br_logs_block *slice(struct br_logs *logs, bool all)
 		part.head.first_seq += logs->journaled.n;
 		part.head.base_us = logs->journaled.us;
 	}
-	copy = br_logs_block_copy(&part);
-	if (!copy)
-		return NULL;
-	logs->journaled.n = open->head.n;
-	logs->journaled.n_meta = open->head.n_meta;
-	logs->journaled.n_text = open->head.n_text;
-	logs->journaled.us = open->now_us;
-	return copy;
+	*ret = br_logs_block_copy(&part);
+	return *ret ? 0 : -ENOMEM;
+}
+
+/* How far the journal is when all of the block being filled is in it. */
+static struct br_logs_journaled whole(const struct br_logs_block *open)
+{
+	if (!open)
+		return (struct br_logs_journaled){ 0 };
+	return (struct br_logs_journaled){ open->head.first_seq, open->now_us, open->head.n, open->head.n_meta, open->head.n_text };
+}
+
+/* It was written; meanwhile another block may have been begun. */
+static void note_journaled(struct br_logs *logs, const struct br_logs_journaled *now)
+{
+	if (logs->open && logs->open->head.first_seq == now->first_seq)
+		logs->journaled = *now;
 }
 
 static int write_journal(struct writer *w, struct br_error *err)
 {
 	struct br_logs *logs = w->logs;
-	struct br_logs_block *part = slice(logs, false);
-	int r;
+	struct br_logs_journaled now = whole(logs->open);
+	struct br_logs_block *part;
+	int r = slice(logs, false, &part);
 
+	if (r < 0)
+		return br_error_set(err, -r, "logs: out of memory");
 	if (!part)
 		return 0;
 	pthread_mutex_unlock(&logs->lock);
 	r = br_logs_journal_add(logs->journal, part, err);
 	br_logs_block_unref(part);
 	pthread_mutex_lock(&logs->lock);
+	if (r >= 0)
+		note_journaled(logs, &now);
 	logs->dirty = true;
 	return r;
 }
@@ -116,11 +132,13 @@ static int write_journal(struct writer *w, struct br_error *err)
 static int sync_all(struct writer *w, struct br_error *err)
 {
 	struct br_logs *logs = w->logs;
-	uint64_t wanted = logs->sync_wanted;
 	bool turn = logs->turn && !logs->n_queue;
-	struct br_logs_block *part = turn ? slice(logs, true) : NULL;
-	int r;
+	struct br_logs_journaled now = whole(logs->open);
+	struct br_logs_block *part = NULL;
+	int r = turn ? slice(logs, true, &part) : 0;
 
+	if (r < 0)
+		return br_error_set(err, -r, "logs: out of memory");
 	logs->dirty = false;
 	if (turn)
 		logs->turn = false;
@@ -136,9 +154,22 @@ static int sync_all(struct writer *w, struct br_error *err)
 		logs->dirty = true;
 		logs->turn |= turn;
 	} else {
-		logs->sync_done = wanted;
+		if (turn)
+			note_journaled(logs, &now);
+		logs->sync_done = w->wanted;
 	}
 	return r;
+}
+
+/* With nothing in the queue. A journal that grew too large begins anew with the block being filled. */
+static int store_open(struct writer *w, struct br_error *err)
+{
+	struct br_logs *logs = w->logs;
+
+	if (!br_logs_journal_full(logs->journal))
+		return write_journal(w, err);
+	logs->turn = true;
+	return sync_all(w, err);
 }
 
 static void add_told(struct writer *w, int64_t board_id, uint32_t ip, uint64_t n, const char *reason)
@@ -222,11 +253,13 @@ static void round_of(struct writer *w, uint64_t now_ns)
 	tell_losses(w, now_ns);
 	if (now_ns - w->expired_ns >= EXPIRE_NS)
 		expire(w, now_ns);
+	w->wanted = logs->sync_wanted; /* what was put before is in the queue or the block being filled now */
 	r = write_queue(w, &err);
 	if (flush) {
-		int rj = write_journal(w, r < 0 ? NULL : &err);
-
-		r = r < 0 ? r : rj;
+		if (r >= 0)
+			r = store_open(w, &err);
+		else
+			(void)write_journal(w, NULL); /* the first trouble is told */
 		w->flushed_ns = now_ns;
 	}
 	if (r >= 0 && sync_due(w, now_ns)) {

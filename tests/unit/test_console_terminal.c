@@ -57,6 +57,8 @@ static void what_draws_passes_the_rest_does_not(void **state)
 		{ IN("\x1b[1;32mok\x1b[0m"), "\x1b[1;32mok\x1b[0m", "ok" },
 		{ IN("\x1b[?1049h\x1b[2J\x1b(0q\x1b(B"), "\x1b[?1049h\x1b[2J\x1b(0q\x1b(B", "q" },
 		{ IN("\x1b[6n\x1b[c\x1b[21t\x1b[8;1;1tx"), "\x1b[6n\x1b[cx", "x" },
+		{ IN("a\x1b%@\x1b%G\x1b F\x1b%/Gb\x1b#8"), "ab\x1b#8", "ab" },
+		{ IN("a\x1b[5i\x1b[?5ib\x1b[>4;2m\x1b[>1u\x1b[?4mc\x1b[s\x1b[u\x1b[m"), "abc\x1b[s\x1b[u\x1b[m", "abc" },
 		{ IN("a\x1b]0;title\x07" "b\x1b]52;c;Zm9v\x1b\\c"), "abc", "abc" },
 		{ IN("a\x1bP$qm\x1b\\b\x1b_x\x1b\\c\x1b^x\x1b\\d\x1bXx\x1b\\e\x1bktitle\x1b\\f"), "abcdef", "abcdef" },
 		{ IN("a\x05" "b\x9b" "31mc\xc2\x9b" "31md\xc2\x9d"), "ab31mc31md", "a\\x05b\\x9b31mc31md" },
@@ -88,7 +90,9 @@ static void endless_strings_end(void **state)
 		br_term_filter(&f, "x", 1, &t);
 	assert_in_range(t.len, 1, 20);
 	assert_null(strstr(br_term_restore(&f), "1049"));
-	br_term_filter(&f, "\x1b[?1049h", 8, &t);
+	br_term_filter(&f, "\x1b[?2004l\x1b[?10490h\x1b[1049h", 24, &t);
+	assert_false(f.alternate);
+	br_term_filter(&f, "\x1b[?2004;1049;25h", 16, &t);
 	assert_ptr_equal(strstr(br_term_restore(&f), "\x1b[?1049l"), br_term_restore(&f));
 	br_text_done(&t);
 }

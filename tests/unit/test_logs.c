@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -330,6 +331,181 @@ static void marks_outlive_a_restart(void **state)
 	assert_int_equal(br_logs_mark_remove(f->logs, "begin", &err), -ENOENT);
 }
 
+/* A follower whose lines nobody says waits all the same. */
+static void who_finds_nothing_waits(void **state)
+{
+	struct fixture *f = *state;
+	int64_t nobody = INT64_MAX, two = 2;
+	struct br_logs_filter filters[] = {
+		{ .boards = &nobody, .n_boards = 1 }, { .boards = &two, .n_boards = 1 }, { .sources = 1u << BR_LOGS_SERIAL }, { .until_ns = 1000 },
+	};
+	struct br_logs_reader *rd = NULL;
+	struct br_logs_line line;
+	uint64_t gone;
+	int r;
+
+	open_with(f, (struct br_logs_options){ 0 });
+	for (int i = 0; i < 3; i++)
+		put(f, 1, "", "says this");
+	assert_int_equal(br_logs_sync(f->logs, NULL), 0);
+	assert_int_equal(br_logs_reader_new(f->logs, &rd), 0);
+	for (size_t i = 0; i < BR_ARRAY_SIZE(filters); i++) {
+		while ((r = br_logs_reader_next(rd, &filters[i], &line, &gone)) == -EAGAIN)
+			;
+		assert_int_equal(r, 0);
+		assert_int_equal(filters[i].after, 3);
+		assert_int_equal(br_logs_wait(f->logs, filters[i].after, 10), 0);
+	}
+	put(f, 2, "", "two, too");
+	assert_int_equal(br_logs_wait(f->logs, 3, 5000), 1);
+	while ((r = br_logs_reader_next(rd, &filters[1], &line, &gone)) == -EAGAIN)
+		;
+	assert_int_equal(r, 1);
+	assert_int_equal(line.seq, 4);
+	br_logs_reader_free(rd);
+}
+
+static bool is_in_a_journal(struct fixture *f, const char *text)
+{
+	bool found = false;
+
+	for (int i = 0; i < 2; i++) {
+		br_cleanup(br_freep) char *data = NULL;
+		char path[200];
+		size_t n = 0;
+
+		snprintf(path, sizeof(path), "%s/journal.%d", f->dir, i);
+		assert_int_equal(br_file_read(path, 1 << 20, &data, &n, NULL), 0);
+		found = found || memmem(data, n, text, strlen(text));
+	}
+	return found;
+}
+
+/* What could not be written is written once it can be. */
+static void a_full_disk_is_made_good(void **state)
+{
+	struct fixture *f = *state;
+	struct rlimit old, none;
+
+	open_with(f, (struct br_logs_options){ 0 });
+	put(f, 1, "", "first of all");
+	assert_int_equal(br_logs_sync(f->logs, NULL), 0);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	none = (struct rlimit){ .rlim_cur = 1, .rlim_max = old.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	put(f, 1, "", "while it was full");
+	put(f, 1, "", "and this");
+	assert_int_equal(br_logs_sync(f->logs, NULL), -EFBIG);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_int_equal(br_logs_sync(f->logs, NULL), 0);
+	assert_true(is_in_a_journal(f, "first of all"));
+	assert_true(is_in_a_journal(f, "while it was full"));
+	assert_true(is_in_a_journal(f, "and this"));
+}
+
+/* While segments cannot be written the journal has an end; nothing is lost of what memory holds. */
+static void a_journal_does_not_grow_for_ever(void **state)
+{
+	struct fixture *f = *state;
+	char *text = calloc(1, 8001), path[200];
+	struct br_logs_stats st;
+
+	assert_non_null(text);
+	memset(text, 'x', 8000);
+	open_with(f, (struct br_logs_options){ .rate = 1000000, .flush_ms = 1 });
+	snprintf(path, sizeof(path), "%s/0000000000000001.seg", f->dir);
+	assert_int_equal(mkdir(path, 0755), 0);
+	for (int i = 0; i < 5000; i++) {
+		put(f, 1, "", text);
+		if (i % 10 == 0)
+			(void)br_logs_sync(f->logs, NULL); /* so that it writes, not so that it can */
+	}
+	br_logs_stats(f->logs, &st);
+	assert_int_not_equal(st.trouble.code, 0);
+	assert_in_range(st.disk_bytes, 16 << 20, 34 << 20);
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(br_logs_sync(f->logs, NULL), 0);
+	put(f, 1, "", "goes on");
+	br_logs_close(f->logs);
+	open_with(f, (struct br_logs_options){ 0 });
+	assert_int_equal(count(f, NULL, 0, 0), 5001);
+	free(text);
+}
+
+static uint64_t next_number(struct fixture *f)
+{
+	struct br_logs_stats st;
+
+	put(f, 1, "", "another");
+	br_logs_stats(f->logs, &st);
+	return st.last_seq;
+}
+
+/* Though the lines that had them are gone. */
+static void no_number_is_given_twice(void **state)
+{
+	struct fixture *f = *state;
+	struct br_logs_options aged = { .max_age_ns = 60 * BR_S };
+	struct br_logs_mark m;
+	struct br_logs_stats st;
+	char path[200];
+
+	open_with(f, (struct br_logs_options){ 0 });
+	for (int i = 0; i < 3; i++)
+		br_logs_put(f->logs, &(struct br_logs_line){
+			.wall_ns = br_wall_ns() - 3600 * BR_S, .source = BR_LOGS_SERIAL, .stream = "", .text = "old", .n_text = 3 });
+	for (int i = 0; i < 3; i++) { /* into the journal, into a segment, away */
+		br_logs_close(f->logs);
+		open_with(f, aged);
+	}
+	assert_int_equal(br_logs_sync(f->logs, NULL), 0);
+	br_logs_stats(f->logs, &st);
+	assert_int_equal(st.blocks, 0);
+	br_logs_close(f->logs);
+	open_with(f, aged);
+	assert_int_equal(next_number(f), 4);
+	assert_int_equal(br_logs_mark_set(f->logs, "here", &m, NULL), 0);
+	assert_int_equal(m.seq, 4);
+	br_logs_close(f->logs);
+	for (int i = 0; i < 2; i++) { /* a kill before the line was written */
+		snprintf(path, sizeof(path), "%s/journal.%d", f->dir, i);
+		assert_int_equal(truncate(path, 0), 0);
+	}
+	open_with(f, aged);
+	assert_int_equal(next_number(f), 5);
+}
+
+/* What lies behind is found, in the newest segment, too. */
+static void a_damaged_header_is_passed_over(void **state)
+{
+	struct fixture *f = *state;
+	struct br_logs_stats st;
+	char path[200];
+	size_t n;
+	int fd;
+
+	open_with(f, (struct br_logs_options){ .rate = 1000000 });
+	put_many(f, 10000);
+	for (int i = 0; i < 2; i++) { /* all into segments */
+		br_logs_close(f->logs);
+		open_with(f, (struct br_logs_options){ 0 });
+	}
+	br_logs_close(f->logs);
+	snprintf(path, sizeof(path), "%s/0000000000000001.seg", f->dir);
+	fd = open(path, O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, "zap", 3, 20), 3);
+	close(fd);
+	open_with(f, (struct br_logs_options){ 0 });
+	br_logs_stats(f->logs, &st);
+	assert_int_equal(st.damaged, 1);
+	n = count(f, NULL, 0, 0);
+	assert_in_range(n, 3000, 9999);
+	assert_int_equal(count(f, "request 9999 took", 0, 0), 1);
+	assert_int_equal(next_number(f), 10001);
+}
+
 static void literals_are_what_every_match_has(void **state)
 {
 	static const struct {
@@ -401,6 +577,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_disk_is_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_flood_keeps_the_newest_and_is_counted, setup, teardown),
 		cmocka_unit_test_setup_teardown(marks_outlive_a_restart, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_finds_nothing_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_full_disk_is_made_good, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_journal_does_not_grow_for_ever, setup, teardown),
+		cmocka_unit_test_setup_teardown(no_number_is_given_twice, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_damaged_header_is_passed_over, setup, teardown),
 		cmocka_unit_test(made_up_addresses_share_a_limit),
 		cmocka_unit_test(literals_are_what_every_match_has),
 		cmocka_unit_test(hostile_expressions_end),

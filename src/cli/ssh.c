@@ -136,11 +136,23 @@ void br_ssh_args_add(struct br_ssh_args *args, const char *fmt, ...)
 	args->v[args->n] = NULL;
 }
 
+/* Quoted, without expansions: it is in the user's TMPDIR, whose name may have anything. */
+static void add_known_hosts(struct br_ssh_args *args, const char *path)
+{
+	struct br_text t = BR_TEXT_NULL;
+
+	for (const char *p = path; *p; p++)
+		br_text_addf(&t, "%s%c", *p == '%' ? "%" : *p == '"' || *p == '\\' ? "\\" : "", *p);
+	br_ssh_args_add(args, "-oUserKnownHostsFile=\"%s\"", t.buf ? t.buf : "");
+	args->failed = args->failed || t.failed;
+	br_text_done(&t);
+}
+
 void br_ssh_args_host(struct br_ssh_args *args, const struct br_ssh_host *host, unsigned connect_s)
 {
 	/* the alias is what the key is looked up by, and what messages name */
 	br_ssh_args_add(args, "-oHostKeyAlias=%s", host->board);
-	br_ssh_args_add(args, "-oUserKnownHostsFile=%s", host->known_hosts);
+	add_known_hosts(args, host->known_hosts);
 	br_ssh_args_add(args, "-oGlobalKnownHostsFile=/dev/null");
 	br_ssh_args_add(args, "-oStrictHostKeyChecking=yes");
 	br_ssh_args_add(args, "-oHostKeyAlgorithms=ssh-ed25519");
@@ -322,7 +334,7 @@ static const struct {
 	{ "Host key verification failed", BR_SSH_WRONG_KEY, "its host key is not the one that the board was given: another machine answers at "
 		"its address, or it runs a system that bramble did not give it (one on a card has keys of its own: use ssh for it)" },
 	{ "no matching host key type", BR_SSH_WRONG_KEY, "it has no ssh-ed25519 host key: it runs a system that bramble did not give it" },
-	{ "Permission denied", BR_SSH_DENIED, "no key of yours may log in; put one into authorized-keys of bramble.conf, or choose the user by --user" },
+	{ "Permission denied (", BR_SSH_DENIED, "no key of yours may log in; put one into authorized-keys of bramble.conf, or choose the user by --user" },
 	{ "Connection refused", BR_SSH_UNREACHABLE, "no sshd answers: is it still booting, or is ssh not enabled in its image?" },
 	{ "Connection timed out", BR_SSH_UNREACHABLE, "it does not answer; 'bramble why' says how far its boot is" },
 	{ "No route to host", BR_SSH_UNREACHABLE, "it does not answer; is it switched on?" },
@@ -353,6 +365,23 @@ static void explain(const char *text, struct br_ssh_result *ret)
 		snprintf(ret->words, sizeof(ret->words), "the connection broke off");
 }
 
+/* What scp says of a file: the board was reached. False: nothing. */
+static bool said_of_file(const char *text, struct br_ssh_result *ret)
+{
+	while (*text) {
+		size_t n = strcspn(text, "\r\n");
+
+		if (br_str_starts(text, "scp: ") && !br_str_starts(text, "scp: Connection closed")) {
+			ret->end = BR_SSH_RAN;
+			ret->status = 1;
+			br_vis(ret->words, sizeof(ret->words), text, n);
+			return true;
+		}
+		text += n + strspn(text + n, "\r\n");
+	}
+	return false;
+}
+
 static void take_end(const struct running *s, enum br_ssh_end how, int status, struct br_ssh_result *ret)
 {
 	*ret = (struct br_ssh_result){ .end = how, .status = status };
@@ -364,11 +393,10 @@ static void take_end(const struct running *s, enum br_ssh_end how, int status, s
 	} else if (how == BR_SSH_CANCELLED) {
 		snprintf(ret->words, sizeof(ret->words), "cancelled");
 	} else if (!s->said && status) { /* scp: its exit codes do not tell a file that is not there from a board that is not */
-		explain(s->words.buf ? s->words.buf : "", ret);
-		if (br_str_starts(ret->words, "scp: ") && !strstr(ret->words, "Connection closed")) {
-			ret->end = BR_SSH_RAN;
-			ret->status = 1;
-		}
+		const char *words = s->words.buf ? s->words.buf : "";
+
+		if (!said_of_file(words, ret))
+			explain(words, ret);
 	} else if (s->said && status == SSH_FAILED) { /* a command may say 255, too; ssh then says nothing */
 		char *said = NULL;
 

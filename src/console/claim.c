@@ -9,7 +9,7 @@
 
 uint64_t br_claim_owner(struct br_claim *claim, uint64_t now_ns)
 {
-	if (claim->id && !claim->bound && now_ns >= claim->until_ns)
+	if (claim->id && (!claim->bound || claim->renews) && now_ns >= claim->until_ns)
 		*claim = (struct br_claim){ 0 };
 	return claim->id;
 }
@@ -37,6 +37,8 @@ int br_claim_take(struct br_claim *claim, const char *who, bool steal, uint64_t 
 		*claim = (struct br_claim){ .id = fresh, .since_wall_ns = wall_ns };
 		br_vis(claim->who, sizeof(claim->who), who, strlen(who));
 		*id = fresh;
+	} else {
+		claim->renews = true;
 	}
 	claim->until_ns = now_ns + BR_CONSOLE_CLAIM_NS;
 	return 0;

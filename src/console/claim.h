@@ -7,14 +7,16 @@
 #include "base/error.h"
 
 /*
- * Who writes on a console: one at a time. A claim lasts BR_CONSOLE_CLAIM_NS from its last sign of life, or as long as a
- * stream is bound to it. No locks, no clock.
+ * Who writes on a console: one at a time. A claim lasts BR_CONSOLE_CLAIM_NS from its last sign of life, or, of a client
+ * that never renews it, as long as a stream is bound to it: one that does may have vanished without a word, and its stream
+ * stays open for minutes. No locks, no clock.
  */
 struct br_claim {
 	uint64_t id; /* 0: nobody's */
 	char who[64];
 	uint64_t until_ns, since_wall_ns;
 	unsigned bound; /* streams */
+	bool renews;
 };
 
 /* Whose it is now: 0 when it has run out. */

@@ -140,9 +140,13 @@ static void take_offer(struct br_telnet *t, uint8_t number, bool on, struct br_w
 	const struct option *o = find_option(number, &bit);
 
 	if (!o || !o->them) {
-		/* a server that says WILL COM-PORT has our WILL for its answer: it speaks it */
-		if (on)
-			say(out, number == COM_PORT && t->comport ? DO : DONT, number);
+		bool wanted = number == COM_PORT && t->comport;
+
+		/* a server that says WILL COM-PORT has our WILL for its answer: it speaks it. Said once, or two that confirm each other
+		 * never end. */
+		if (on && !(wanted && t->comport_asked))
+			say(out, wanted ? DO : DONT, number);
+		t->comport_asked = t->comport_asked || (on && wanted);
 		return;
 	}
 	if (on != ((t->them & bit) != 0)) {

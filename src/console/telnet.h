@@ -32,6 +32,7 @@ struct br_telnet {
 	uint8_t verb;
 	uint8_t sub[16]; /* its first bytes; longer ones are none that concern us */
 	size_t n_sub;
+	bool comport_asked; /* their WILL COM-PORT had our DO */
 	bool line_set; /* once: a server that changes its mind is not told at length again */
 	bool out_cr; /* the last byte we sent was a CR in text mode */
 };

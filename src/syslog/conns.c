@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -15,6 +16,7 @@
 #define READ_BYTES 65536 /* of one connection before the others have their turn */
 #define MAX_CONNECTIONS 1024
 #define OF_ONE_ADDRESS 16 /* a sixteenth of them */
+#define NO_DESCRIPTOR_MS 10
 #define IDLE_NS (60 * BR_S) /* who says nothing for so long may have to make room */
 
 static void keep_alive(int fd)
@@ -177,8 +179,12 @@ void br_receiver_accept(struct br_receiver *rx, const struct br_receiver_source 
 	int fd = accept4(listener->fd, (struct sockaddr *)&from, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	uint32_t ip = ntohl(from.sin_addr.s_addr);
 
-	if (fd < 0)
+	if (fd < 0) {
+		/* it waits still, and epoll says so at once: not all of the processor for it */
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			poll(NULL, 0, NO_DESCRIPTOR_MS);
 		return;
+	}
 	if (!make_room(rx, ip) || add(rx, listener, fd, ip) < 0) {
 		atomic_fetch_add(&rx->n_refused, 1);
 		close(fd);

@@ -62,12 +62,25 @@ static bool may_look(struct br_senders *s, uint64_t now_ns)
 	return s->looks++ < LOOKS_PER_S;
 }
 
+/* A place for one more: of the stranger known longest. All are boards: of the first one. */
+static void make_place(struct br_senders *s)
+{
+	struct entry *e = s->all; /* uthash keeps the order in which they came */
+
+	if (HASH_COUNT(s->all) < BR_SENDERS_MAX)
+		return;
+	while (e && e->sender.board_id)
+		e = e->hh.next;
+	forget(s, e ? e : s->all);
+}
+
 static void look(struct br_senders *s, struct entry *e, uint64_t now_ns)
 {
 	int64_t id = 0;
 	int r;
 
-	if (!may_look(s, now_ns)) {
+	/* boards are few, and must not wait for strangers */
+	if (!e->sender.board_id && !may_look(s, now_ns)) {
 		e->ask_ns = now_ns + UNKNOWN_NS;
 		return;
 	}
@@ -86,8 +99,7 @@ struct br_sender *br_senders_find(struct br_senders *s, uint32_t ip, uint64_t no
 
 	HASH_FIND(hh, s->all, &ip, sizeof(ip), e);
 	if (!e) {
-		if (HASH_COUNT(s->all) >= BR_SENDERS_MAX)
-			forget(s, s->all); /* uthash keeps the order in which they came */
+		make_place(s);
 		e = calloc(1, sizeof(*e));
 		if (!e)
 			return NULL;

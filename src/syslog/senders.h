@@ -5,7 +5,7 @@
 
 #include "syslog/netconsole.h"
 
-/* Who sends: an address, the board that has it, what of its netconsole is under way. Bounded: the one known longest goes. */
+/* Who sends: an address, the board that has it, what of its netconsole is under way. Bounded: the stranger known longest goes. */
 #define BR_SENDERS_MAX 2048
 
 struct br_sender {
@@ -16,7 +16,7 @@ struct br_sender {
 
 struct br_senders;
 
-/* whose: as in struct br_receiver_ops; asked again after 10 s (1 s after -EAGAIN), and for new addresses at most 200 times a
+/* whose: as in struct br_receiver_ops; asked again after 10 s (1 s after -EAGAIN), and for strangers at most 200 times a
  * second. */
 struct br_senders *br_senders_new(int (*whose)(void *ctx, uint32_t ip, int64_t *ret_board_id), void *ctx);
 void br_senders_free(struct br_senders *s);

@@ -106,6 +106,9 @@ static void telnet_offers_and_sets_the_line(void **state)
 	assert_true(w.t.comport_on);
 	TAKE(&w, "\xff\xfd\x2c");
 	OUT(&w, "");
+	/* its WILL has one DO */
+	TAKE(&w, "\xff\xfb\x2c\xff\xfb\x2c\xff\xfb\x2c");
+	OUT(&w, "\xff\xfd\x2c");
 	TAKE(&w, "\xff\xfa\x2c\x65\x00\x00\x25\x80\xff\xf0login: ");
 	DATA(&w, "login: ");
 	assert_int_equal(w.t.real_speed, 9600);
@@ -264,6 +267,14 @@ static void one_writes(void **state)
 	assert_int_equal(br_claim_owner(&c, now), b);
 	br_claim_unbind(&c, b);
 	assert_int_equal(br_claim_owner(&c, now), 0);
+	/* who renews, and then does not, has vanished, whatever its stream looks like */
+	a = 0;
+	assert_int_equal(br_claim_take(&c, "carol", false, &a, 15, now, 1, &err), 0);
+	assert_int_equal(br_claim_bind(&c, a, now, &err), 0);
+	assert_int_equal(br_claim_take(&c, "carol", false, &a, 16, now + BR_S, 1, &err), 0);
+	assert_int_equal(br_claim_owner(&c, now + BR_CONSOLE_CLAIM_NS), a);
+	assert_int_equal(br_claim_owner(&c, now + BR_S + BR_CONSOLE_CLAIM_NS), 0);
+	br_claim_unbind(&c, a);
 }
 
 int main(void)

@@ -22,6 +22,48 @@
 #include "syslog/message.h"
 #include "syslog/netconsole.h"
 #include "syslog/receiver.h"
+#include "syslog/senders.h"
+
+/* 10.0.0.1 to 10.0.0.9 are boards. */
+static int whose_of_ten(void *ctx, uint32_t ip, int64_t *ret)
+{
+	unsigned *asked = ctx;
+
+	++*asked;
+	if (ip <= 0x0a000000 || ip > 0x0a000009)
+		return -ENOENT;
+	*ret = ip - 0x0a000000;
+	return 0;
+}
+
+/* Made-up addresses push each other out only, and a board is looked up anew when its time has come. */
+static void boards_outlive_a_flood_of_strangers(void **state)
+{
+	unsigned asked = 0, before;
+	struct br_senders *s = br_senders_new(whose_of_ten, &asked);
+	const struct br_sender *from;
+	uint64_t now = 1000 * BR_S;
+
+	assert_non_null(s);
+	for (uint32_t ip = 0x0a000001; ip <= 0x0a000009; ip++)
+		assert_int_equal(br_senders_find(s, ip, now)->board_id, ip - 0x0a000000);
+	for (uint32_t i = 0; i < 3 * BR_SENDERS_MAX; i++) {
+		from = br_senders_find(s, 0xc0000000 + i, now);
+		assert_non_null(from);
+		assert_int_equal(from->board_id, 0);
+	}
+	before = asked;
+	assert_in_range(before, 200, 209);
+	for (uint32_t ip = 0x0a000001; ip <= 0x0a000009; ip++)
+		assert_int_equal(br_senders_find(s, ip, now)->board_id, ip - 0x0a000000);
+	assert_int_equal(asked, before);
+	for (uint32_t i = 0; i < 300; i++)
+		assert_non_null(br_senders_find(s, 0xd0000000 + i, now + 11 * BR_S));
+	before = asked;
+	assert_int_equal(br_senders_find(s, 0x0a000005, now + 11 * BR_S)->board_id, 5);
+	assert_int_equal(asked, before + 1);
+	br_senders_free(s);
+}
 
 static void messages_are_decoded(void **state)
 {
@@ -259,6 +301,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(messages_are_decoded),
+		cmocka_unit_test(boards_outlive_a_flood_of_strangers),
 		cmocka_unit_test(frames_come_in_any_pieces),
 		cmocka_unit_test(a_long_frame_is_cut),
 		cmocka_unit_test(netconsole_is_told_apart),

@@ -167,8 +167,40 @@ const TAKE = {
 	reservations: () => {
 		reservationsChanged = true;
 	},
-	resync: () => loadAll().catch(lost), // news are lacking
+	hello: () => reload(), // what changes while we read is told by the stream, which is open now
+	resync: () => reload(), // news are lacking
 };
+
+// News that come while all is read are older or newer than what is read: they wait, and are taken after it.
+let held = null;
+
+function take(name, data) {
+	if (held) held.push([name, data]);
+	else TAKE[name](data);
+}
+
+async function reload() {
+	const mine = (held = []), of = abort;
+	let error = null;
+	try {
+		await loadAll();
+	} catch (e) {
+		error = e;
+	}
+	if (held !== mine) return; // there is another connection meanwhile
+	held = null;
+	if (of?.signal.aborted) return;
+	if (error) {
+		of?.abort();
+		lost(error);
+		return;
+	}
+	failures = 0;
+	setConnection("live");
+	loadTroubles();
+	for (const [name, data] of mine) take(name, data);
+	soon();
+}
 
 let abort = null, lastId = "", failures = 0, timer = 0, heardAt = 0;
 
@@ -180,7 +212,7 @@ function parser() {
 		heardAt = Date.now();
 		if (line === "") {
 			if (data.length && TAKE[name]) {
-				TAKE[name](JSON.parse(data.join("\n")));
+				take(name, JSON.parse(data.join("\n")));
 				soon();
 			}
 			name = "";
@@ -234,12 +266,8 @@ export async function connect() {
 	abort?.abort();
 	const mine = (abort = new AbortController());
 	try {
-		await loadAll();
-		if (mine.signal.aborted) return;
-		failures = 0;
+		held = null;
 		heardAt = Date.now();
-		setConnection("live");
-		loadTroubles();
 		await stream("/v1/live", parser(), mine.signal, lastId ? { "Last-Event-ID": lastId } : {});
 		if (!mine.signal.aborted) lost(null); // the daemon stopped
 	} catch (e) {

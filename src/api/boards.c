@@ -207,6 +207,9 @@ static int check_scope(const struct br_call *call, struct br_error *err)
 {
 	static const char *const fields[] = { "power", "console" };
 
+	/* by its name a board gets shares, and fits selectors */
+	if (call->who.boards[0] && json_object_get(call->body, "name"))
+		return br_error_set(err, EACCES, "field 'name': %s is for the boards '%s', and renames none", call->who.name, call->who.boards);
 	for (size_t i = 0; i < BR_ARRAY_SIZE(fields) && call->who.scope < BR_SCOPE_ADMIN; i++)
 		if (json_object_get(call->body, fields[i]))
 			return br_error_set(err, EACCES, "field '%s': only who may admin sets it; %s may not", fields[i], call->who.name);

@@ -83,7 +83,7 @@ static int change(struct br_call *call, struct br_error *err)
 {
 	struct br_power_order o = { 0 };
 	struct br_power_job job = { 0 };
-	struct br_board board;
+	struct br_board board = { 0 };
 	bool wait = true;
 	uint64_t id = 0;
 	int r = have_power(call, err);
@@ -92,7 +92,7 @@ static int change(struct br_call *call, struct br_error *err)
 		r = br_call_board(call, &board, err);
 	if (!r)
 		r = read_order(call, &o, &wait, err);
-	o.board_id = r < 0 ? 0 : board.id;
+	o.board_id = board.id;
 	if (!r)
 		r = br_power_order(call->api->power, &o, &id, err);
 	if (!r)

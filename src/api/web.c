@@ -215,6 +215,13 @@ static void finish_work(struct br_web_request *q)
 	q->done = true;
 }
 
+/* Bytes may take long to come. */
+static void check_token(struct br_web_request *q)
+{
+	if (q->r >= 0 && !br_access_valid(q->token, (int64_t)(br_wall_ns() / BR_S)))
+		q->r = br_error_set(&q->err, ENOKEY, "the token was revoked or has expired meanwhile");
+}
+
 static void run_route(struct br_web_request *q)
 {
 	if (br_api_ending(q->web->api)) {
@@ -222,17 +229,20 @@ static void run_route(struct br_web_request *q)
 		q->done = true;
 		return;
 	}
-	if (q->takes_bytes)
+	if (q->takes_bytes) {
+		check_token(q);
 		br_api_finish(&q->call, q->url, q->sink, q->r, &q->err);
-	else
+	} else {
 		br_api_route(&q->call, q->method, q->url, q->body.buf ? q->body.buf : "", q->body.len, q->too_large);
+	}
 	finish_work(q);
 }
 
 /* A piece of a body of bytes; the first one begins. */
 static void run_piece(struct br_web_request *q)
 {
-	if (!q->begun) {
+	check_token(q);
+	if (!q->begun && q->r >= 0) {
 		q->r = br_api_begin(&q->call, q->method, q->url, &q->sink, &q->err);
 		q->begun = true;
 	}

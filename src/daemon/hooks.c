@@ -157,6 +157,7 @@ static int post(struct worker *w, const struct item *item, struct br_error *err)
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, item->body);
 		curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, drop_data);
 		curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
+		curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L); /* a resolver that hangs does not hold up our end */
 		curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 		curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, is_stopped);
 		curl_easy_setopt(curl, CURLOPT_XFERINFODATA, w->all);
@@ -291,6 +292,8 @@ int br_hooks_start(struct br_fleet *fleet, const struct br_hook *hooks, size_t n
 	for (size_t i = 0; i < n; i++) {
 		h->workers[i] = (struct worker){ .hook = &h->hooks[i], .all = h };
 		h->workers[i].runs = !br_thread_start(&h->workers[i].thread, work, &h->workers[i]);
+		if (!h->workers[i].runs)
+			br_log_error("hook %s: no thread is to be had; it is not called", h->hooks[i].name);
 	}
 	h->listener = br_event_listen(fleet, on_event, h);
 	h->metrics = br_metrics_add(write_metrics, h);

@@ -86,6 +86,7 @@ def test_rights_by_tcp(t):
         assert call("/v1/boards", *post({"name": "c", "mac": "b8:27:eb:00:00:03"}), token=operate)[0] == 403
         assert call("/v1/boards/one", "-X", "PATCH", *post({"power": "http://x/"}), token=operate)[0] == 403
         assert call("/v1/tokens", *post({"name": "mine", "scope": "admin"}), token=operate)[0] == 403
+        assert call("/v1/boards/one", "-X", "PATCH", *post({"name": "shared"}), token=operate)[0] == 403
         # an image that others may boot from is not its board's; nor is another board by its address
         assert call("/v1/boards/one/disk/save", *post({"image": "x", "replace": True}), token=operate)[0] == 403
         for other in ("two", "b8:27:eb:00:00:02", "b8:27:eb:00:00:77"):

@@ -83,6 +83,19 @@ int br_console_session_break(struct br_console_session *s, struct br_error *err)
 	return path ? br_client_call(s->writes, "POST", path, NULL, NULL, err) : br_error_set(err, ENOMEM, "out of memory");
 }
 
+int br_console_session_position(const struct br_console_session *s, struct br_client *client, uint64_t *ret, struct br_error *err)
+{
+	br_cleanup(br_freep) char *path = br_asprintf("/v1/boards/%s/console/status", s->escaped);
+	json_t *json = NULL;
+	int r = path ? br_client_call(client, "GET", path, NULL, &json, err) : -ENOMEM;
+
+	if (r < 0)
+		return r;
+	*ret = (uint64_t)json_integer_value(json_object_get(json, "position"));
+	json_decref(json);
+	return 0;
+}
+
 char *br_console_session_path(const struct br_console_session *s, bool follow, bool notes, uint64_t from)
 {
 	uint64_t writer = atomic_load(&s->writer);

@@ -40,6 +40,8 @@ int br_console_session_renew(struct br_console_session *s, struct br_error *err)
 void br_console_session_release(struct br_console_session *s);
 int br_console_session_send(struct br_console_session *s, const void *data, size_t n, struct br_error *err);
 int br_console_session_break(struct br_console_session *s, struct br_error *err);
+/* How many bytes the board said so far, since the daemon watches its console. client: reads or writes, of the thread that asks. */
+int br_console_session_position(const struct br_console_session *s, struct br_client *client, uint64_t *ret, struct br_error *err);
 /* The path of a stream; free(). from: UINT64_MAX: the session's tail. */
 char *br_console_session_path(const struct br_console_session *s, bool follow, bool notes, uint64_t from);
 

@@ -18,6 +18,7 @@
 #include "cli/cli.h"
 #include "cli/console.h"
 #include "cli/consoleterm.h"
+#include "console/console.h"
 
 #define LOOK_MS 200
 #define RENEW_NS (5 * BR_S)
@@ -32,6 +33,7 @@ struct live {
 	struct br_error err;	/* with these words */
 	bool at_line_start, escaped;
 	bool unsent; /* what a pipe gave could not all be typed */
+	uint64_t past; /* bytes to come that the board said before: nobody waits for an answer to them */
 	uint64_t renew_ns, claim_ns; /* when next: to keep it, to get one again */
 };
 
@@ -41,7 +43,13 @@ static int show(struct live *l, const void *data, size_t n)
 	struct br_text t = BR_TEXT_NULL;
 	int r;
 
-	br_term_filter(&l->s->filter, data, n, &t);
+	size_t past = n < l->past ? n : (size_t)l->past;
+
+	l->s->filter.past = true;
+	br_term_filter(&l->s->filter, data, past, &t);
+	l->past -= past;
+	l->s->filter.past = l->past != 0;
+	br_term_filter(&l->s->filter, (const char *)data + past, n - past, &t);
 	r = t.failed ? -ENOMEM : t.len ? br_write_all(1, t.buf, t.len) : 0;
 	br_text_done(&t);
 	return r;
@@ -69,9 +77,11 @@ static int take(void *ctx, const void *data, size_t n, uint64_t total, struct br
 	struct live *l = ctx;
 	int r;
 
-	if (atomic_load(&l->stop))
-		return 1;
 	pthread_mutex_lock(&l->lock);
+	if (atomic_load(&l->stop)) { /* the terminal may be its owner's again */
+		pthread_mutex_unlock(&l->lock);
+		return 1;
+	}
 	r = show(l, data, n);
 	if (r >= 0 && l->s->cast && br_cast_put(l->s->cast, br_now_ns(), data, n) < 0)
 		r = br_error_set(err, EIO, "%s: cannot be written", l->s->record);
@@ -87,16 +97,36 @@ static bool comes_back(int r)
 	return r >= 0 || r == -ECONNRESET || r == -ECONNREFUSED || r == -EPERM;
 }
 
+/* The path of the stream, from so much of the past on. */
+static int find_start(struct live *l, uint64_t tail, char **ret, struct br_error *err)
+{
+	uint64_t position = 0, from;
+	int r = br_console_session_position(l->s, l->s->reads, &position, err);
+
+	if (r < 0)
+		return r;
+	if (tail > BR_CONSOLE_RING) /* what the daemon keeps */
+		tail = BR_CONSOLE_RING;
+	from = position > tail ? position - tail : 0;
+	*ret = br_console_session_path(l->s, true, isatty(1), from);
+	pthread_mutex_lock(&l->lock);
+	l->past = position - from;
+	pthread_mutex_unlock(&l->lock);
+	return *ret ? 0 : -ENOMEM;
+}
+
 static void *read_all(void *arg)
 {
 	struct live *l = arg;
 	bool connected = false;
 
 	for (;;) {
-		br_cleanup(br_freep) char *path = br_console_session_path(l->s, true, isatty(1), connected ? 0 : UINT64_MAX);
+		br_cleanup(br_freep) char *path = NULL;
 		struct br_error err = BR_ERROR_NULL;
-		int r = path ? br_client_stream(l->s->reads, path, take, l, &err) : -ENOMEM;
+		int r = find_start(l, connected ? INT64_MAX : l->s->tail, &path, &err);
 
+		if (r >= 0)
+			r = br_client_stream(l->s->reads, path, take, l, &err);
 		l->r = r;
 		l->err = err;
 		if (r == -EPERM) /* the main thread takes a new one before this one comes again */
@@ -324,7 +354,9 @@ int br_console_live(struct br_console_session *s)
 	type_all(&l);
 	atomic_store(&l.stop, true);
 	br_client_cancel(s->reads);
+	pthread_mutex_lock(&l.lock);
 	br_raw_end(&s->filter);
+	pthread_mutex_unlock(&l.lock);
 	if (isatty(0) && isatty(1))
 		note(&l, "the console of %s is left", s->board);
 	br_console_session_release(s);

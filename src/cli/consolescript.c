@@ -36,6 +36,7 @@ struct script {
 	struct br_error err;
 	/* of the steps */
 	uint64_t renew_ns, from;
+	bool mid_line; /* what was seen last ended within a line: '^' is not there */
 	json_t *report;
 };
 
@@ -50,6 +51,7 @@ static void keep(struct script *p, const char *text, size_t n)
 	if (p->n + n > KEEP) {
 		size_t gone = p->n + n - KEEP;
 
+		p->mid_line = true; /* about so: a line is not as long */
 		memmove(p->seen, p->seen + gone, p->n - gone);
 		p->n -= gone;
 	}
@@ -155,8 +157,10 @@ static bool find(struct script *p, const regex_t *re, char **ret)
 	regmatch_t m = { .rm_so = 0, .rm_eo = (regoff_t)p->n };
 
 	p->seen[p->n] = 0;
-	if (regexec(re, p->seen, 1, &m, REG_STARTEND))
+	if (regexec(re, p->seen, 1, &m, REG_STARTEND | (p->mid_line ? REG_NOTBOL : 0)))
 		return false;
+	if (m.rm_eo)
+		p->mid_line = p->seen[m.rm_eo - 1] != '\n';
 	*ret = strndup(p->seen + m.rm_so, (size_t)(m.rm_eo - m.rm_so));
 	p->n -= (size_t)m.rm_eo;
 	memmove(p->seen, p->seen + m.rm_eo, p->n);
@@ -279,17 +283,12 @@ static int compile(const struct br_console_session *s, regex_t *res)
 /* From here on everything the board says counts. */
 static int find_start(struct script *p, struct br_error *err)
 {
-	br_cleanup(br_freep) char *path = br_asprintf("/v1/boards/%s/console/status", p->s->escaped);
 	uint64_t position;
-	json_t *json = NULL;
-	int r = path ? br_client_call(p->s->writes, "GET", path, NULL, &json, err) : -ENOMEM;
+	int r = br_console_session_position(p->s, p->s->writes, &position, err);
 
-	if (r < 0)
-		return r;
-	position = (uint64_t)json_integer_value(json_object_get(json, "position"));
-	p->from = position > p->s->tail ? position - p->s->tail : 0;
-	json_decref(json);
-	return 0;
+	if (r >= 0)
+		p->from = position > p->s->tail ? position - p->s->tail : 0;
+	return r;
 }
 
 static bool writes(const struct br_console_session *s)

@@ -68,6 +68,8 @@ static void take_esc(struct br_term_filter *f, uint8_t byte, struct br_text *out
 		f->state = BR_TERM_CSI;
 	} else if (f->n_held == 2 && strchr("]PX^_k", byte)) {
 		begin_string(f);
+	} else if (f->past && f->n_held == 2 && byte == 'Z') {
+		drop(f);
 	} else if (f->held[1] == '%' || f->held[1] == ' ') {
 		drop(f); /* out of UTF-8, 8-bit controls: what is a letter to us would be a control to the terminal */
 	} else {
@@ -101,6 +103,16 @@ static bool is_of_terminal(const struct br_term_filter *f)
 	return last == 't' || last == 'i' || (private && (last == 'm' || last == 'u'));
 }
 
+/* Whether a terminal answers to it: states, kinds, modes, checksums. */
+static bool is_query(const struct br_term_filter *f)
+{
+	uint8_t last = f->held[f->n_held - 1], before = f->held[f->n_held - 2];
+
+	if (before >= 0x20 && before < 0x30)
+		return strchr("$&*", before) && strchr("pwuy", last);
+	return strchr("ncx", last) || (last == 'q' && f->held[2] == '>');
+}
+
 static void take_csi(struct br_term_filter *f, uint8_t byte, struct br_text *out)
 {
 	if (begins_anew(f, byte))
@@ -111,7 +123,7 @@ static void take_csi(struct br_term_filter *f, uint8_t byte, struct br_text *out
 		return; /* terminals do it at once, in the middle of the sequence; none of it is of use */
 	} else if (hold(f, byte) && byte >= 0x40) {
 		note_alternate(f);
-		if (is_of_terminal(f))
+		if (is_of_terminal(f) || (f->past && is_query(f)))
 			drop(f);
 		else
 			pass(f, out);

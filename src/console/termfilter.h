@@ -21,6 +21,7 @@ enum br_term_mode {
 
 struct br_term_filter {
 	enum br_term_mode mode;
+	bool past; /* SCREEN, set by the caller: what a terminal answers to does not pass, either */
 	bool alternate; /* SCREEN: the board switched to the alternate screen */
 	enum {
 		BR_TERM_GROUND,

@@ -297,8 +297,8 @@ void br_logs_stats(struct br_logs *logs, struct br_logs_stats *ret)
 {
 	struct br_logs_shelf_stats shelf;
 
-	br_logs_shelf_stats(logs->shelf, &shelf);
 	pthread_mutex_lock(&logs->lock);
+	br_logs_shelf_stats(logs->shelf, &shelf); /* within: a block on its way to the disk is in memory, or there */
 	*ret = logs->stats;
 	ret->lost_rate = br_logs_limits_lost(logs->limits);
 	ret->held = br_logs_limits_held(logs->limits);

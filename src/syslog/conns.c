@@ -123,7 +123,29 @@ void br_receiver_close_all(struct br_receiver *rx)
 	br_receiver_bury(rx);
 }
 
-/* A place for one more of that address: where there is none, of the one that is silent longest, if that is long. */
+static bool is_board(struct br_receiver *rx, uint32_t ip)
+{
+	const struct br_sender *sender = br_senders_find(rx->senders, ip, rx->now_ns);
+
+	return sender && sender->board_id;
+}
+
+/* For a board: the stranger's connection that is silent longest. NULL: there is none. */
+static struct br_receiver_conn *of_a_stranger(struct br_receiver *rx, uint32_t ip)
+{
+	struct br_receiver_conn *found = NULL;
+
+	if (!is_board(rx, ip))
+		return NULL;
+	for (struct br_receiver_conn *c = rx->conns; c; c = c->next) {
+		if (!c->dead && (!found || c->used_ns < found->used_ns) && !is_board(rx, c->ip))
+			found = c;
+	}
+	return found;
+}
+
+/* A place for one more of that address: where there is none, of the one that is silent longest, if that is long. A board gets a
+ * stranger's all the same. */
 static bool make_room(struct br_receiver *rx, uint32_t ip)
 {
 	unsigned max = rx->opt.max_connections ? rx->opt.max_connections : MAX_CONNECTIONS, own = 0;
@@ -141,7 +163,7 @@ static bool make_room(struct br_receiver *rx, uint32_t ip)
 	}
 	if (own < own_max && rx->n_conns < max)
 		return true;
-	idle = own >= own_max ? own_idle : idle;
+	idle = own >= own_max ? own_idle : idle ? idle : of_a_stranger(rx, ip);
 	if (idle)
 		shut(rx, idle);
 	return idle != NULL;

@@ -186,7 +186,6 @@ static void end_line(struct br_netconsole *nc, br_netconsole_fn fn, void *ctx)
 	if (n)
 		fn(ctx, nc->source, severity, p, n);
 	nc->n = 0;
-	nc->cut = false;
 }
 
 static void take_text(struct br_netconsole *nc, const char *p, size_t n, uint64_t now_ns, br_netconsole_fn fn, void *ctx)
@@ -197,7 +196,6 @@ static void take_text(struct br_netconsole *nc, const char *p, size_t n, uint64_
 
 		if (!nc->n)
 			nc->begun_ns = now_ns;
-		nc->cut |= take > room;
 		memcpy(nc->line + nc->n, p, take < room ? take : room);
 		nc->n += take < room ? take : room;
 		if (nl)

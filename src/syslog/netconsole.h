@@ -18,9 +18,8 @@
 
 struct br_netconsole {
 	enum br_logs_source source; /* BR_LOGS_BRAMBLE: nobody yet */
-	char line[BR_LOGS_TEXT_MAX]; /* begun, without its end */
+	char line[BR_LOGS_TEXT_MAX + 4]; /* begun, without its end; more than a line has (but "<6>"), so that the store counts it as cut */
 	size_t n;
-	bool cut;
 	uint64_t begun_ns;
 	struct {
 		uint64_t number; /* of the message */

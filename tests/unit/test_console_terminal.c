@@ -79,6 +79,22 @@ static void what_draws_passes_the_rest_does_not(void **state)
 	}
 }
 
+/* To what it said before nobody waits for an answer. */
+static void the_past_asks_nothing(void **state)
+{
+	static const char asks[] = "a\x1b[6n\x1b[c\x1b[>c\x1bZ\x1b[?25$p\x1b[>q\x1b[0x\x1b[1;1;1;1;1;1*yb\x1b[!p\x1b[2 q\x1b[1;1$x\x1b[1mc";
+	struct br_term_filter f = { .mode = BR_TERM_SCREEN, .past = true };
+	struct br_text t = BR_TEXT_NULL;
+
+	br_term_filter(&f, asks, sizeof(asks) - 1, &t);
+	assert_string_equal(t.buf, "ab\x1b[!p\x1b[2 q\x1b[1;1$x\x1b[1mc");
+	f.past = false;
+	t.len = 0;
+	br_term_filter(&f, asks, sizeof(asks) - 1, &t);
+	assert_string_equal(t.buf, asks);
+	br_text_done(&t);
+}
+
 /* A string without end does not make the terminal deaf, and the alternate screen is left. */
 static void endless_strings_end(void **state)
 {
@@ -158,6 +174,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(characters),
 		cmocka_unit_test(what_draws_passes_the_rest_does_not),
+		cmocka_unit_test(the_past_asks_nothing),
 		cmocka_unit_test(endless_strings_end),
 		cmocka_unit_test(recordings),
 		cmocka_unit_test(names_fold),

@@ -278,33 +278,32 @@ static void remove_segment(struct br_logs_shelf *shelf, size_t i)
 	segment_unref(s);
 }
 
-/* With the lock. A new one at the end, for lines from first_seq on. */
-static int add_segment(struct br_logs_shelf *shelf, uint64_t first_seq, struct br_logs_segment **ret)
+/* With the lock. A new one at the end, for lines from first_seq on; NULL: *ret_r says why. */
+static struct br_logs_segment *add_segment(struct br_logs_shelf *shelf, uint64_t first_seq, int *ret_r)
 {
 	struct br_logs_segment *s = calloc(1, sizeof(*s));
-	int r = 0;
 
 	if (!s || br_array_reserve(&shelf->segs, &shelf->cap, shelf->n + 1, sizeof(void *)) < 0) {
 		free(s);
-		return -ENOMEM;
+		*ret_r = -ENOMEM;
+		return NULL;
 	}
 	atomic_init(&s->refs, 1);
 	snprintf(s->name, sizeof(s->name), "%016" PRIx64 ".seg", first_seq);
 	s->fd = openat(shelf->dir_fd, s->name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (s->fd < 0) {
-		r = -errno;
+		*ret_r = -errno;
 		free(s);
-		return r;
+		return NULL;
 	}
 	shelf->segs[shelf->n++] = s;
 	shelf->dir_dirty = true;
-	*ret = s;
-	return 0;
+	return s;
 }
 
 void br_logs_shelf_expire(struct br_logs_shelf *shelf, uint64_t oldest_us)
 {
-	struct br_logs_segment *empty;
+	int r;
 
 	pthread_mutex_lock(&shelf->lock);
 	/* all of them: one whose clock was ahead keeps no later one */
@@ -317,45 +316,44 @@ void br_logs_shelf_expire(struct br_logs_shelf *shelf, uint64_t oldest_us)
 			continue;
 		}
 		/* an empty one's name holds the number; the next round tries again */
-		if (newest && add_segment(shelf, last_seq(shelf) + 1, &empty) < 0)
+		if (newest && add_segment(shelf, last_seq(shelf) + 1, &r) == NULL)
 			break;
 		remove_segment(shelf, i);
 	}
 	pthread_mutex_unlock(&shelf->lock);
 }
 
-/* The segment to write to, made where needed; room for n bytes more. */
-static int writable(struct br_logs_shelf *shelf, const struct br_logs_block *b, size_t n, struct br_logs_segment **ret)
+/* The segment to write to, made where needed; room for n bytes more. NULL: *ret_r says why. */
+static struct br_logs_segment *writable(struct br_logs_shelf *shelf, const struct br_logs_block *b, size_t n, int *ret_r)
 {
 	struct br_logs_segment *s = shelf->n ? shelf->segs[shelf->n - 1] : NULL;
-	int r = 0;
 
 	if (s && s->n && (s->size + n > shelf->segment_bytes ||
 			     (shelf->segment_us && b->head.first_us > s->first_us + shelf->segment_us))) {
-		r = fdatasync(s->fd) < 0 ? -errno : 0;
+		if (fdatasync(s->fd) < 0) {
+			*ret_r = -errno;
+			return NULL;
+		}
 		s = NULL;
 	}
-	if (r < 0)
-		return r;
 	pthread_mutex_lock(&shelf->lock);
 	while (shelf->n > (s ? 1 : 0) && shelf->bytes + n > shelf->max_bytes)
 		remove_segment(shelf, 0);
 	if (!s)
-		r = add_segment(shelf, b->head.first_seq, &s);
+		s = add_segment(shelf, b->head.first_seq, ret_r);
 	pthread_mutex_unlock(&shelf->lock);
-	*ret = s;
-	return r;
+	return s;
 }
 
 int br_logs_shelf_append(struct br_logs_shelf *shelf, const struct br_logs_block *b, const uint8_t *bytes, size_t n,
 	struct br_error *err)
 {
-	struct br_logs_segment *s = NULL;
-	int r = writable(shelf, b, n, &s);
+	int r = 0;
+	struct br_logs_segment *s = writable(shelf, b, n, &r);
 
-	if (r == 0)
+	if (s)
 		r = br_pwrite_all(s->fd, bytes, n, s->size);
-	if (r == 0) {
+	if (s && r == 0) {
 		pthread_mutex_lock(&shelf->lock);
 		r = add_block(s, &b->head);
 		shelf->bytes += r == 0 ? n : 0;

@@ -111,6 +111,8 @@ int br_call_may_operate(const struct br_call *call, struct br_error *err);
  * looked at, and force is 1.
  */
 int br_call_unreserved(const struct br_call *call, const struct br_board *board, struct br_error *err);
+/* Under which reservation the caller changes a board: br_reservation_acts(). -ENOLCK with words. */
+int br_call_reservation(const struct br_call *call, const struct br_board *board, int64_t *ret_number, struct br_error *err);
 /* As in GET /v1/reservations. Not from a listener of events. */
 json_t *br_api_reservations_json(struct br_api *api);
 /* The same for the board in a route's path, when the route changes one. */

@@ -61,6 +61,19 @@ static int take(const struct br_call *call, const char *key, const char *fallbac
 	return br_strcpy(out, size, s) < 0 ? br_error_set(err, EINVAL, "'%s' is too long", key) : 0;
 }
 
+/* Its reservation may have ended while it was ordered: then nobody withdrew it. */
+static int still_reserved(struct br_call *call, const struct br_board *board, const struct br_flash_order *o, struct br_error *err)
+{
+	int64_t now;
+	int r = br_call_reservation(call, board, &now, err);
+
+	if (r >= 0 && now != o->reservation)
+		r = br_error_set(err, ENOLCK, "board %s: its reservation has changed just now; try again", board->name);
+	if (r < 0)
+		(void)br_flash_withdraw(call->api->flash, o->id, "", "its reservation had ended", true, NULL); /* by itself already, else */
+	return r;
+}
+
 static int order(struct br_call *call, struct br_error *err)
 {
 	struct br_flash_order o = { 0 };
@@ -85,9 +98,14 @@ static int order(struct br_call *call, struct br_error *err)
 	snprintf(o.image, sizeof(o.image), "%s", name);
 	o.board_id = board.id;
 	o.keep = json_is_true(json_object_get(call->body, "keep"));
+	r = br_call_reservation(call, &board, &o.reservation, err);
+	if (r < 0)
+		return r;
 	r = br_flash_order(call->api->flash, &o, err);
 	if (r == -EEXIST)
 		return br_error_prefix(err, "board %s", board.name);
+	if (r >= 0)
+		r = still_reserved(call, &board, &o, err);
 	return r < 0 ? r : answer(call, o.id, err);
 }
 

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "fleet/event.h"
+#include "fleet/reservation.h"
 #include "plan/boots.h"
 #include "store/image.h"
 
@@ -51,6 +52,20 @@ static int uses(void *ctx, const struct br_board *b)
 	return 1;
 }
 
+/* A board that boots a job's image gets its own back when the job ends. */
+static int check_kept(struct br_api *api, const char *image, struct br_error *err)
+{
+	struct br_board board = { 0 };
+	int64_t board_id = 0, number = api->reservations ? br_reservation_keeps_image(api->reservations, image, &board_id) : 0;
+
+	if (!number)
+		return 0;
+	if (br_board_by_id(api->fleet, board_id, &board) < 0)
+		snprintf(board.name, sizeof(board.name), "%lld", (long long)board_id);
+	return br_error_set(err, EBUSY, "image %s is board %s's own, which it gets back when reservation r%lld ends; wait for that", image, board.name,
+		(long long)number);
+}
+
 static int remove_image(struct br_call *call, struct br_error *err)
 {
 	struct br_api *api = call->api;
@@ -69,6 +84,9 @@ static int remove_image(struct br_call *call, struct br_error *err)
 		return br_error_set(err, EBUSY,
 			"image %s is in use by board %s; give it another one first (bramble board edit %s --image OTHER)",
 			call->name, user.board, user.board);
+	r = check_kept(api, call->name, err);
+	if (r < 0)
+		return r;
 	br_boots_default_image(api->boots, def);
 	if (!strcmp(def, call->name))
 		return br_error_set(err, EBUSY, "image %s is the one boards get by default; serve another one first",

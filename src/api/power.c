@@ -79,6 +79,18 @@ static int answer_job(struct br_call *call, const struct br_power_job *job, stru
 	return call->json ? 0 : br_error_set(err, ENOMEM, "out of memory");
 }
 
+/* Its reservation may have ended while it was ordered: then nobody withdrew it. */
+static int still_reserved(struct br_call *call, const struct br_board *board, const struct br_power_order *o, struct br_error *err)
+{
+	int64_t now;
+	int r = br_call_reservation(call, board, &now, err);
+
+	if (r >= 0 && now == o->reservation)
+		return 0;
+	br_power_reserved(call->api->power, board->id, now);
+	return r < 0 ? r : br_error_set(err, ENOLCK, "board %s: its reservation has changed just now; try again", board->name);
+}
+
 static int change(struct br_call *call, struct br_error *err)
 {
 	struct br_power_order o = { 0 };
@@ -94,7 +106,11 @@ static int change(struct br_call *call, struct br_error *err)
 		r = read_order(call, &o, &wait, err);
 	o.board_id = board.id;
 	if (!r)
+		r = br_call_reservation(call, &board, &o.reservation, err);
+	if (!r)
 		r = br_power_order(call->api->power, &o, &id, err);
+	if (!r)
+		r = still_reserved(call, &board, &o, err);
 	if (!r)
 		r = await(call, id, wait ? PATIENCE_NS : 0, &job, err);
 	if (r < 0)
@@ -102,7 +118,7 @@ static int change(struct br_call *call, struct br_error *err)
 	if (!wait)
 		call->status = 202;
 	else if (job.ended && job.r < 0)
-		return br_error_set(err, job.r == -ETIMEDOUT ? ETIMEDOUT : EIO, "board %s: %s", board.name,
+		return br_error_set(err, job.r == -ETIMEDOUT || job.r == -ENOLCK ? -job.r : EIO, "board %s: %s", board.name,
 			job.text[0] ? job.text : strerrordesc_np(-job.r));
 	return answer_job(call, &job, err);
 }

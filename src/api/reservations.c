@@ -462,6 +462,18 @@ int br_call_unreserved(const struct br_call *call, const struct br_board *board,
 	return r;
 }
 
+int br_call_reservation(const struct br_call *call, const struct br_board *board, int64_t *ret_number, struct br_error *err)
+{
+	const char *ids = MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, HEADER);
+	int r;
+
+	*ret_number = 0;
+	if (!call->api->reservations)
+		return 0;
+	r = br_reservation_acts(call->api->reservations, board->id, ids, call->who.name, ret_number, err);
+	return r < 0 ? r : 0;
+}
+
 int br_call_to_change(const struct br_call *call, const struct br_route *route, struct br_error *err)
 {
 	struct br_board board;

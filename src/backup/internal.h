@@ -37,6 +37,8 @@ struct br_backup_in {
 };
 /* Reads it to its end, compares with the manifest. */
 int br_backup_read(const char *file, const struct br_backup_in *in, bool quiet, json_t **ret_manifest, struct br_error *err);
+/* A database's file itself, by SQLite: whole, and of a schema that we know. */
+int br_backup_check_database(const char *path, struct br_error *err);
 /* A path of a tar that stays where it belongs: relative, no "..", no "//", below state/ or config/ or the manifest. */
 bool br_backup_path_ok(const char *path);
 /* The manifest's own form: -EBADMSG with words. For the fuzz target, too. */

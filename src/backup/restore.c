@@ -167,8 +167,7 @@ static int check_room(const struct br_restore_options *opt, const json_t *manife
 		br_format_size(free_text, sizeof(free_text), (uint64_t)st.f_bavail * st.f_frsize), br_format_size(need, sizeof(need), bytes));
 }
 
-/* The file itself, by SQLite. */
-static int check_database(const char *path, struct br_error *err)
+int br_backup_check_database(const char *path, struct br_error *err)
 {
 	sqlite3_stmt *s = NULL;
 	sqlite3 *db = NULL;
@@ -177,7 +176,8 @@ static int check_database(const char *path, struct br_error *err)
 	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK ||
 		sqlite3_prepare_v2(db, "SELECT quick_check, (SELECT user_version FROM pragma_user_version) FROM pragma_quick_check", -1, &s, NULL) != SQLITE_OK ||
 		sqlite3_step(s) != SQLITE_ROW || strcmp((const char *)sqlite3_column_text(s, 0) ?: "", "ok") != 0)
-		r = br_error_set(err, EBADMSG, "the backup's database is damaged: %s", sqlite3_errmsg(db));
+		r = br_error_set(err, EBADMSG, "the copy of the database is damaged: %s",
+			s && sqlite3_column_count(s) && sqlite3_column_text(s, 0) ? (const char *)sqlite3_column_text(s, 0) : sqlite3_errmsg(db));
 	else if (sqlite3_column_int(s, 1) > br_fleet_schema())
 		r = br_error_set(err, EPROTO, "the backup's database has schema %d, this bramble knows up to %d: a newer bramble wrote it; use that one",
 			sqlite3_column_int(s, 1), br_fleet_schema());
@@ -252,7 +252,7 @@ static int put_config(const struct br_restore_options *opt, const char *from, co
 
 	if (stat(from, &st) < 0)
 		return br_error_set(err, errno, "%s: %s", from, strerrordesc_np(errno));
-	r = br_file_write(to, text, n, st.st_mode & 0777, err);
+	r = br_file_write(to, text, n, st.st_mode & 0755, err);
 	if (r >= 0 && opt->gid && !geteuid() && (st.st_mode & 0044) == 0040 && chown(to, (uid_t)-1, opt->gid) < 0)
 		r = br_error_set(err, errno, "%s: %s", to, strerrordesc_np(errno));
 	return r;
@@ -270,6 +270,7 @@ static int move_config(const struct br_restore_options *opt, const char *from, c
 	while (d && r >= 0 && (e = readdir(d))) {
 		br_cleanup(br_freep) char *a = br_path_join(from, e->d_name), *b = br_path_join(to, e->d_name), *ta = NULL, *tb = NULL;
 		size_t na, nb;
+		int there;
 
 		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
 			continue;
@@ -280,22 +281,26 @@ static int move_config(const struct br_restore_options *opt, const char *from, c
 			continue;
 		}
 		r = br_file_read(a, 256u << 20, &ta, &na, err);
-		if (r >= 0 && br_file_read(b, 256u << 20, &tb, &nb, NULL) >= 0) {
+		there = r < 0 ? r : br_file_read(b, 256u << 20, &tb, &nb, NULL);
+		if (there < 0 && there != -ENOENT) {
+			r = br_error_set(err, -there, "%s: is there and cannot be read (%s), so it is not replaced; move it away, or give another --config", b,
+				strerrordesc_np(-there));
+		} else if (there >= 0) {
 			if (na != nb || memcmp(ta, tb, na) != 0)
 				r = br_error_set(err, EEXIST, "%s: there is another one; move it away, or give another --config", b);
-		} else if (r >= 0 && apply) {
+		} else if (apply) {
 			r = put_config(opt, a, b, ta, na, err);
 		}
 	}
 	return r;
 }
 
-static int commit(struct restore *rs, bool resumed, struct br_error *err)
+static int commit(struct restore *rs, const char *manifest, bool resumed, struct br_error *err)
 {
 	const char *state = rs->opt->state;
 	br_cleanup(br_freep) char *from = br_path_join(rs->staging, "bramble.db"), *to = br_path_join(state, "bramble.db");
 	br_cleanup(br_freep) char *mark = br_path_join(state, BR_FLEET_RESTORING);
-	int r = from && to && mark ? check_database(from, err) : br_error_set(err, ENOMEM, "out of memory");
+	int r = from && to && mark ? br_backup_check_database(from, err) : br_error_set(err, ENOMEM, "out of memory");
 
 	if (r >= 0)
 		r = settle_dirs(rs->opt, rs->staging, err);
@@ -304,7 +309,7 @@ static int commit(struct restore *rs, bool resumed, struct br_error *err)
 	if (r >= 0 && rs->config_staging)
 		r = move_config(rs->opt, rs->config_staging, rs->opt->config, false, err);
 	if (r >= 0)
-		r = br_file_write(mark, "", 0, 0600, err);
+		r = br_file_write(mark, manifest, strlen(manifest), 0600, err);
 	if (r >= 0)
 		r = move_up(rs->staging, state, false, resumed, true, err);
 	if (r >= 0 && rs->config_staging)
@@ -333,25 +338,58 @@ static int extract(struct restore *rs, const char *file, struct br_error *err)
 	return r;
 }
 
+/* Whether a restore of just this backup was interrupted here. */
+static bool was_interrupted(const char *mark, const char *manifest)
+{
+	br_cleanup(br_freep) char *text = NULL;
+	size_t n;
+
+	return br_file_read(mark, 256u << 20, &text, &n, NULL) >= 0 && n == strlen(manifest) && !memcmp(text, manifest, n);
+}
+
+/* The database is moved last: when it is in its place and the mark still there, only that is left to do. */
+static bool is_in_place(const struct restore *rs, const char *db)
+{
+	br_cleanup(br_freep) char *staged = br_path_join(rs->staging, "bramble.db");
+
+	return staged && !access(db, F_OK) && access(staged, F_OK) < 0;
+}
+
+static int restore_here(struct restore *rs, const char *file, const json_t *manifest, struct br_error *err)
+{
+	const char *state = rs->opt->state;
+	br_cleanup(br_freep) char *db = br_path_join(state, "bramble.db"), *mark = br_path_join(state, BR_FLEET_RESTORING);
+	br_cleanup(br_freep) char *text = json_dumps(manifest, JSON_COMPACT | JSON_SORT_KEYS);
+	bool resumed;
+	int r;
+
+	if (!db || !mark || !text)
+		return br_error_set(err, ENOMEM, "out of memory");
+	resumed = was_interrupted(mark, text);
+	if (resumed && is_in_place(rs, db)) {
+		if (unlink(mark) < 0 || br_sync_dir(state) < 0)
+			return br_error_set(err, errno ? errno : EIO, "%s: cannot be removed", mark);
+		return 0;
+	}
+	if (!access(db, F_OK))
+		return br_error_set(err, EEXIST, "state directory %s: has a database already; a restore replaces nothing: move it away, or give another "
+			"--state", state);
+	r = check_room(rs->opt, manifest, err);
+	if (r >= 0)
+		r = extract(rs, file, err);
+	return r < 0 ? r : commit(rs, text, resumed, err);
+}
+
 static int restore_locked(const char *file, const struct br_restore_options *opt, const json_t *manifest, struct br_error *err)
 {
-	br_cleanup(br_freep) char *db = br_path_join(opt->state, "bramble.db"), *mark = br_path_join(opt->state, BR_FLEET_RESTORING);
 	struct restore rs = { .opt = opt, .fd = -1, .staging = br_path_join(opt->state, ".restore"),
 		.config_staging = opt->config ? br_path_join(opt->state, ".restore-config") : NULL };
-	bool resumed = mark && !access(mark, F_OK);
-	int r = 0;
+	int r;
 
-	if (!db || !mark || !rs.staging || (opt->config && !rs.config_staging))
+	if (!rs.staging || (opt->config && !rs.config_staging))
 		r = br_error_set(err, ENOMEM, "out of memory");
-	else if (!access(db, F_OK))
-		r = br_error_set(err, EEXIST, "state directory %s: has a database already; a restore replaces nothing: move it away, or give another --state",
-			opt->state);
-	if (r >= 0)
-		r = check_room(opt, manifest, err);
-	if (r >= 0)
-		r = extract(&rs, file, err);
-	if (r >= 0)
-		r = commit(&rs, resumed, err);
+	else
+		r = restore_here(&rs, file, manifest, err);
 	/* what is left of it is in nobody's way; the next restore removes it, too */
 	if (rs.staging)
 		(void)br_remove_tree(rs.staging, NULL);

@@ -46,7 +46,7 @@ static int copy_database(const char *from, const char *to, struct br_error *err)
 		code = sqlite3_backup_finish(copy) != SQLITE_OK || code != SQLITE_DONE ? SQLITE_ERROR : SQLITE_OK;
 	}
 	if (code == SQLITE_OK && copy)
-		code = sqlite3_exec(b, "PRAGMA journal_mode=DELETE; PRAGMA quick_check;", NULL, NULL, NULL);
+		code = sqlite3_exec(b, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL);
 	if (code != SQLITE_OK || !copy)
 		br_error_set(err, EIO, "database %s: cannot be copied: %s", from, copy && b ? sqlite3_errmsg(b) : sqlite3_errmsg(b ? b : a));
 	sqlite3_close(b);
@@ -71,6 +71,11 @@ static int add_database(struct backup *k, struct br_error *err)
 	close(fd);
 	w = br_waiting_start("copying the database", k->opt->quiet);
 	r = copy_database(from, to, err);
+	if (r >= 0) {
+		r = br_backup_check_database(to, err);
+		if (r < 0)
+			br_error_prefix(err, "database %s", from);
+	}
 	br_waiting_end(w);
 	if (r >= 0)
 		r = br_backup_out_file(&k->out, to, "state/bramble.db", err);

@@ -215,15 +215,15 @@ static void end_thread(struct br_hold *hold)
 }
 
 /* A daemon that is just restarted is asked again, for a while: else the boards are free one ttl later. */
-static int release(struct br_hold *hold, const char *path, struct br_error *err)
+static int release(struct br_hold *hold, const char *path, json_t **ret, struct br_error *err)
 {
 	static const struct timespec pause = { .tv_nsec = 200 * (long)BR_MS };
 	uint64_t end = br_now_ns() + RELEASE_NS;
-	int r = br_client_call(hold->client, "DELETE", path, NULL, NULL, err);
+	int r = br_client_call(hold->client, "DELETE", path, NULL, ret, err);
 
 	while ((r == -ECONNREFUSED || r == -ECONNRESET) && br_now_ns() < end) {
 		nanosleep(&pause, NULL);
-		r = br_client_call(hold->client, "DELETE", path, NULL, NULL, err);
+		r = br_client_call(hold->client, "DELETE", path, NULL, ret, err);
 	}
 	return r;
 }
@@ -232,11 +232,33 @@ int br_hold_release(struct br_hold *hold, const char *reason, struct br_error *e
 {
 	br_cleanup(br_freep) char *words = br_client_escape(reason);
 	br_cleanup(br_freep) char *path = words ? br_asprintf("/v1/reservations/%s?reason=%s", hold->name, words) : NULL;
+	br_cleanup(json_decrefp) json_t *status = NULL;
+	int r;
 
 	end_thread(hold);
 	if (!path)
 		return br_error_set(err, ENOMEM, "out of memory");
-	return release(hold, path, err);
+	r = release(hold, path, &status, err);
+	if (r < 0)
+		return r;
+	if (strcmp(text_of(status, "why"), "released") != 0) /* it had ended before: not by us */
+		return br_error_set(err, ESTALE, "reservation %s has ended: %s", hold->name, text_of(status, "reason"));
+	return 0;
+}
+
+enum br_hold_state br_hold_look(struct br_hold *hold, struct br_client *client, struct br_error *words)
+{
+	struct br_error err = BR_ERROR_NULL;
+	json_t *status = NULL;
+	int r = br_client_call(client, "POST", hold->beat_path, NULL, &status, &err);
+
+	pthread_mutex_lock(&hold->lock);
+	if (r >= 0)
+		take_status(hold, status);
+	else
+		take_failure(hold, r, &err);
+	pthread_mutex_unlock(&hold->lock);
+	return br_hold_state(hold, words);
 }
 
 void br_hold_free(struct br_hold *hold)

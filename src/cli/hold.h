@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "api/client.h"
 #include "base/error.h"
 
 /*
@@ -31,7 +32,9 @@ const char *br_hold_name(const struct br_hold *hold);
 enum br_hold_state br_hold_state(struct br_hold *hold, struct br_error *words);
 /* The reservation as the daemon told it last; a new reference. */
 json_t *br_hold_status(struct br_hold *hold);
-/* Gives it back. */
+/* Asks the daemon now, by another client than the thread's: so a loss shows that the next beat would show only. */
+enum br_hold_state br_hold_look(struct br_hold *hold, struct br_client *client, struct br_error *words);
+/* Gives it back. -ESTALE with words: it had ended before, and not by us. */
 int br_hold_release(struct br_hold *hold, const char *reason, struct br_error *err);
 /* Ends the thread; what is not released goes on without its client. NULL is accepted. */
 void br_hold_free(struct br_hold *hold);

@@ -155,8 +155,10 @@ static int run_here(struct br_job *job)
 	for (;;) {
 		pid_t got = waitpid(w.pid, &status, WNOHANG);
 
-		if (got == w.pid || (got < 0 && errno != EINTR))
+		if (got == w.pid)
 			break;
+		if (got < 0 && errno != EINTR) /* it is not known how it ended: never a success */
+			return br_job_fail(job, BR_JOB_OTHER, "the command's end cannot be learned: %s", strerrordesc_np(errno));
 		look(&w);
 		br_job_pause();
 	}

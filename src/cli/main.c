@@ -351,6 +351,7 @@ int br_cli_main(int argc, char **argv)
 	int code = BR_EXIT_OK, first;
 	const struct br_command *c;
 
+	signal(SIGCHLD, SIG_DFL); /* ignored (a supervisor may hand that down), nobody could learn how a child ended */
 	signal(SIGPIPE, SIG_IGN); /* a closed pipe or socket is an error of that write */
 	if (is_rpiboot(argv[0]))
 		return br_cli_rpiboot(argc, argv);

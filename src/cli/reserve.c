@@ -253,7 +253,9 @@ static int wait_for_it(const struct options *o, struct br_hold *hold)
 			break;
 		}
 		if (stopped) {
-			br_hold_release(hold, "interrupted", NULL);
+			if (br_hold_release(hold, "interrupted", &err) < 0)
+				return br_cli_fail(BR_EXIT_INTERRUPTED, "interrupted; the place in the queue could not be given back (%s): it ends by itself, "
+					"within a minute", err.text);
 			return br_cli_fail(BR_EXIT_INTERRUPTED, "interrupted: the place in the queue was given back");
 		}
 		if (o->no_wait || br_now_ns() - began > o->queue_ns) {

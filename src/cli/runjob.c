@@ -34,8 +34,12 @@ static void catch_signals(void)
 	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
 	struct sigaction act = { .sa_handler = on_signal };
 
-	for (size_t i = 0; i < BR_ARRAY_SIZE(signals); i++)
-		sigaction(signals[i], &act, NULL);
+	for (size_t i = 0; i < BR_ARRAY_SIZE(signals); i++) {
+		struct sigaction old;
+
+		if (!sigaction(signals[i], NULL, &old) && old.sa_handler != SIG_IGN) /* nohup, a background job of a script: it goes on */
+			sigaction(signals[i], &act, NULL);
+	}
 }
 
 /* ---- what is told ---- */
@@ -307,36 +311,53 @@ static bool keep(struct br_job *job)
 	return true;
 }
 
-static void give_back(struct br_job *job, int code, bool command_failed)
+/* The exit code, which is another one when the boards were not ours until the end. */
+static int give_back(struct br_job *job, int code, bool command_failed)
 {
 	struct br_error err = BR_ERROR_NULL;
 	char reason[60];
 	int r;
 
 	if (!job->hold)
-		return;
+		return code;
 	if (!command_failed || !job->opt->keep || !keep(job)) {
 		snprintf(reason, sizeof(reason), "the job ended with code %d", code);
 		br_client_patience(job->client, ANSWER_MS);
 		r = br_hold_release(job->hold, reason, &err);
 		if (r >= 0)
 			br_job_say(job, "%s: the boards are free again, with their own settings", br_hold_name(job->hold));
+		else if (!code && (r == -ESTALE || r == -ENOENT || r == -EACCES))
+			code = br_job_fail(job, BR_JOB_LOST, "the boards were taken away before the job ended: %s", br_error_text(&err, r));
 		else if (code != BR_JOB_LOST)
 			br_job_fail(job, 0, "%s could not be given back (%s): the daemon does so itself, within a minute", br_hold_name(job->hold),
 				br_error_text(&err, r));
 	}
 	br_hold_free(job->hold);
 	job->hold = NULL;
+	return code;
+}
+
+/* Whether the boards were ours until the command ended: the last beat is from before that. */
+static int check_held(struct br_job *job)
+{
+	struct br_error err = BR_ERROR_NULL;
+
+	br_client_patience(job->client, ANSWER_MS);
+	if (br_hold_look(job->hold, job->client, &err) != BR_HOLD_LOST)
+		return 0;
+	return br_job_fail(job, BR_JOB_LOST, "the boards are ours no longer: %s", err.text);
 }
 
 static int run(struct br_job *job)
 {
 	bool command_failed = false;
-	int code = lab(job), kept;
+	int code = lab(job), kept, lost;
 
 	if (!code) {
 		code = step(job, "command", br_job_command);
-		command_failed = code != 0 && !br_job_signal;
+		lost = code == BR_JOB_LOST || br_job_signal ? 0 : check_held(job);
+		code = lost ? lost : code;
+		command_failed = code != 0 && code != BR_JOB_LOST && !br_job_signal;
 	}
 	br_job_log_stop(job->log);
 	if (job->opt->artifacts && job->n_boards) {
@@ -345,7 +366,7 @@ static int run(struct br_job *job)
 		br_job_end(job, kept);
 		code = code ? code : kept;
 	}
-	give_back(job, code, command_failed);
+	code = give_back(job, code, command_failed);
 	kept = br_job_report(job, code);
 	return code ? code : kept;
 }

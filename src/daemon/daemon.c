@@ -678,6 +678,34 @@ static void stop_power(struct daemon *d)
 	br_power_free(d->power);
 }
 
+/* What was ordered under a reservation ends with it. */
+static void turned(void *ctx, int64_t board_id, int64_t number)
+{
+	struct daemon *d = ctx;
+
+	br_flash_reserved(d->flash, board_id, number);
+	br_power_reserved(d->power, board_id, number);
+}
+
+static int64_t reservation_of(void *ctx, int64_t board_id)
+{
+	return br_reservation_of(ctx, board_id, NULL, 0);
+}
+
+static int start_orders(struct daemon *d, struct br_error *err)
+{
+	struct br_reservations *m = br_reserver_reservations(d->reserver);
+
+	br_reservations_follow(m, turned, d);
+	br_flash_check_reserved(d->flash, reservation_of, m);
+	return 0;
+}
+
+static void stop_orders(struct daemon *d)
+{
+	br_reservations_follow(br_reserver_reservations(d->reserver), NULL, NULL);
+}
+
 /* A line of a serial console. */
 static void console_line(void *ctx, int64_t board_id, const char *text, size_t n)
 {
@@ -822,6 +850,7 @@ static const struct part {
 	{ start_log_ports, stop_logs },
 	{ start_drop, NULL },
 	{ start_power, stop_power },
+	{ start_orders, stop_orders },
 	{ start_logs, NULL }, /* its thread makes files: as the user we are from now on */
 	{ start_consoles, stop_consoles },
 	{ start_metrics, stop_metrics },

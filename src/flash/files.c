@@ -308,18 +308,6 @@ static int give_table(struct asked *a)
 	return r < 0 ? r : flash_blob_new(data, len, a->ret);
 }
 
-/* From now on the board boots what it has. */
-static int set_road(struct br_flash *flash, int64_t board_id)
-{
-	struct br_board board;
-	int r = br_board_by_id(flash->fleet, board_id, &board);
-
-	if (r < 0 || !strcmp(board.road, "flash"))
-		return r;
-	memcpy(board.road, "flash", sizeof("flash"));
-	return br_board_save(flash->fleet, &board, NULL);
-}
-
 static int give_done(struct asked *a)
 {
 	struct flash_run *run = a->run;
@@ -329,7 +317,7 @@ static int give_done(struct asked *a)
 		return -ENOENT;
 	run->done = br_flash_plan_windows(run->plan);
 	if (!run->order.keep)
-		r = set_road(a->flash, run->order.board_id);
+		r = br_flash_set_road(a->flash->fleet, run->order.board_id);
 	if (r < 0)
 		return r; /* it would boot over the network, and that would count as the flashed system */
 	r = flash_store(a->flash, run, BR_FLASH_VERIFIED, NULL);

@@ -266,6 +266,42 @@ int br_flash_withdraw(struct br_flash *flash, int64_t id, const char *what, cons
 	return r;
 }
 
+void br_flash_reserved(struct br_flash *flash, int64_t board_id, int64_t number)
+{
+	struct flash_run *run;
+	char reason[120];
+
+	pthread_mutex_lock(&flash->lock);
+	run = flash_run_of_board(flash, board_id);
+	if (run && run->order.reservation && run->order.reservation != number && br_flash_open_state(run->order.state)) {
+		int64_t id = run->order.id;
+
+		snprintf(reason, sizeof(reason), "reservation r%" PRId64 ", which ordered it, has ended%s", run->order.reservation,
+			run->order.state == BR_FLASH_WRITING ? "; the card was being written: it holds no system" : "");
+		if (flash_fail(flash, run, "", reason, NULL) < 0) /* not stored: it is given to no board all the same, and ends after a restart */
+			run_remove(flash, flash_run_by_id(flash, id));
+	}
+	pthread_mutex_unlock(&flash->lock);
+}
+
+void br_flash_check_reserved(struct br_flash *flash, int64_t (*of)(void *ctx, int64_t board_id), void *ctx)
+{
+	br_cleanup(br_freep) int64_t *boards = NULL;
+	size_t n = 0, all = 0;
+
+	pthread_mutex_lock(&flash->lock);
+	for (const struct flash_run *run = flash->runs; run; run = run->next)
+		all++;
+	boards = calloc(all + 1, sizeof(*boards));
+	for (const struct flash_run *run = flash->runs; boards && run; run = run->next) {
+		if (run->order.reservation)
+			boards[n++] = run->order.board_id;
+	}
+	pthread_mutex_unlock(&flash->lock);
+	for (size_t i = 0; i < n; i++) /* without the lock: reservations are asked */
+		br_flash_reserved(flash, boards[i], of(ctx, boards[i]));
+}
+
 int br_flash_status(struct br_flash *flash, int64_t id, struct br_flash_status *ret)
 {
 	struct br_flash_status st = { 0 };

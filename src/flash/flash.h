@@ -36,6 +36,14 @@ int br_flash_order(struct br_flash *flash, struct br_flash_order *order, struct 
  * written (its card then holds no system). */
 int br_flash_withdraw(struct br_flash *flash, int64_t id, const char *what, const char *reason, bool force, struct br_error *err);
 
+/*
+ * The board is reservation number's now (0: nobody's). What was ordered for it under another one is withdrawn, also when it is being
+ * written: its card is of the job that is over.
+ */
+void br_flash_reserved(struct br_flash *flash, int64_t board_id, int64_t number);
+/* Asks that of each board that has an order made under a reservation: of those that ended while nobody told us. */
+void br_flash_check_reserved(struct br_flash *flash, int64_t (*of)(void *ctx, int64_t board_id), void *ctx);
+
 struct br_flash_status {
 	struct br_flash_order order;
 	char board[BR_BOARD_NAME_MAX + 1]; /* "" : removed since */

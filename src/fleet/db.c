@@ -159,6 +159,7 @@ const char *const br_db_steps[] = {
 	" expires_at INTEGER NOT NULL,"
 	" used_at INTEGER NOT NULL DEFAULT 0"
 	") STRICT, WITHOUT ROWID;",
+	"ALTER TABLE flash ADD COLUMN reservation INTEGER NOT NULL DEFAULT 0;",
 };
 const int br_db_n_steps = BR_ARRAY_SIZE(br_db_steps);
 
@@ -168,7 +169,7 @@ const int br_db_n_steps = BR_ARRAY_SIZE(br_db_steps);
 	" board.persist, board.signed_key, board.tags, board.power, board.console"
 #define FLASH_COLS \
 	"id, board_id, image, sha256, target, verify, up, keep, place, state, what, reason, ordered_at, started_at," \
-	" verified_at, ended_at"
+	" verified_at, ended_at, reservation"
 #define RES_COLS \
 	"number, secret, state, user, who, note, selector, count, ttl_s, for_s, start, asked_at, held_at, until, ended_at, why, reason"
 /* In an UPDATE of boards: what the reservation ?1 set goes back to what it was, unless somebody changed it meanwhile. */
@@ -262,12 +263,13 @@ static const char *const sql[ST_N] = {
 	[ST_QUARANTINE_LIST] = "SELECT board_id, failures, since, reason FROM quarantine WHERE since <> 0 ORDER BY board_id",
 	[ST_QUARANTINE_DELETE] = "DELETE FROM quarantine WHERE board_id = ?1",
 	[ST_FACT_DELETE] = "DELETE FROM fact WHERE board_id = ?1",
-	[ST_FLASH_INSERT] = "INSERT INTO flash(board_id, image, sha256, target, verify, up, keep, state, ordered_at)"
-			    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+	[ST_FLASH_INSERT] = "INSERT INTO flash(board_id, image, sha256, target, verify, up, keep, state, ordered_at, reservation)"
+			    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
 	[ST_FLASH_UPDATE] = "UPDATE flash SET place = ?2, state = ?3, what = ?4, reason = ?5, started_at = ?6, verified_at = ?7,"
 			    " ended_at = ?8 WHERE id = ?1",
 	[ST_FLASH_BY_ID] = "SELECT " FLASH_COLS " FROM flash WHERE id = ?1",
 	[ST_FLASH_LAST] = "SELECT " FLASH_COLS " FROM flash WHERE board_id = ?1 ORDER BY id DESC LIMIT 1",
+	[ST_FLASH_ROAD] = "UPDATE board SET road = 'flash' WHERE id = ?1 AND road <> 'flash'",
 	[ST_FLASH_BEFORE] = "SELECT " FLASH_COLS " FROM flash WHERE id < ?1 ORDER BY id DESC LIMIT 1",
 	[ST_RES_INSERT] = "INSERT INTO reservation(secret, state, user, who, note, selector, count, ttl_s, for_s, start, asked_at)"
 			  " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",

@@ -42,6 +42,7 @@ static void row_to_order(sqlite3_stmt *s, struct br_flash_order *ret)
 	ret->started_at = sqlite3_column_int64(s, 13);
 	ret->verified_at = sqlite3_column_int64(s, 14);
 	ret->ended_at = sqlite3_column_int64(s, 15);
+	ret->reservation = sqlite3_column_int64(s, 16);
 }
 
 static int one(struct br_fleet *fleet, enum br_stmt which, int64_t key, struct br_flash_order *ret)
@@ -89,6 +90,7 @@ int br_flash_order_add(struct br_fleet *fleet, struct br_flash_order *o, struct 
 	sqlite3_bind_int(s, 7, o->keep);
 	sqlite3_bind_text(s, 8, states[o->state], -1, SQLITE_STATIC);
 	sqlite3_bind_int64(s, 9, o->ordered_at);
+	sqlite3_bind_int64(s, 10, o->reservation);
 	r = br_db_run(s);
 	if (!r)
 		o->id = sqlite3_last_insert_rowid(fleet->db);
@@ -115,6 +117,18 @@ int br_flash_order_save(struct br_fleet *fleet, const struct br_flash_order *o, 
 	sqlite3_bind_int64(s, 7, o->verified_at);
 	sqlite3_bind_int64(s, 8, o->ended_at);
 	return br_db_end(fleet, br_db_run(s), err, "store a flash order");
+}
+
+int br_flash_set_road(struct br_fleet *fleet, int64_t board_id)
+{
+	sqlite3_stmt *s;
+	int r = br_db_begin(fleet, false, NULL, NULL);
+
+	if (r < 0)
+		return r;
+	s = br_db_stmt(fleet, ST_FLASH_ROAD);
+	sqlite3_bind_int64(s, 1, board_id);
+	return br_db_end(fleet, br_db_run(s), NULL, NULL);
 }
 
 int br_flash_order_list(struct br_fleet *fleet, size_t n, int (*fn)(void *ctx, const struct br_flash_order *order), void *ctx)

@@ -30,6 +30,7 @@ struct br_flash_order {
 	char verify[8];	  /* "hash", "full", "none" */
 	char up[8];	  /* what shows that the system came up: "dhcp", "ssh", "url", "none" */
 	bool keep;	  /* the board's road stays as it is */
+	int64_t reservation; /* which held the board when it was ordered: it is withdrawn when that ends. 0: none */
 	char place[64];	  /* how the board's card is laid out, as it said; "" : not yet */
 	enum br_flash_state state;
 	char what[16];	  /* FAILED: "reset", "dhcp", "bootloader", "write", "silent", "timeout" */
@@ -41,6 +42,8 @@ struct br_flash_order {
 int br_flash_order_add(struct br_fleet *fleet, struct br_flash_order *order, struct br_error *err);
 /* Stores place, state, what, reason and times of one. */
 int br_flash_order_save(struct br_fleet *fleet, const struct br_flash_order *order, struct br_error *err);
+/* From now on the board boots its own storage. Nothing else of its record changes, whoever edits it meanwhile. */
+int br_flash_set_road(struct br_fleet *fleet, int64_t board_id);
 /* -ENOENT when there is none. */
 int br_flash_order_by_id(struct br_fleet *fleet, int64_t id, struct br_flash_order *ret);
 /* The board's last one, open or not. */

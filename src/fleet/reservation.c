@@ -19,6 +19,7 @@
 #define LIVE_MAX   4096 /* reservations that wait or are held */
 #define KEEP_ENDED 2000 /* so many are remembered ... */
 #define FORGET_EACH 200 /* ... and looked at so seldom */
+#define CLOCK_STEP_S 5  /* the two clocks differ so much: one was set */
 
 void br_reservation_done(struct br_reservation *r)
 {
@@ -37,10 +38,11 @@ void br_reservation_edit_unlock(struct br_fleet *fleet)
 	pthread_mutex_unlock(&fleet->edit_lock);
 }
 
-static void enter(struct br_reservations *m)
+static void enter(struct br_reservations *m, uint64_t now_ns)
 {
 	br_reservation_edit_lock(m->fleet);
 	pthread_mutex_lock(&m->lock);
+	m->now_ns = now_ns > m->now_ns ? now_ns : m->now_ns;
 }
 
 static void leave(struct br_reservations *m)
@@ -69,7 +71,7 @@ static uint64_t deadline(const struct br_res *e, uint64_t now_ns)
 /* Lives by its client's signs, not by the clock. */
 static bool beats(const struct br_res *e)
 {
-	return e->r.state == BR_RESERVATION_WAITING || !e->r.for_s;
+	return e->r.state == BR_RESERVATION_WAITING || !e->r.for_s || e->unconfirmed;
 }
 
 static int copy_out(const struct br_res *e, bool own, struct br_reservation *ret)
@@ -111,13 +113,30 @@ static void forget_old(struct br_reservations *m, int64_t newest)
 		(void)br_res_db_forget(m, newest - KEEP_ENDED); /* only room on the disk; again next time */
 }
 
+void br_reservations_follow(struct br_reservations *m, void (*turned)(void *ctx, int64_t board_id, int64_t number), void *ctx)
+{
+	pthread_mutex_lock(&m->lock);
+	m->turned = turned;
+	m->turned_ctx = ctx;
+	pthread_mutex_unlock(&m->lock);
+}
+
+void br_res_turned(struct br_reservations *m, const struct br_res *e, bool gone)
+{
+	for (size_t i = 0; m->turned && i < e->n_boards; i++)
+		m->turned(m->turned_ctx, e->boards[i].id, gone ? 0 : e->r.number);
+}
+
 /* e is freed. Under both locks. */
 int br_res_end(struct br_reservations *m, struct br_res *e, const char *why, const char *reason, struct br_error *err)
 {
 	br_cleanup(br_freep) struct br_board *before = e->settings ? br_res_boards_before(m, e) : NULL;
 	int64_t now = br_db_now();
-	int r = br_res_db_end(m, e, now, why, reason, err);
+	int r;
 
+	/* what was ordered under it ends first: it would change boards whose settings are back already */
+	br_res_turned(m, e, true);
+	r = br_res_db_end(m, e, now, why, reason, err);
 	if (r < 0)
 		return r;
 	br_res_tell_edits(m, e, before);
@@ -136,16 +155,9 @@ static bool any_waiting(const struct br_reservations *m)
 	return false;
 }
 
-/* The next one to end by itself. */
-static struct br_res *overdue(const struct br_reservations *m, uint64_t now_ns, int64_t now)
+static bool is_overdue(const struct br_res *e, uint64_t now_ns)
 {
-	for (size_t i = 0; i < m->n; i++) {
-		struct br_res *e = m->live[i];
-
-		if (beats(e) ? now_ns >= e->deadline_ns : now >= e->r.until)
-			return e;
-	}
-	return NULL;
+	return now_ns >= (beats(e) ? e->deadline_ns : e->until_ns);
 }
 
 static int end_overdue(struct br_reservations *m, struct br_res *e, struct br_error *err)
@@ -158,23 +170,53 @@ static int end_overdue(struct br_reservations *m, struct br_res *e, struct br_er
 	return br_res_end(m, e, "died", reason, err);
 }
 
+/* The clock was set: what is told of an end is told by the new one. */
+static int follow_clock(struct br_reservations *m, struct br_res *e, struct br_error *err)
+{
+	int64_t until = br_db_now() + (int64_t)((e->until_ns - m->now_ns) / BR_S);
+	int r;
+
+	if (e->r.state != BR_RESERVATION_HELD || !e->r.for_s || e->until_ns < m->now_ns || llabs(until - e->r.until) <= CLOCK_STEP_S)
+		return 0;
+	r = br_res_db_until(m, e, e->r.for_s, until, err);
+	if (r >= 0)
+		e->r.until = until;
+	return r;
+}
+
 void br_reservations_tick(struct br_reservations *m, uint64_t now_ns)
 {
 	struct br_error err = BR_ERROR_NULL;
-	struct br_res *e;
-	int r = 0;
+	int r, failed = 0, served = 0;
+	size_t i = 0;
 
-	enter(m);
-	while (r >= 0 && (e = overdue(m, now_ns, br_db_now())) != NULL)
-		r = end_overdue(m, e, &err);
-	if (r < 0)
-		br_res_trouble(m, &err, r);
-	else if (any_waiting(m))
-		br_res_serve(m);
+	enter(m, now_ns);
+	while (i < m->n) { /* one that cannot be ended keeps nobody else */
+		struct br_res *e = m->live[i];
+		bool ends = is_overdue(e, now_ns);
+
+		r = ends ? end_overdue(m, e, &err) : follow_clock(m, e, &err);
+		failed = failed < 0 ? failed : r;
+		i += !ends || r < 0;
+	}
+	if (any_waiting(m))
+		served = br_res_serve(m);
+	if (failed < 0 && served >= 0)
+		br_res_trouble(m, &err, failed);
+	else if (served >= 0)
+		m->told[0] = 0;
 	leave(m);
 }
 
 /* Opening. */
+
+/* Of one made by hand, in s: by the clock, which is all that a restart leaves; never more than it was given. */
+static uint64_t left(const struct br_res *e)
+{
+	int64_t s = e->r.until - br_db_now();
+
+	return s < 0 ? 0 : (uint64_t)s > e->r.for_s ? e->r.for_s : (uint64_t)s;
+}
 
 /* What was accepted once is accepted now; if not (an older bramble reads it), it matches nothing and ends. */
 static int parse_selectors(struct br_reservations *m, uint64_t now_ns, struct br_error *err)
@@ -188,6 +230,7 @@ static int parse_selectors(struct br_reservations *m, uint64_t now_ns, struct br
 			return r;
 		}
 		e->deadline_ns = deadline(e, now_ns);
+		e->until_ns = now_ns + left(e) * BR_S;
 	}
 	return 0;
 }
@@ -202,6 +245,7 @@ int br_reservations_open(struct br_fleet *fleet, const struct br_reservation_ops
 		return br_error_set(err, ENOMEM, "out of memory");
 	m->fleet = fleet;
 	m->ops = *ops;
+	m->now_ns = now_ns;
 	pthread_mutex_init(&m->lock, NULL);
 	r = br_res_db_load(m, err);
 	if (r >= 0)
@@ -358,14 +402,15 @@ int br_reservation_ask(struct br_reservations *m, const struct br_reservation *r
 	e = calloc(1, sizeof(*e));
 	if (!e)
 		return br_error_set(err, ENOMEM, "out of memory");
-	enter(m);
+	enter(m, now_ns);
 	r = make(m, req, e, err);
 	if (r >= 0)
 		r = add(m, e, now_ns, err);
 	if (r < 0) {
 		br_res_free(e);
 	} else {
-		br_res_serve(m);
+		(void)br_res_serve(m); /* told, and tried again */
+		e->unconfirmed = false; /* its client gets this answer */
 		if (e->r.state == BR_RESERVATION_WAITING)
 			br_res_tell_queued(m, e);
 		r = copy_out(e, true, ret);
@@ -562,8 +607,10 @@ int br_reservation_beat(struct br_reservations *m, const char *id, uint64_t now_
 
 	pthread_mutex_lock(&m->lock);
 	r = find_own(m, id, NULL, &e, err);
-	if (!r)
+	if (!r) {
 		e->deadline_ns = deadline(e, now_ns);
+		e->unconfirmed = false; /* the answer says that it is held, if it is */
+	}
 	pthread_mutex_unlock(&m->lock);
 	return r;
 }
@@ -586,6 +633,8 @@ int br_reservation_extend(struct br_reservations *m, const char *id, const char 
 	if (r >= 0) {
 		e->r.for_s = for_s;
 		e->r.until = until;
+		e->until_ns = m->now_ns + for_s * BR_S;
+		e->unconfirmed = false;
 	}
 	pthread_mutex_unlock(&m->lock);
 	return r;
@@ -599,12 +648,12 @@ int br_reservation_end(struct br_reservations *m, const char *id, const char *wh
 	bool own = false;
 	int r;
 
-	enter(m);
+	enter(m, now_ns);
 	r = by_force ? find(m, id, NULL, &e, &own, &ended, &why) : find_own(m, id, who, &e, &why);
 	if (r >= 0) {
 		r = br_res_end(m, e, by_force ? "broken" : "released", reason, &why);
 		if (r >= 0 && any_waiting(m))
-			br_res_serve(m);
+			(void)br_res_serve(m);
 	}
 	leave(m);
 	br_res_free(ended);
@@ -624,7 +673,7 @@ int br_reservation_settings(struct br_reservations *m, const char *id, const cha
 	struct br_res *e = NULL;
 	int r;
 
-	enter(m);
+	enter(m, 0);
 	r = find_own(m, id, NULL, &e, err);
 	if (!r && e->r.state != BR_RESERVATION_HELD)
 		r = br_error_set(err, EINVAL, "reservation r%" PRId64 " waits still: it has no boards", e->r.number);
@@ -692,7 +741,7 @@ static void describe(struct br_reservations *m, const struct br_res *e, int64_t 
 		br_vis(vis, sizeof(vis), e->r.user, strlen(e->r.user)), e->r.number, since, when, cure);
 }
 
-int br_reservation_holds(struct br_reservations *m, int64_t board_id, const char *ids, const char *who, struct br_error *err)
+int br_reservation_acts(struct br_reservations *m, int64_t board_id, const char *ids, const char *who, int64_t *ret_number, struct br_error *err)
 {
 	const struct br_res *e;
 	bool force = false;
@@ -707,8 +756,16 @@ int br_reservation_holds(struct br_reservations *m, int64_t board_id, const char
 		describe(m, e, board_id, err, ENOLCK, force ? "" : cure);
 		r = force ? 1 : -ENOLCK;
 	}
+	*ret_number = r > 0 ? BR_RESERVATION_FORCED : e ? e->r.number : 0;
 	pthread_mutex_unlock(&m->lock);
 	return r;
+}
+
+int br_reservation_holds(struct br_reservations *m, int64_t board_id, const char *ids, const char *who, struct br_error *err)
+{
+	int64_t number;
+
+	return br_reservation_acts(m, board_id, ids, who, &number, err);
 }
 
 int64_t br_reservation_of(struct br_reservations *m, int64_t board_id, char *user, size_t size)
@@ -722,6 +779,25 @@ int64_t br_reservation_of(struct br_reservations *m, int64_t board_id, char *use
 		number = e->r.number;
 		if (user)
 			snprintf(user, size, "%s", e->r.user);
+	}
+	pthread_mutex_unlock(&m->lock);
+	return number;
+}
+
+int64_t br_reservation_keeps_image(struct br_reservations *m, const char *image, int64_t *ret_board_id)
+{
+	int64_t number = 0;
+
+	pthread_mutex_lock(&m->lock);
+	for (size_t i = 0; i < m->n && !number; i++) {
+		const struct br_res *e = m->live[i];
+
+		for (size_t k = 0; k < e->n_boards && !number; k++) {
+			if (!e->boards[k].image_kept || strcmp(e->boards[k].was_image, image) != 0)
+				continue;
+			number = e->r.number;
+			*ret_board_id = e->boards[k].id;
+		}
 	}
 	pthread_mutex_unlock(&m->lock);
 	return number;

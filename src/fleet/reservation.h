@@ -36,6 +36,7 @@ const char *br_reservation_state_name(enum br_reservation_state state); /* "wait
 #define BR_RESERVATION_FOR_MAX_S (366ull * 24 * 3600)
 #define BR_RESERVATION_BOARDS_MAX 1024
 #define BR_RESERVATION_FORCE "force" /* in place of an ID: the reservation is passed over, and that is noted */
+#define BR_RESERVATION_FORCED (-1)    /* the number of what was done so: it ends with nobody's reservation */
 
 struct br_reservation {
 	int64_t number;			  /* "r12" is known to all ... */
@@ -67,6 +68,11 @@ struct br_reservation_ops {
 int br_reservations_open(struct br_fleet *fleet, const struct br_reservation_ops *ops, uint64_t now_ns, struct br_reservations **ret,
 	struct br_error *err);
 void br_reservations_close(struct br_reservations *m);
+/*
+ * turned: a board is reservation number's from now on; number 0: just before it is nobody's, while its settings stand. Called under
+ * our locks: it must not call us. NULL: nobody follows any more.
+ */
+void br_reservations_follow(struct br_reservations *m, void (*turned)(void *ctx, int64_t board_id, int64_t number), void *ctx);
 /* To be called every second or so: ends what died or expired, serves who waits. */
 void br_reservations_tick(struct br_reservations *m, uint64_t now_ns);
 
@@ -108,5 +114,9 @@ void br_reservation_edit_unlock(struct br_fleet *fleet);
  * is passed over by BR_RESERVATION_FORCE, and err has the words for the record.
  */
 int br_reservation_holds(struct br_reservations *m, int64_t board_id, const char *ids, const char *who, struct br_error *err);
+/* The same, and under which reservation he does so: its number, 0: nobody has the board, BR_RESERVATION_FORCED. */
+int br_reservation_acts(struct br_reservations *m, int64_t board_id, const char *ids, const char *who, int64_t *ret_number, struct br_error *err);
+/* Whether a board's own image, which it gets back when its reservation ends: that one's number (and the board), 0: of none. */
+int64_t br_reservation_keeps_image(struct br_reservations *m, const char *image, int64_t *ret_board_id);
 /* The reservation that holds a board: its number, 0: none; user (may be NULL) of at least 64 bytes. */
 int64_t br_reservation_of(struct br_reservations *m, int64_t board_id, char *user, size_t size);

@@ -23,7 +23,9 @@ struct br_res {
 	bool settings;	      /* some are in force */
 	uint64_t start;	      /* its tag: fairqueue.h */
 	uint32_t overtaken;
-	uint64_t deadline_ns; /* of its client's next sign of life; not when held and made by hand */
+	uint64_t deadline_ns; /* of its client's next sign of life; not when held and made by hand ... */
+	bool unconfirmed;     /* ... but until its client, who waited, has seen that it is held */
+	uint64_t until_ns;    /* its end, of one made by hand and held: the clock may be set meanwhile */
 };
 
 struct br_reservations {
@@ -32,19 +34,25 @@ struct br_reservations {
 	pthread_mutex_t lock; /* before the fleet's, after its edit_lock */
 	struct br_res **live; /* in order of arrival */
 	size_t n, cap;
+	uint64_t now_ns;  /* the latest that came in */
 	unsigned n_ended; /* since the old ones were forgotten */
 	char told[300];	  /* the last trouble */
+	/* br_reservations_follow() */
+	void (*turned)(void *ctx, int64_t board_id, int64_t number);
+	void *turned_ctx;
 };
 
 void br_res_free(struct br_res *e);
 
 /* reservation.c. Ends one, and frees it; under both locks. */
 int br_res_end(struct br_reservations *m, struct br_res *e, const char *why, const char *reason, struct br_error *err);
+/* The boards of one are its now (or, gone, nobody's): for the follower. */
+void br_res_turned(struct br_reservations *m, const struct br_res *e, bool gone);
 /* Tells of a failure once, until it is another one. */
 void br_res_trouble(struct br_reservations *m, const struct br_error *err, int r);
 
-/* reservationqueue.c. Gives boards to who waits, as far as there are some; under both locks. */
-void br_res_serve(struct br_reservations *m);
+/* reservationqueue.c. Gives boards to who waits, as far as there are some; under both locks. A failure is told. */
+int br_res_serve(struct br_reservations *m);
 /* Who holds a board; ret (may be NULL): its entry there. */
 const struct br_res *br_res_holder(const struct br_reservations *m, int64_t board_id, const struct br_res_board **ret);
 /* What a selector knows of a board: free as it will be once it is, its image that which it has when no job has it. */

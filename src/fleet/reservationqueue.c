@@ -6,6 +6,7 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "fleet/db.h"
 #include "fleet/fairqueue.h"
 #include "fleet/quarantine.h"
@@ -177,7 +178,10 @@ static int hold(struct br_reservations *m, struct br_res *e, const struct look *
 	e->r.state = BR_RESERVATION_HELD;
 	e->r.held_at = now;
 	e->r.until = until;
+	e->until_ns = m->now_ns + e->r.for_s * BR_S;
+	e->unconfirmed = e->r.for_s != 0;
 	e->r.before = 0;
+	br_res_turned(m, e, false);
 	br_res_tell_held(m, e);
 	return 0;
 }
@@ -191,13 +195,14 @@ static struct br_res *entry_of(const struct look *l, const struct br_fair_entry 
 static int settle(struct br_reservations *m, struct look *l, struct br_error *err)
 {
 	uint32_t before = 0;
-	int r = 0;
+	int r, failed = 0;
 
-	for (size_t i = 0; i < l->n && r >= 0; i++) {
+	for (size_t i = 0; i < l->n; i++) {
 		struct br_fair_entry *f = l->sorted[i];
 		struct br_res *e = entry_of(l, f);
 		char reason[160];
 
+		r = 0;
 		e->overtaken = f->overtaken;
 		if (f->served) {
 			r = hold(m, e, l, f, err);
@@ -207,12 +212,13 @@ static int settle(struct br_reservations *m, struct look *l, struct br_error *er
 		} else {
 			e->r.before = before++;
 		}
+		failed = failed < 0 ? failed : r; /* nobody waits for what cannot be done for another */
 	}
-	return r;
+	return failed;
 }
 
 /* Under both locks. */
-void br_res_serve(struct br_reservations *m)
+int br_res_serve(struct br_reservations *m)
 {
 	struct br_error err = BR_ERROR_NULL;
 	struct look l;
@@ -227,6 +233,5 @@ void br_res_serve(struct br_reservations *m)
 	look_done(&l);
 	if (r < 0)
 		br_res_trouble(m, &err, r);
-	else
-		m->told[0] = 0;
+	return r;
 }

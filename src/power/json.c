@@ -149,7 +149,7 @@ json_t *br_power_json(struct br_power *p)
 	return json_pack("{s:o, s:o}", "boards", l.boards, "devices", devices);
 }
 
-int br_power_quarantine(struct br_power *p, const struct br_board *board, const char *reason, struct br_error *err)
+static int quarantine_locked(struct br_power *p, const struct br_board *board, const char *reason, struct br_error *err)
 {
 	struct br_power_known *k;
 	struct br_quarantine q;
@@ -180,4 +180,14 @@ int br_power_quarantine(struct br_power *p, const struct br_board *board, const 
 	else
 		br_event_emit(p->opt.fleet, board->id, 0, BR_EV_BOARD_RELEASED, json_pack("{s:s}", "reason", was));
 	return 0;
+}
+
+int br_power_quarantine(struct br_power *p, const struct br_board *board, const char *reason, struct br_error *err)
+{
+	int r;
+
+	pthread_mutex_lock(&p->quarantine_lock);
+	r = quarantine_locked(p, board, reason, err);
+	pthread_mutex_unlock(&p->quarantine_lock);
+	return r;
 }

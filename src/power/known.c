@@ -77,7 +77,7 @@ int br_power_known_ended(struct br_power_known *k, const struct br_power_job *jo
 	/* it may have booted before the device told that it is on; one that was on already need not boot */
 	if (k->saw_wall_ns < job->queued_wall_ns && !job->was_on)
 		k->boot_by_ns = job->r >= 0 && boots ? now_ns + boot_ns : 0;
-	return job->r < 0 && job->r != -ECANCELED ? 1 : 0;
+	return job->r < 0 && job->r != -ECANCELED && job->r != -ENOLCK ? 1 : 0;
 }
 
 void br_power_known_saw(struct br_power_known *k, bool up, uint64_t wall_ns, uint64_t now_ns)

@@ -158,8 +158,7 @@ static void emit(struct br_power *p, const struct br_power_job *job)
 			job->text[0] ? job->text : NULL));
 }
 
-/* One more failure of a board. Without the lock. */
-static void count_failure(struct br_power *p, int64_t board_id, const char *reason)
+static void count_failure_locked(struct br_power *p, int64_t board_id, const char *reason)
 {
 	unsigned limit = br_power_conf_quarantine_after(p->opt.conf);
 	struct br_quarantine q;
@@ -181,6 +180,14 @@ static void count_failure(struct br_power *p, int64_t board_id, const char *reas
 	if (k)
 		k->failures = q.failures;
 	pthread_mutex_unlock(&p->lock);
+}
+
+/* One more failure of a board. Without the lock. */
+static void count_failure(struct br_power *p, int64_t board_id, const char *reason)
+{
+	pthread_mutex_lock(&p->quarantine_lock);
+	count_failure_locked(p, board_id, reason);
+	pthread_mutex_unlock(&p->quarantine_lock);
 }
 
 /* What ended since the last time is told, without the lock. */
@@ -242,11 +249,13 @@ static void forgive(struct br_power *p, int64_t board_id)
 	struct br_quarantine q;
 	struct br_error err = BR_ERROR_NULL;
 
-	if (br_quarantine_get(p->opt.fleet, board_id, &q) < 0 || !q.failures)
-		return;
-	q.failures = 0;
-	if (br_quarantine_put(p->opt.fleet, &q, &err) < 0)
-		br_log_error("%s", err.text);
+	pthread_mutex_lock(&p->quarantine_lock);
+	if (br_quarantine_get(p->opt.fleet, board_id, &q) >= 0 && q.failures) {
+		q.failures = 0;
+		if (br_quarantine_put(p->opt.fleet, &q, &err) < 0)
+			br_log_error("%s", err.text);
+	}
+	pthread_mutex_unlock(&p->quarantine_lock);
 }
 
 void br_power_saw(struct br_power *p, int64_t board_id, bool up)
@@ -293,6 +302,8 @@ static void save_power(struct br_power *p, int64_t board_id)
 
 	if (br_power_order(p, &order, &job, &err) < 0)
 		br_log_warning("power saving: %s", err.text);
+	else if (p->opt.reserved && p->opt.reserved(p->opt.ctx, board_id)) /* since we asked */
+		br_power_reserved(p, board_id, INT64_MAX);
 }
 
 /* Ids of the boards for which it is time; 0 and NULL when memory is out: then in a second. */
@@ -464,6 +475,7 @@ int br_power_new(const struct br_power_options *opt, struct br_power **ret, stru
 	p->opt = *opt;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_mutex_init(&p->news_lock, NULL);
+	pthread_mutex_init(&p->quarantine_lock, NULL);
 	make_cond(&p->work);
 	make_cond(&p->ended_cond);
 	p->queue = br_power_queue_new(on_ended, p);
@@ -511,6 +523,7 @@ void br_power_free(struct br_power *p)
 	pthread_cond_destroy(&p->ended_cond);
 	pthread_mutex_destroy(&p->lock);
 	pthread_mutex_destroy(&p->news_lock);
+	pthread_mutex_destroy(&p->quarantine_lock);
 	free(p);
 }
 
@@ -559,6 +572,15 @@ int br_power_order(struct br_power *p, const struct br_power_order *order, uint6
 	}
 	free(way);
 	return r < 0 ? r : 0;
+}
+
+void br_power_reserved(struct br_power *p, int64_t board_id, int64_t number)
+{
+	pthread_mutex_lock(&p->lock);
+	br_power_queue_reserved(p->queue, board_id, number, br_wall_ns());
+	pthread_cond_broadcast(&p->ended_cond);
+	pthread_cond_broadcast(&p->work);
+	pthread_mutex_unlock(&p->lock);
 }
 
 int br_power_wait(struct br_power *p, uint64_t job, uint64_t timeout_ns, struct br_power_job *ret)

@@ -24,6 +24,8 @@ struct br_power {
 	void *listener, *metrics;
 	atomic_bool stopping;
 
+	pthread_mutex_t quarantine_lock; /* a row of it is read and written under this, before any other */
+
 	pthread_mutex_t lock; /* all below; never held while a device is asked or an event emitted */
 	pthread_cond_t work, ended_cond;
 	struct br_power_queue *queue;

@@ -41,6 +41,7 @@ struct br_power_order {
 	uint64_t up_ns;	  /* how long that may take; 0: boot-timeout of bramble.conf */
 	bool force;	  /* also a board in quarantine */
 	bool by_itself;	  /* not a person's wish: power saving */
+	int64_t reservation; /* under which it is ordered, BR_RESERVATION_FORCED, 0: nobody had the board */
 };
 
 /* Of an order, while it runs and some time after. */
@@ -78,6 +79,11 @@ void br_power_free(struct br_power *power);
  * nobody told how the board is switched; -EPERM: it is in quarantine; -EINVAL: its URI is wrong; with words.
  */
 int br_power_order(struct br_power *power, const struct br_power_order *order, uint64_t *ret_job, struct br_error *err);
+/*
+ * The board is reservation number's now (0: nobody's): what was ordered under another one ends with -ENOLCK as soon as the board is
+ * not dark; what is switched off in the middle of a cycle is switched on again.
+ */
+void br_power_reserved(struct br_power *power, int64_t board_id, int64_t number);
 /* What became of it, waiting at most so long for its end. -ENOENT: none of this number (any more). */
 int br_power_wait(struct br_power *power, uint64_t job, uint64_t timeout_ns, struct br_power_job *ret);
 /* Both in one, for callers that need a board switched: 0 when it was done. -ETIMEDOUT: it goes on. */

@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "fleet/reservation.h"
 
 #define KEPT 2000	  /* ended orders that can still be asked for */
 #define OPEN_MAX 20000
@@ -64,6 +65,8 @@ struct job {
 	struct br_power_traits traits;
 	bool soft_first, until_up;
 	uint64_t up_ns;
+	int64_t reservation;
+	int over; /* why it ends as soon as the board is not dark: a negative errno, 0: it does not */
 	enum step step;
 	bool running;	   /* a task of it is out */
 	bool booted, up;   /* seen since it was switched */
@@ -221,6 +224,14 @@ static void end(struct br_power_queue *q, struct job *j, int r, uint64_t wall_ns
 /* The order's words; what they are made of is not these themselves. */
 #define say(j, ...) snprintf((j)->pub.text, sizeof((j)->pub.text), __VA_ARGS__)
 
+/* It is not to go on: nothing more is switched but what makes a board that is dark go on. */
+static void end_over(struct br_power_queue *q, struct job *j, uint64_t wall_ns)
+{
+	say(j, "%s", j->over == -ENOLCK ? "the reservation under which it was ordered does not have the board (any more)" :
+					  "the board was to be switched again meanwhile");
+	end(q, j, j->over, wall_ns);
+}
+
 static bool watch_ends(const struct job *j)
 {
 	return j->until_up ? j->up : j->booted;
@@ -237,6 +248,10 @@ static void after_on(struct br_power_queue *q, struct job *j, uint64_t wall_ns, 
 	bool watches = j->until_up || j->soft_first;
 
 	rung(j, "hard");
+	if (j->over && watches && !watch_ends(j)) {
+		end_over(q, j, wall_ns);
+		return;
+	}
 	if (!watches || watch_ends(j)) {
 		end(q, j, 0, wall_ns);
 		return;
@@ -314,6 +329,10 @@ static void after_switch(struct br_power_queue *q, struct job *j, const struct b
 
 static void after_look(struct br_power_queue *q, struct job *j, const struct br_power_answer *a, uint64_t wall_ns, uint64_t now_ns)
 {
+	if (j->over) {
+		end_over(q, j, wall_ns);
+		return;
+	}
 	if (a->r < 0 || a->state != BR_POWER_IS_ON) {
 		enter(j, ON, now_ns); /* if it could not be asked, the switching will tell why */
 		return;
@@ -328,7 +347,9 @@ static void after_look(struct br_power_queue *q, struct job *j, const struct br_
 
 static void after_soft(struct br_power_queue *q, struct job *j, const struct br_power_answer *a, uint64_t wall_ns, uint64_t now_ns)
 {
-	if (a->r < 0 && j->soft_first) {
+	if (j->over) {
+		end_over(q, j, wall_ns);
+	} else if (a->r < 0 && j->soft_first) {
 		snprintf(j->soft_failed, sizeof(j->soft_failed), "soft reboot: %.140s", a->words ?: "");
 		enter(j, OFF, now_ns);
 	} else if (a->r < 0) {
@@ -409,9 +430,63 @@ void br_power_queue_saw(struct br_power_queue *q, int64_t board_id, bool up, uin
 
 /* ---- orders ---- */
 
+/* What makes a board boot anew has done so, or is about to: a later order wants another boot. */
+static bool has_switched(const struct job *j)
+{
+	if (j->pub.action != BR_POWER_CYCLE && j->pub.action != BR_POWER_RESET && j->pub.action != BR_POWER_SOFT)
+		return false;
+	if (j->step == SOFT || j->step == ON || j->step == RESET)
+		return j->running || j->tries;
+	return j->step == SOFT_WATCH || j->step == ON_CHECK || j->step == WATCH;
+}
+
 static bool same(const struct job *j, const struct br_power_order *o)
 {
-	return !j->pub.ended && j->pub.action == o->action && j->soft_first == o->soft_first && j->until_up == o->until_up;
+	return !j->pub.ended && !j->over && !has_switched(j) && j->pub.action == o->action && j->soft_first == o->soft_first &&
+		j->until_up == o->until_up && j->reservation == o->reservation;
+}
+
+/* The board is off, or is just switched off, and is to be on after that. */
+static bool is_dark(const struct job *j)
+{
+	if (j->pub.action == BR_POWER_OFF || j->pub.action == BR_POWER_ON)
+		return false;
+	return j->step == OFF_CHECK || j->step == PAUSE || j->step == ON || (j->step == OFF && j->running);
+}
+
+/* Now, or as soon as it may. */
+static void call_off(struct br_power_queue *q, struct job *j, int why, uint64_t wall_ns)
+{
+	if (j->over)
+		return;
+	j->over = why;
+	if (!j->running && !is_dark(j) && j->step != ON_CHECK) /* a check ends soon by itself */
+		end_over(q, j, wall_ns);
+}
+
+void br_power_queue_reserved(struct br_power_queue *q, int64_t board_id, int64_t number, uint64_t wall_ns)
+{
+	for (size_t i = q->n; i-- > 0;) {
+		struct job *j = q->jobs[i];
+
+		if (j->pub.board_id != board_id || j->pub.ended || j->pub.action == BR_POWER_STATUS)
+			continue;
+		if (j->reservation != number && j->reservation != BR_RESERVATION_FORCED)
+			call_off(q, j, -ENOLCK, wall_ns);
+	}
+}
+
+/* Nobody waits any longer for the boot of a board that is to be switched again. */
+static void end_watches(struct br_power_queue *q, const struct br_power_order *o, uint64_t wall_ns)
+{
+	if (o->action == BR_POWER_STATUS || o->action == BR_POWER_ON)
+		return;
+	for (size_t i = q->n; i-- > 0;) {
+		struct job *j = q->jobs[i];
+
+		if (j->pub.board_id == o->board_id && !j->pub.ended && has_switched(j))
+			call_off(q, j, -ECANCELED, wall_ns);
+	}
 }
 
 /* Room for one more: the oldest that ended goes. */
@@ -460,7 +535,9 @@ int br_power_queue_add(struct br_power_queue *q, const struct br_power_order *o,
 	}
 	if (q->n_open >= OPEN_MAX)
 		return -EBUSY;
+	end_watches(q, o, wall_ns);
 	forget_some(q);
+	before = newest_of(q, o->board_id);
 	if (device_of(q, t, &device) < 0 || br_array_reserve(&q->jobs, &q->cap, q->n + 1, sizeof(void *)) < 0)
 		return -ENOMEM;
 	j = calloc(1, sizeof(*j));
@@ -473,6 +550,7 @@ int br_power_queue_add(struct br_power_queue *q, const struct br_power_order *o,
 	j->soft_first = o->soft_first;
 	j->until_up = o->until_up;
 	j->up_ns = o->up_ns;
+	j->reservation = o->reservation;
 	j->traits = *t;
 	j->device = device;
 	j->after = before && !before->pub.ended ? before->pub.id : 0;

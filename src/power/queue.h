@@ -54,7 +54,10 @@ struct br_power_queue;
 struct br_power_queue *br_power_queue_new(void (*ended)(void *ctx, const struct br_power_job *job), void *ctx);
 void br_power_queue_free(struct br_power_queue *q);
 
-/* 0 with a number; 1: the board is getting just this already, the number is of that; -ENOMEM; -EBUSY: too many orders wait. */
+/*
+ * 0 with a number; 1: the board is getting just this already, and was not switched yet, the number is of that; -ENOMEM; -EBUSY: too many
+ * orders wait. Who waits for the board to come up from an earlier switching waits no more when it is switched again: -ECANCELED.
+ */
 int br_power_queue_add(struct br_power_queue *q, const struct br_power_order *order, const struct br_power_traits *traits,
 	uint64_t wall_ns, uint64_t now_ns, uint64_t *ret_job);
 /* 1: do this, and tell done() what came of it. 0: nothing to do before *ret_ns (UINT64_MAX: until something else is called). */
@@ -63,6 +66,9 @@ void br_power_queue_done(struct br_power_queue *q, uint64_t job, const struct br
 	uint64_t now_ns);
 /* The board began a boot, or (up) is up. */
 void br_power_queue_saw(struct br_power_queue *q, int64_t board_id, bool up, uint64_t wall_ns);
+
+/* The board is reservation number's now (0: nobody's): what was ordered under another one ends, see br_power_reserved(). */
+void br_power_queue_reserved(struct br_power_queue *q, int64_t board_id, int64_t number, uint64_t wall_ns);
 
 /* NULL: there is none of this number any more. Until the next call. */
 const struct br_power_job *br_power_queue_job(const struct br_power_queue *q, uint64_t job);

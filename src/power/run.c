@@ -47,10 +47,14 @@ static int follow(pid_t pid, int fd, char *said, size_t size, uint64_t timeout_n
 	for (;;) {
 		struct pollfd p = { .fd = open ? fd : -1, .events = POLLIN };
 
-		if (waitpid(pid, ret_status, WNOHANG) == pid) {
+		pid_t got = waitpid(pid, ret_status, WNOHANG);
+
+		if (got == pid) {
 			take_words(fd, said, size);
 			return 0;
 		}
+		if (got < 0 && errno == ECHILD)
+			return -ECHILD;
 		bool stop = stopped && atomic_load(stopped);
 
 		if (br_now_ns() >= end || stop) {

@@ -151,9 +151,27 @@ def test_a_damaged_backup_is_refused(t):
     refused("no.tar", b"hello\n" * 1000, "backup")
     # interrupted between its renames: no daemon starts on it, the same again ends it
     os.makedirs(t.path("half"))
-    write(t, "half/.restoring", "")
+    with tarfile.open(t.path("b.tar")) as tar:
+        manifest = json.load(tar.extractfile("MANIFEST.json"))
+    mark = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    write(t, "half/.restoring", "of another backup")
+    write(t, "half/nfs.key", "old")
+    r = t.run(t.bramble, "restore", t.path("b.tar"), "--state", t.path("half"), check=False)
+    assert r.returncode == 1 and "is there already" in r.stderr, r
+    write(t, "half/.restoring", mark)
     write(t, "half/nfs.key", "old")
     r = t.run(*net.exec(t.bramble, "serve", "--state", t.path("half"), "--interface", "br0", "--address", "10.77.0.1/24"), check=False, timeout=60)
     assert r.returncode == 1 and "did not end" in r.stderr, r
     t.run(t.bramble, "restore", t.path("b.tar"), "--state", t.path("half"))
     assert os.path.exists(t.path("half/bramble.db")) and not os.path.exists(t.path("half/.restoring"))
+    # ... also when only the mark was left to remove
+    write(t, "half/.restoring", mark)
+    t.run(t.bramble, "restore", t.path("b.tar"), "--state", t.path("half"))
+    assert os.path.exists(t.path("half/bramble.db")) and not os.path.exists(t.path("half/.restoring"))
+    # a damaged database is not backed up
+    with open(t.path("half/bramble.db"), "r+b") as f:
+        f.seek(4096)
+        f.write(b"\xff" * 8192)
+    r = t.run(t.bramble, "--state", t.path("half"), "backup", t.path("bad.tar"), "--no-config", check=False)
+    assert r.returncode == 1 and ("damaged" in r.stderr or "malformed" in r.stderr), r
+    assert not os.path.exists(t.path("bad.tar"))

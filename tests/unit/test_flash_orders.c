@@ -198,6 +198,41 @@ static void a_root_that_cannot_be_renamed_is_refused(void **state)
 	br_image_unref(image);
 }
 
+static int64_t nobody(void *ctx, int64_t board_id)
+{
+	return 0;
+}
+
+/* Neither one that waits nor one that is written outlives the job that ordered it; the board's road stays. */
+static void an_order_ends_with_its_reservation(void **state)
+{
+	test_needs(FLASH_TOOLS);
+	make_small();
+	for (int i = 0; i < 3; i++) {
+		struct br_flash_order o = { .board_id = lab.other.id, .image = "small", .target = "mmc0", .verify = "hash", .up = "none",
+			.reservation = 7 };
+		struct br_board board;
+
+		assert_int_equal(br_flash_order(lab.flash, &o, NULL), 0);
+		br_flash_reserved(lab.flash, lab.other.id, 7);
+		assert_int_equal(lab_status(o.id).order.state, BR_FLASH_WAITING);
+		assert_int_equal(lab_status(o.id).order.reservation, 7);
+		if (i == 1) {
+			assert_int_equal(lab_ask(&lab.other, "bramble/flash.scr"), 0);
+			assert_int_equal(lab_get(&lab.other, o.id, LAB_CARD), 0);
+		}
+		if (i == 2)
+			br_flash_check_reserved(lab.flash, nobody, NULL);
+		else
+			br_flash_reserved(lab.flash, lab.other.id, 0);
+		assert_int_equal(lab_status(o.id).order.state, BR_FLASH_CANCELLED);
+		assert_non_null(strstr(lab_status(o.id).order.reason, "r7"));
+		assert_int_equal(lab_get(&lab.other, o.id, "done"), -ENOENT);
+		assert_int_equal(br_board_by_id(lab.fleet, lab.other.id, &board), 0);
+		assert_string_equal(board.road, lab.other.road);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +241,7 @@ int main(void)
 		cmocka_unit_test(chunks_are_packed_elsewhere),
 		cmocka_unit_test(five_partitions_lie_behind_a_recovery_partition),
 		cmocka_unit_test(a_root_that_cannot_be_renamed_is_refused),
+		cmocka_unit_test(an_order_ends_with_its_reservation),
 	};
 
 	return cmocka_run_group_tests(tests, lab_start, lab_stop);

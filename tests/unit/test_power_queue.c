@@ -330,6 +330,81 @@ static void failures_and_idle_boards(void **state)
 	br_power_table_done(&t);
 }
 
+static uint64_t add_under(struct lab *l, enum br_power_action action, int64_t reservation, bool up)
+{
+	const struct br_power_order o = { .board_id = 1, .action = action, .reservation = reservation, .until_up = up };
+	struct br_power_traits t = traits("a");
+	uint64_t id = 0;
+
+	assert_true(br_power_queue_add(l->q, &o, &t, l->now, l->now, &id) >= 0);
+	return id;
+}
+
+/* Nobody's boards are switched by a job that is over. */
+static void an_order_ends_with_its_reservation(void **state)
+{
+	static const struct {
+		int64_t reservation;
+		bool ends;
+	} cases[] = { { 7, true }, { 0, true }, { 8, false }, { -1 /* forced */, false } };
+	struct lab l;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t id;
+
+		set_up(&l);
+		l.on[1] = true;
+		id = add_under(&l, BR_POWER_CYCLE, cases[i].reservation, false);
+		br_power_queue_reserved(l.q, 1, 8, l.now);
+		assert_int_equal(job(&l, id)->ended, cases[i].ends);
+		run(&l, l.now + 20 * BR_S);
+		assert_int_equal(job(&l, id)->r, cases[i].ends ? -ENOLCK : 0);
+		assert_string_equal(l.log, cases[i].ends ? "" : "off1 get1 on1 get1 ");
+		br_power_queue_free(l.q);
+	}
+}
+
+static void a_dark_board_is_switched_on_all_the_same(void **state)
+{
+	struct lab l;
+	uint64_t id;
+
+	set_up(&l);
+	l.on[1] = true;
+	id = add_under(&l, BR_POWER_CYCLE, 7, true);
+	run(&l, l.now + BR_S); /* in its pause */
+	assert_false(l.on[1]);
+	br_power_queue_reserved(l.q, 1, 0, l.now);
+	assert_false(job(&l, id)->ended);
+	run(&l, l.now + 10 * BR_S);
+	assert_true(l.on[1] && job(&l, id)->ended);
+	assert_int_equal(job(&l, id)->r, -ENOLCK); /* nobody waits for its boot any more */
+	br_power_queue_free(l.q);
+}
+
+static void who_orders_after_the_switching_gets_another(void **state)
+{
+	struct lab l;
+	uint64_t first, joined, second;
+
+	set_up(&l);
+	first = add_under(&l, BR_POWER_CYCLE, 0, true);
+	run(&l, l.now + BR_S); /* in its pause */
+	joined = add_under(&l, BR_POWER_CYCLE, 0, true);
+	assert_int_equal(joined, first);
+	run(&l, l.now + 10 * BR_S); /* waits for the boot */
+	second = add_under(&l, BR_POWER_CYCLE, 0, true);
+	assert_true(second != first);
+	assert_true(job(&l, first)->ended);
+	assert_int_equal(job(&l, first)->r, -ECANCELED);
+	l.log[0] = 0;
+	run(&l, l.now + 10 * BR_S);
+	assert_string_equal(l.log, "off1 get1 on1 get1 ");
+	br_power_queue_saw(l.q, 1, true, l.now);
+	assert_true(job(&l, second)->ended && !job(&l, second)->r);
+	br_power_queue_free(l.q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -337,6 +412,8 @@ int main(void)
 		cmocka_unit_test(boards_come_one_after_the_other), cmocka_unit_test(a_dead_device_holds_up_its_own_only),
 		cmocka_unit_test(orders_of_a_board_keep_their_order), cmocka_unit_test(a_lost_packet_does_not_leave_a_board_dark),
 		cmocka_unit_test(the_ladder_is_climbed), cmocka_unit_test(evidence_may_come_early), cmocka_unit_test(failures_and_idle_boards),
+		cmocka_unit_test(an_order_ends_with_its_reservation), cmocka_unit_test(a_dark_board_is_switched_on_all_the_same),
+		cmocka_unit_test(who_orders_after_the_switching_gets_another),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

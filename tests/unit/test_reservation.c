@@ -291,12 +291,90 @@ static void its_time_runs_out(void **state)
 {
 	struct br_reservation a;
 
-	assert_int_equal(want("anna", "pi1", 1, &a), 0);
-	for (int i = 0; i < 300 && state_of(&a) == BR_RESERVATION_HELD; i++) {
-		usleep(10000);
-		br_reservations_tick(m, now_ns);
-	}
+	assert_int_equal(want("anna", "pi1", 60, &a), 0);
+	now_ns += 59 * BR_S;
+	br_reservations_tick(m, now_ns);
+	assert_int_equal(state_of(&a), BR_RESERVATION_HELD);
+	now_ns += BR_S;
+	br_reservations_tick(m, now_ns);
 	assert_int_equal(state_of(&a), BR_RESERVATION_ENDED);
+	br_reservation_done(&a);
+}
+
+/* It waited, and died before it was its turn, or before it could know. */
+static void one_by_hand_is_given_to_who_lives(void **state)
+{
+	struct br_reservation a, b;
+
+	for (int lives = 0; lives < 2; lives++) {
+		ask("bert", "pi1", &a);
+		assert_int_equal(want("anna", "pi1", 86400, &b), 0);
+		assert_int_equal(b.state, BR_RESERVATION_WAITING);
+		release(&a);
+		assert_int_equal(state_of(&b), BR_RESERVATION_HELD);
+		if (lives)
+			assert_int_equal(br_reservation_beat(m, b.id, now_ns, NULL), 0);
+		now_ns += 11 * BR_S;
+		br_reservations_tick(m, now_ns);
+		assert_int_equal(state_of(&b), lives ? BR_RESERVATION_HELD : BR_RESERVATION_ENDED);
+		br_reservation_done(&a);
+		br_reservation_done(&b);
+	}
+}
+
+static int64_t told_board, told_number;
+static char told_road[16];
+
+static void note_turn(void *ctx, int64_t board_id, int64_t number)
+{
+	struct br_board b = { 0 };
+
+	told_board = board_id;
+	told_number = number;
+	assert_int_equal(br_board_by_id(fleet, board_id, &b), 0);
+	snprintf(told_road, sizeof(told_road), "%s", b.road);
+}
+
+/* What was ordered under a reservation is ended before its settings are put back. */
+static void who_follows_is_told_of_turns(void **state)
+{
+	struct br_reservation a;
+	int64_t number = -2;
+
+	br_reservations_follow(m, note_turn, NULL);
+	ask("anna", "pi2", &a);
+	assert_true(told_board == boards[1].id && told_number == a.number);
+	assert_int_equal(br_reservation_acts(m, boards[1].id, a.id, NULL, &number, NULL), 0);
+	assert_int_equal(number, a.number);
+	assert_int_equal(br_reservation_acts(m, boards[1].id, "force", NULL, &number, NULL), 1);
+	assert_int_equal(number, BR_RESERVATION_FORCED);
+	assert_int_equal(br_reservation_acts(m, boards[0].id, a.id, NULL, &number, NULL), 0);
+	assert_int_equal(number, 0);
+	assert_int_equal(br_reservation_settings(m, a.id, NULL, NULL, "flash", NULL), 0);
+	now_ns += 11 * BR_S; /* it dies */
+	br_reservations_tick(m, now_ns);
+	assert_true(told_board == boards[1].id && told_number == 0);
+	assert_string_equal(told_road, "flash");
+	br_reservations_follow(m, NULL, NULL);
+	br_reservation_done(&a);
+}
+
+static void the_own_image_of_a_board_is_kept(void **state)
+{
+	struct br_reservation a;
+	int64_t board_id = 0;
+
+	snprintf(boards[2].image, sizeof(boards[2].image), "mine");
+	assert_int_equal(br_board_save(fleet, &boards[2], NULL), 0);
+	ask("anna", "pi3", &a);
+	assert_int_equal(br_reservation_keeps_image(m, "mine", &board_id), 0);
+	assert_int_equal(br_reservation_settings(m, a.id, "theirs", NULL, NULL, NULL), 0);
+	close_all();
+	open_all();
+	assert_int_equal(br_reservation_keeps_image(m, "mine", &board_id), a.number);
+	assert_int_equal(board_id, boards[2].id);
+	release(&a);
+	assert_int_equal(br_reservation_keeps_image(m, "mine", &board_id), 0);
 	br_reservation_done(&a);
 }
 
@@ -621,7 +699,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(one_after_the_other), TEST(what_cannot_be_had_is_said), TEST(who_passes_delays_nobody), TEST(who_waits_for_days_keeps_nothing),
-		TEST(users_take_turns), TEST(nobody_starves), TEST(who_dies_loses_all), TEST(one_by_hand_needs_no_heartbeat), TEST(its_time_runs_out),
+		TEST(users_take_turns), TEST(nobody_starves), TEST(who_dies_loses_all), TEST(one_by_hand_needs_no_heartbeat), TEST(its_time_runs_out), TEST(one_by_hand_is_given_to_who_lives),
+		TEST(who_follows_is_told_of_turns), TEST(the_own_image_of_a_board_is_kept),
 		TEST(others_are_refused), TEST(settings_come_back), TEST(quarantined_boards_are_for_people), TEST(too_few_boards_end_a_wait),
 		TEST(random_lives_keep_the_rules), TEST(ended_ones_are_remembered_and_forgotten),
 	};

@@ -208,28 +208,31 @@ static void an_order_ends_with_its_reservation(void **state)
 {
 	test_needs(FLASH_TOOLS);
 	make_small();
+	struct br_board mine = { .name = "mine", .mac = { { 2, 0, 0, 0, 0, 9 } } };
+
+	assert_int_equal(br_board_save(lab.fleet, &mine, NULL), 0);
 	for (int i = 0; i < 3; i++) {
-		struct br_flash_order o = { .board_id = lab.other.id, .image = "small", .target = "mmc0", .verify = "hash", .up = "none",
+		struct br_flash_order o = { .board_id = mine.id, .image = "small", .target = "mmc0", .verify = "hash", .up = "none",
 			.reservation = 7 };
 		struct br_board board;
 
 		assert_int_equal(br_flash_order(lab.flash, &o, NULL), 0);
-		br_flash_reserved(lab.flash, lab.other.id, 7);
+		br_flash_reserved(lab.flash, mine.id, 7);
 		assert_int_equal(lab_status(o.id).order.state, BR_FLASH_WAITING);
 		assert_int_equal(lab_status(o.id).order.reservation, 7);
 		if (i == 1) {
-			assert_int_equal(lab_ask(&lab.other, "bramble/flash.scr"), 0);
-			assert_int_equal(lab_get(&lab.other, o.id, LAB_CARD), 0);
+			assert_int_equal(lab_ask(&mine, "bramble/flash.scr"), 0);
+			assert_int_equal(lab_get(&mine, o.id, LAB_CARD), 0);
 		}
 		if (i == 2)
 			br_flash_check_reserved(lab.flash, nobody, NULL);
 		else
-			br_flash_reserved(lab.flash, lab.other.id, 0);
+			br_flash_reserved(lab.flash, mine.id, 0);
 		assert_int_equal(lab_status(o.id).order.state, BR_FLASH_CANCELLED);
 		assert_non_null(strstr(lab_status(o.id).order.reason, "r7"));
-		assert_int_equal(lab_get(&lab.other, o.id, "done"), -ENOENT);
-		assert_int_equal(br_board_by_id(lab.fleet, lab.other.id, &board), 0);
-		assert_string_equal(board.road, lab.other.road);
+		assert_int_equal(lab_get(&mine, o.id, "done"), -ENOENT);
+		assert_int_equal(br_board_by_id(lab.fleet, mine.id, &board), 0);
+		assert_string_equal(board.road, mine.road);
 	}
 }
 

@@ -96,11 +96,13 @@ def test_files_by_http(t):
     assert curl(t, client, "kernel8.img", "-r", "0-1,4-5") == ("200", kernel)
     assert curl(t, client, "kernel8.img", "-r", "0-1", "-H", 'If-Range: "x"') == ("200", kernel)
 
-    for path in ("nothing", "", "boot/pi08/kernel8.img", "boot/5b000008/kernel8.img", "boot/pi07", "boot/",
+    for path in ("nothing", "boot/pi08/kernel8.img", "boot/5b000008/kernel8.img", "boot/pi07", "boot/",
                  "boot/pi07/../pi07/kernel8.img", "../etc/passwd", "%2e%2e/etc/passwd", "5b000008/kernel8.img",
                  "overlays"):
         assert curl(t, client, path)[0] == "404", path
     assert curl(t, client, "config.txt", "-X", "PUT", "-d", "x")[0] == "405"
+    status, body = curl(t, client, "")     # no board asks for it: somebody in a browser, whom it tells where the page is
+    assert status == "200" and b":8480" in body, body
 
     answer = raw(t, client, "HEAD /kernel8.img HTTP/1.1\r\nhost: x\r\n\r\n"
                             "GET /config.txt HTTP/1.1\r\nhost: x\r\nConnection: close\r\n\r\n")

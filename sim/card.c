@@ -31,13 +31,13 @@ int br_sim_card_open(const char *file, struct br_sim_card **ret, struct br_error
 		return br_error_set(err, errno, "%s: cannot open: %m", file);
 	r = br_partitions_read(fd, (uint64_t)st.st_size, &parts, err);
 	if (r < 0) {
-		br_error_prefix(err, "%s (an uncompressed image of a card is wanted)", file);
+		br_error_prefix(err, "%s (an uncompressed image is wanted)", file);
 		return r;
 	}
 	while (i < parts.n && strcmp(parts.p[i].fs, "vfat") != 0)
 		i++;
 	if (i == parts.n)
-		return br_error_set(err, ENOENT, "%s: no FAT partition, so no firmware could boot from it", file);
+		return br_error_set(err, ENOENT, "%s: no FAT partition, so no boot files", file);
 	card = calloc(1, sizeof(*card));
 	if (!card)
 		return br_error_set(err, ENOMEM, "out of memory");

@@ -5,21 +5,17 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <fts.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "sim/card.h"
 #include "store/fat.h"
-#include "store/partition.h"
 
 #define FILE_LIMIT (1u << 30) /* no boot file is larger */
 
@@ -107,46 +103,24 @@ static int add_fat(struct br_sim_expect *e, const struct br_fat *fat, struct br_
 	return r;
 }
 
-static int add_partition(struct br_sim_expect *e, int fd, const struct br_partition *p, struct br_error *err)
-{
-	struct br_fat *fat = NULL;
-	void *map = mmap(NULL, p->size, PROT_READ, MAP_PRIVATE, fd, (off_t)p->start);
-	int r;
-
-	if (map == MAP_FAILED)
-		return br_error_set(err, errno, "partition %u: cannot map: %m", p->number);
-	r = br_fat_open(map, p->size, &fat, err);
-	if (!r)
-		r = add_fat(e, fat, err);
-	br_fat_close(fat);
-	munmap(map, p->size);
-	return r;
-}
-
 int br_sim_expect_image(const char *file, struct br_sim_expect **ret, struct br_error *err)
 {
-	br_cleanup(br_closep) int fd = open(file, O_RDONLY | O_CLOEXEC);
-	struct br_partitions parts;
-	struct br_sim_expect *e;
-	struct stat st;
-	unsigned i = 0;
-	int r;
+	struct br_sim_expect *e = calloc(1, sizeof(*e));
+	struct br_sim_card *card = NULL;
+	struct br_fat *fat = NULL;
+	int r = e ? br_sim_card_open(file, &card, err) : br_error_set(err, ENOMEM, "out of memory");
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return br_error_set(err, errno, "%s: cannot open: %m", file);
-	r = br_partitions_read(fd, (uint64_t)st.st_size, &parts, err);
-	if (r < 0) {
-		br_error_prefix(err, "%s (an uncompressed image is wanted)", file);
-		return r;
+	if (!r) {
+		struct br_span boot = br_sim_card_boot(card);
+
+		r = br_fat_open(boot.data, boot.len, &fat, err);
+		if (!r)
+			r = add_fat(e, fat, err);
+		if (r < 0)
+			br_error_prefix(err, "%s", file);
 	}
-	while (i < parts.n && strcmp(parts.p[i].fs, "vfat"))
-		i++;
-	if (i == parts.n)
-		return br_error_set(err, ENOENT, "%s: no FAT partition, so no boot files to compare with", file);
-	e = calloc(1, sizeof(*e));
-	r = e ? add_partition(e, fd, &parts.p[i], err) : br_error_set(err, ENOMEM, "out of memory");
-	if (r < 0)
-		br_error_prefix(err, "%s", file);
+	br_fat_close(fat);
+	br_sim_card_close(card);
 	return give(e, r, ret);
 }
 

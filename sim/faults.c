@@ -121,7 +121,7 @@ static int hold(struct br_sim_faults *f, struct held *h)
 {
 	size_t i = f->n_heap;
 
-	if (br_array_reserve(&f->heap, &f->cap_heap, f->n_heap + 1, sizeof(*f->heap)) < 0)
+	if (br_array_reserve(&f->heap, &f->cap_heap, f->n_heap + 1, sizeof(struct held *)) < 0)
 		return -ENOMEM;
 	f->n_heap++;
 	for (; i && before(h, f->heap[(i - 1) / 2]); i = (i - 1) / 2)

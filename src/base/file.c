@@ -60,7 +60,7 @@ int br_sync_dir(const char *path)
 	return 0;
 }
 
-static int sync_parent(const char *path)
+int br_sync_parent(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	br_cleanup(br_freep) char *dir = NULL;
@@ -86,7 +86,7 @@ int br_file_write(const char *path, const void *data, size_t len, mode_t mode, s
 	if (!r && (fchmod(fd, mode) < 0 || fsync(fd) < 0 || rename(tmp, path) < 0))
 		r = -errno;
 	if (!r)
-		r = sync_parent(path);
+		r = br_sync_parent(path);
 	if (r < 0) {
 		unlink(tmp);
 		return br_error_set(err, -r, "%s: cannot write: %s", path, strerror(-r));

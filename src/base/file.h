@@ -18,6 +18,8 @@ int br_mkdir_all(const char *path, mode_t mode, struct br_error *err);
 int br_remove_tree(const char *path, struct br_error *err);
 /* fsync of a directory, so that a rename in it lasts. */
 int br_sync_dir(const char *path);
+/* The same of the directory that a path is in. */
+int br_sync_parent(const char *path);
 
 /*
  * openat2(2): a descriptor, closed at exec, or a negative errno. resolve: RESOLVE_BENEATH and others of

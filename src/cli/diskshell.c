@@ -310,14 +310,15 @@ static int work(struct shell *s, struct br_error *err)
 		r = make_places(s, err);
 	if (!r)
 		r = take_board(s, err);
-	if (!r)
-		r = br_image_open(store, s->live ? s->base : s->board_image[0] ? s->board_image : s->target, &image, err);
-	if (r < 0 && s->live) { /* it was removed; the disk is there */
+	if (r < 0)
+		return r;
+	r = br_image_open(store, s->live ? s->base : s->board_image[0] ? s->board_image : s->target, &image, err);
+	if (r == -ENOENT && !s->live)
+		return br_error_set(err, ENOENT, "'%s' is neither a board nor an image", s->target);
+	if (r == -ENOENT) { /* it was removed; the disk is there */
 		*err = BR_ERROR_NULL;
 		r = 0;
 	}
-	if (r == -ENOENT)
-		return br_error_set(err, ENOENT, "'%s' is neither a board nor an image", s->target);
 	if (!r && image)
 		r = check_machine(br_image_info(image), err);
 	if (!r)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* What signing writes: never over a key, and several files all or none. */
 #include "cli/signout.h"
 
 #include <assert.h>
@@ -84,14 +85,6 @@ static int settle(const char *tmp, const char *path, struct br_error *err)
 	return 0;
 }
 
-static int sync_folder(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	br_cleanup(br_freep) char *dir = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-
-	return dir ? br_sync_dir(dir) : -ENOMEM;
-}
-
 int br_sign_out_commit(struct br_sign_out *o, struct br_error *err)
 {
 	int r = 0;
@@ -105,7 +98,7 @@ int br_sign_out_commit(struct br_sign_out *o, struct br_error *err)
 		o->files[i].tmp = NULL;
 	}
 	for (size_t i = 0; !r && i < o->n; i++) {
-		r = sync_folder(o->files[i].path);
+		r = br_sync_parent(o->files[i].path);
 		if (r < 0)
 			br_error_set(err, -r, "%s: %s", o->files[i].path, strerror(-r));
 	}

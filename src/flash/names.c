@@ -101,17 +101,19 @@ bool br_flash_own_disk(const char *text, size_t len, bool fstab, char ret[static
 
 /* ---- renaming ---- */
 
-/* Writes a name over another that is n long; blanks part words in both files, so a shorter one is filled up with them. False:
- * there is no room. */
-static bool put_name(char *s, size_t n, const char *end, const char *fresh)
+/* Writes a name over another that is n long; blanks part words in both files, so a shorter one is filled up with them. It
+ * is stuck where there is no room. */
+static void put_name(char *s, size_t n, const char *end, const char *fresh, struct br_flash_renamed *ret)
 {
 	size_t len = strlen(fresh);
 
-	if (len > n || (len < n && s + n < end && !isspace((unsigned char)s[n])))
-		return false;
+	if (len > n || (len < n && s + n < end && !isspace((unsigned char)s[n]))) {
+		ret->stuck++;
+		return;
+	}
 	memcpy(s, fresh, len);
 	memset(s + len, ' ', n - len);
-	return true;
+	ret->changed++;
 }
 
 /* "PARTUUID=" was read. How long the old name is, 0: none of the image's. */
@@ -127,10 +129,7 @@ static size_t rename_uuid(const struct br_flash_names *names, char *s, const cha
 			!ends_name(s + n, end))
 			continue;
 		snprintf(fresh, sizeof(fresh), "%08x-%02x", names->disk_id, names->to[i]);
-		if (put_name(s, n, end, fresh))
-			ret->changed++;
-		else
-			ret->stuck++;
+		put_name(s, n, end, fresh, ret);
 		return n;
 	}
 	return 0;
@@ -156,10 +155,7 @@ static size_t rename_device(const struct br_flash_names *names, char *s, const c
 		snprintf(fresh, sizeof(fresh), "%s%u", names->is, names->to[i]);
 		if (strlen(fresh) == n && !memcmp(s, fresh, n))
 			return n; /* it is called so already */
-		if (put_name(s, n, end, fresh))
-			ret->changed++;
-		else
-			ret->stuck++;
+		put_name(s, n, end, fresh, ret);
 		return n;
 	}
 	return 0;

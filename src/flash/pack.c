@@ -4,6 +4,7 @@
  * would answer nobody. What boards are likely to ask for next is packed ahead, and what is packed is shared by all boards that
  * get the same bytes in the same way.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,8 +69,9 @@ static void drop(struct br_flash *flash, struct flash_pack *p)
 {
 	struct flash_pack **at = &flash->packs;
 
-	while (*at != p)
+	while (*at && *at != p)
 		at = &(*at)->next;
+	assert(*at);
 	*at = p->next;
 	flash->n_packs--;
 	pack_free(p);

@@ -112,6 +112,13 @@ class Context:
     def skip(self, reason):
         raise Skip(reason)
 
+    def shared(self, *name):
+        """A real file that nobody here wrote, in $BRAMBLE_TEST_DATA, else in shared/data beside the tree or a folder up; None
+        where it is not there (tests/unit/testdata.h looks in the same places)."""
+        given = os.environ.get("BRAMBLE_TEST_DATA")
+        places = [given] if given else [os.path.join(TOP, up, "shared", "data") for up in ("..", "../..")]
+        return next((p for p in (os.path.join(place, *name) for place in places) if os.path.exists(p)), None)
+
     def need_root(self):
         if os.geteuid() != 0:
             raise Skip("needs root (network namespaces): sudo ./dev test")

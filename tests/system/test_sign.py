@@ -10,19 +10,10 @@ from daemon import Daemon
 from eepromimage import image as eeprom_image
 from images import small_image
 from netlab import Net
-from systemtests import TOP, quick
+from systemtests import quick
 
 EPOCH = "1700000000"
 BLOCK = 532
-
-
-def shared(*name):
-    """Data that nobody here wrote, beside the tree; None where it is not there."""
-    for up in ("..", "../.."):
-        path = os.path.join(TOP, up, "shared/data", *name)
-        if os.path.exists(path):
-            return path
-    return None
 
 
 def sign(t, *words, check=True, **more):
@@ -68,7 +59,7 @@ def published_sig(t, pem, path, soc=None):
 @quick
 def test_files_are_signed_as_openssl_signs(t):
     pem = keys(t)
-    example = shared("example-public.pem")
+    example = t.shared("example-public.pem")
     if example:
         assert sign(t, "key", "hash", example).stdout.strip() == "8251a63a2edee9d8f710d63e9da5d639064929ce15a2238986a189ac6fcd3cee"
     assert sign(t, "key", "new", "lab", check=False).returncode != 0       # never written over
@@ -161,7 +152,7 @@ def block_of(data):
 
 @quick
 def test_eeprom_images_are_signed(t):
-    images = sorted(glob.glob(os.path.join(shared("eeprom") or "/nonexistent", "*.bin")))
+    images = sorted(glob.glob(os.path.join(t.shared("eeprom") or "/nonexistent", "*.bin")))
     if not images:
         t.skip("no stock EEPROM images: shared/data/eeprom is not beside the tree")
     keys(t)
@@ -308,7 +299,7 @@ def test_verify_says_where_it_did_not_look(t):
     os.unlink(t.path("boot.sig"))
     assert verify(t.path("boot.img"))[0] == 21
 
-    stock = shared("eeprom", "2712-2026-08-12.bin")
+    stock = t.shared("eeprom", "2712-2026-08-12.bin")
     if not stock:
         return
     assert verify(stock)[:2] == (22, "partly")
@@ -451,7 +442,7 @@ def test_signed_boards_boot_their_plan(t):
     missing = [e for e in daemon.jsonl("event", "list", "pi2") if e["type"] == "file.missing" and "boot.sig" in e["fields"]["path"]]
     assert "lab.pem" in missing[-1]["fields"].get("reason", ""), missing
     # what cannot be undone is in the timeline when a daemon answers
-    example = shared("eeprom", "2712-2026-08-12.bin")
+    example = t.shared("eeprom", "2712-2026-08-12.bin")
     if example:
         sign(t, "eeprom", example, "--key", "gone", "-o", t.path("pieeprom.bin"))
         put(t.path("recovery.bin"), sections(read(example))["bootcode"])

@@ -18,14 +18,6 @@ def noise(name, size):
     return hashlib.shake_128(name.encode()).digest(size)
 
 
-def real_bootfiles():
-    """A stock bootfiles.bin where there is one: in $BRAMBLE_TEST_DATA, or in shared/data beside the tree or a folder up."""
-    top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    places = [os.environ.get("BRAMBLE_TEST_DATA") or os.path.join(top, "..", "shared", "data"),
-              os.path.join(top, "..", "..", "shared", "data")]
-    return next((p for p in (os.path.join(place, DATA) for place in places) if os.path.exists(p)), None)
-
-
 def write(path, data):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "wb") as f:
@@ -34,7 +26,7 @@ def write(path, data):
 
 def payload(t):
     """A directory as rpiboot's users have it; 2710 is not in the stock archive."""
-    top, real = t.path("payload"), real_bootfiles()
+    top, real = t.path("payload"), t.shared(DATA)
     if real:
         t.run("cp", real, f"{t.dir}/{DATA}")
     else:

@@ -130,8 +130,8 @@ int br_power_soft(struct br_power *p, const struct br_board *board, uint64_t tim
 		r = address_of(p, board, ip, err);
 	if (!r)
 		r = write_known_host(p, board, ip, &known, err);
-	if (r < 0)
-		return r;
+	if (r < 0 || !known)
+		return r < 0 ? r : -ENOMEM;
 	known_option = br_asprintf("UserKnownHostsFile=%s", known);
 	who = br_asprintf("%s@%s", p->opt.conf->ssh_user ?: "root", ip);
 	if (known_option && who) {

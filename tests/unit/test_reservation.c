@@ -562,10 +562,12 @@ static void check_boards(const struct client *c, const struct br_reservation *no
 
 		while (i < N_BOARDS && boards[i].id != now->boards[k])
 			i++;
-		assert_in_range(i, 0, N_BOARDS - 1);
-		if (taken[i])
+		if (i == N_BOARDS)
+			fail_msg("r%lld holds no board of ours", (long long)now->number);
+		else if (taken[i])
 			fail_msg("board %d is held by r%lld and r%lld", i, (long long)taken[i], (long long)now->number);
-		taken[i] = now->number;
+		else
+			taken[i] = now->number;
 		assert_true(may_use(c, now->boards[k]));
 	}
 }

@@ -17,20 +17,13 @@
 	"  -o, --output FORM  table, json or jsonl\n" \
 	"  -q, --quiet        only the names\n"
 
-#define CELL(fn, path)                                                        \
-	static void fn(const json_t *row, char out[static BR_CELL_MAX])       \
-	{                                                                     \
-		br_cell_text(row, path, out);                                 \
-	}                                                                     \
-	struct br_cell_needs_a_semicolon
-
-CELL(cell_name, "name");
-CELL(cell_model, "model");
-CELL(cell_serial, "serial");
-CELL(cell_mac, "mac");
-CELL(cell_address, "address");
-CELL(cell_image, "effective.image");
-CELL(cell_disk, "effective.disk");
+BR_CELL(cell_name, "name");
+BR_CELL(cell_model, "model");
+BR_CELL(cell_serial, "serial");
+BR_CELL(cell_mac, "mac");
+BR_CELL(cell_address, "address");
+BR_CELL(cell_image, "effective.image");
+BR_CELL(cell_disk, "effective.disk");
 
 static void cell_stage(const json_t *row, char out[static BR_CELL_MAX])
 {

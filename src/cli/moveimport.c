@@ -51,20 +51,13 @@ static int read_options(int argc, char **argv, struct request *q)
 
 /* ---- the plan for people ---- */
 
-#define CELL(fn, path)                                                        \
-	static void fn(const json_t *row, char out[static BR_CELL_MAX])       \
-	{                                                                     \
-		br_cell_text(row, path, out);                                 \
-	}                                                                     \
-	struct br_cell_needs_a_semicolon
-
-CELL(cell_name, "name");
-CELL(cell_mac, "mac");
-CELL(cell_serial, "serial");
-CELL(cell_address, "address");
-CELL(cell_model, "model");
-CELL(cell_image, "image");
-CELL(cell_tags, "tags");
+BR_CELL(cell_name, "name");
+BR_CELL(cell_mac, "mac");
+BR_CELL(cell_serial, "serial");
+BR_CELL(cell_address, "address");
+BR_CELL(cell_model, "model");
+BR_CELL(cell_image, "image");
+BR_CELL(cell_tags, "tags");
 
 static void cell_from(const json_t *row, char out[static BR_CELL_MAX])
 {

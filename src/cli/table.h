@@ -60,6 +60,13 @@ void br_table_print(const json_t *rows, const struct br_column *columns, const c
 
 /* A string at a dotted path ("boot.stage") made safe, "-" when it is missing. */
 void br_cell_text(const json_t *row, const char *path, char out[static BR_CELL_MAX]);
+/* A function of this name that does so, for a column: BR_CELL(cell_name, "name"); */
+#define BR_CELL(fn, path)                                                     \
+	static void fn(const json_t *row, char out[static BR_CELL_MAX])       \
+	{                                                                     \
+		br_cell_text(row, path, out);                                 \
+	}                                                                     \
+	struct br_cell_needs_a_semicolon
 /* A time as "12 s ago", "3 h ago", "2026-11-21". */
 void br_cell_ago(const json_t *row, const char *path, char out[static BR_CELL_MAX]);
 /* The value at a dotted path, NULL when it is not there. */
